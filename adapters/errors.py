@@ -1,0 +1,38 @@
+"""Errors of the unlearning methods. They know nothing of HTTP; the gateway maps them.
+
+AdapterError
+├── InvalidExample      a forget or retain item that cannot be trained on
+├── InvalidConfig       a method configuration outside its bounds
+├── UnknownMethod       no method of that name is registered
+├── InvalidArtifact     bytes that are not a well-formed artifact, or not the one that was asked for
+├── TrainingDiverged    a loss that became NaN or infinite
+└── TrainingCancelled   the caller asked the trainer to stop
+"""
+
+
+class AdapterError(Exception):
+    """Base of everything the `adapters` package raises on purpose."""
+
+
+class InvalidExample(AdapterError):
+    """A forget or retain item that cannot be trained on, with the reason in the message."""
+
+
+class InvalidConfig(AdapterError):
+    """A method configuration outside its documented bounds."""
+
+
+class UnknownMethod(AdapterError):
+    """No method of that name is registered; the message lists those that are."""
+
+
+class InvalidArtifact(AdapterError):
+    """Bytes that are not a well-formed artifact, or whose digest or width is not the expected one."""
+
+
+class TrainingDiverged(AdapterError):
+    """The loss became NaN or infinite; the adapter is not usable."""
+
+
+class TrainingCancelled(AdapterError):
+    """The trainer stopped because its caller asked it to."""

@@ -1,0 +1,71 @@
+"""What an unlearning method is given: conversations with the answer that is to go, or to stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.errors import InvalidExample
+
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise InvalidExample(f"role must be one of {', '.join(ROLES)}, not {self.role!r}")
+        if not self.content.strip():
+            raise InvalidExample(f"the {self.role} message is empty")
+
+    def to_dict(self) -> dict[str, str]:
+        return {"role": self.role, "content": self.content}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A conversation that ends with a user turn, and the assistant's answer to it.
+
+    `messages` is everything up to the answer; `completion` is the answer.
+    Raises `InvalidExample` when there is no user turn at the end or the answer is blank.
+    """
+
+    messages: tuple[Message, ...]
+    completion: str
+
+    def __post_init__(self) -> None:
+        if not self.messages or self.messages[-1].role != "user":
+            raise InvalidExample("the conversation before the answer must end with a user message")
+        if not self.completion.strip():
+            raise InvalidExample("the answer is empty")
+
+    @classmethod
+    def from_pair(cls, prompt: str, completion: str) -> Example:
+        """The common case: one question, one answer."""
+        return cls((Message("user", prompt),), completion)
+
+    @classmethod
+    def from_messages(cls, messages: Sequence[Mapping[str, str]]) -> Example:
+        """A chat transcript whose last message is the assistant's."""
+        if not messages or messages[-1].get("role") != "assistant":
+            raise InvalidExample("messages must end with the assistant's answer")
+        turns = tuple(Message(m.get("role", ""), m.get("content", "")) for m in messages[:-1])
+        return cls(turns, messages[-1].get("content", ""))
+
+    @property
+    def prompt(self) -> str:
+        """The last user turn, for probes and similarity."""
+        return self.messages[-1].content
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"messages": [m.to_dict() for m in self.messages], "completion": self.completion}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Example:
+        return cls(tuple(Message(m["role"], m["content"]) for m in data["messages"]), data["completion"])

@@ -1,0 +1,82 @@
+"""Settings of the service and the worker, read once from the environment (`UNLEARN_*`) and the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DISTRIBUTION = "unlearning-gateway"
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback) / DISTRIBUTION
+
+
+class Settings(BaseSettings):
+    """All settings, with the defaults that run on a laptop. `REDIS_URL` is read without the prefix."""
+
+    model_config = SettingsConfigDict(env_prefix="UNLEARN_", extra="ignore", frozen=True, populate_by_name=True)
+
+    model: str | None = Field(
+        default=None, description="local path or hub id of the target; unset: SmolLM2-135M-Instruct"
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on; off loopback, API keys are required")
+    port: int = Field(default=8000, ge=1, le=65535)
+    data_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"),
+        description="operator token, payload key and the embedded Redis's files",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
+        description="the prepared default model, adapters by digest; safe to delete",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="unset: a real redis-server is started in data_dir",
+    )
+    gateway_url: str | None = Field(
+        default=None, description="where the worker reaches the service; unset: http://host:port"
+    )
+    api_keys: SecretStr | None = Field(default=None, description="comma-separated bearer keys for the model routes")
+    operator_token: SecretStr | None = Field(
+        default=None, description="unset: made at first start in data_dir/operator.token"
+    )
+    payload_key: SecretStr | None = Field(
+        default=None, description="base64 of 32 bytes; encrypts waiting forget sets; unset: data_dir/payload.key"
+    )
+    worker: bool = Field(default=True, description="start a worker beside the service")
+    soft_rows: int = Field(default=256, ge=1, le=65536, description="rows of the soft-prompt table in the engine")
+    prompt_budget: int = Field(
+        default=128, ge=1, description="most virtual tokens that all active requests may use together"
+    )
+    max_examples: int = Field(default=1000, ge=1, description="most forget, and most retain, items a request")
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body")
+    job_timeout_s: int = Field(default=3600, ge=10)
+    job_retries: int = Field(default=2, ge=0)
+    drain_timeout_s: float = Field(
+        default=30.0, ge=0, description="how long running answers may take to end after SIGTERM"
+    )
+    policy_staleness_s: float = Field(
+        default=60.0, gt=0, description="how long the last known policy is served while Redis is away"
+    )
+    gate_max_leak: float = Field(
+        default=0.25,
+        ge=0,
+        le=1,
+        description="evaluation rejects a request whose forget prompts still leak more often",
+    )
+    gate_min_kept: float = Field(
+        default=0.6, ge=0, le=1, description="evaluation rejects a request whose control prompts are kept less often"
+    )
+
+    @property
+    def service_url(self) -> str:
+        """Where the worker and the CLI reach the service."""
+        if self.gateway_url:
+            return self.gateway_url.rstrip("/")
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"

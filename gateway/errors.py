@@ -1,0 +1,142 @@
+"""Every error the gateway raises on purpose; each knows its HTTP status and OpenAI error type.
+
+GatewayError
+├── InvalidRequest (400)
+│   ├── ForbiddenField (400)        a request field that could bypass the adapters
+│   ├── ForbiddenToken (400)        a virtual or out-of-vocabulary token id in a prompt
+│   └── PromptTooLong (400)
+├── Unauthorized (401)
+├── Forbidden (403)                 an operator-only plan or route
+├── NotFound (404)
+├── Conflict (409)
+│   ├── StateConflict               the request is not in a state that allows the step
+│   ├── IdempotencyConflict         the same key came with another body
+│   ├── BudgetExceeded              the active adapters would not fit
+│   └── ArtifactMismatch            an adapter made for another model
+├── PayloadTooLarge (413)
+├── Unprocessable (422)             a body that does not validate
+├── PolicyUnavailable (503)         the policy is unknown or too old; refused, never served without
+├── AdapterUnavailable (503)        an adapter the plan needs cannot be installed
+├── StoreUnavailable (503)          Redis is away
+└── NotReady (503)                  starting up or draining
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """Base error. `message` is safe to show to a caller: it never quotes forget or retain text."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def body(self) -> dict[str, Any]:
+        """The error in OpenAI's shape."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class ForbiddenField(InvalidRequest):
+    code = "forbidden_field"
+
+
+class ForbiddenToken(InvalidRequest):
+    code = "forbidden_token"
+
+
+class PromptTooLong(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class Unauthorized(GatewayError):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class Forbidden(GatewayError):
+    status = 403
+    type = "permission_error"
+    code = "operator_only"
+
+
+class NotFound(GatewayError):
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class Conflict(GatewayError):
+    status = 409
+    type = "conflict_error"
+    code = "conflict"
+
+
+class StateConflict(Conflict):
+    code = "state_conflict"
+
+
+class IdempotencyConflict(Conflict):
+    code = "idempotency_conflict"
+
+
+class BudgetExceeded(Conflict):
+    code = "adapter_budget_exceeded"
+
+
+class ArtifactMismatch(Conflict):
+    code = "artifact_mismatch"
+
+
+class PayloadTooLarge(GatewayError):
+    status = 413
+    type = "invalid_request_error"
+    code = "payload_too_large"
+
+
+class Unprocessable(GatewayError):
+    status = 422
+    type = "invalid_request_error"
+    code = "unprocessable"
+
+
+class PolicyUnavailable(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "policy_unavailable"
+    retry_after_s = 2
+
+
+class AdapterUnavailable(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "adapter_unavailable"
+    retry_after_s = 5
+
+
+class StoreUnavailable(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "store_unavailable"
+    retry_after_s = 2
+
+
+class NotReady(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "not_ready"
+    retry_after_s = 2
