@@ -1,0 +1,52 @@
+"""The table of soft-prompt rows that virtual token ids look up. Plain torch, so that it is tested without an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+
+class SoftTable(nn.Module):
+    """[rows, hidden] buffer addressed by token ids V … V + rows − 1.
+
+    A buffer, not a parameter: checkpoints do not carry it, and nothing trains it here.
+    """
+
+    table: torch.Tensor
+
+    def __init__(self, rows: int, hidden_size: int, vocab_size: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.register_buffer("table", torch.zeros(rows, hidden_size, dtype=dtype), persistent=False)
+
+    def forward(self, input_ids: torch.Tensor, embed_tokens: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """[tokens] ids → [tokens, hidden]; `embed_tokens` serves the real ones."""
+        virtual = input_ids >= self.vocab_size
+        # Both look-ups always run, on clamped ids: no shape depends on the data, so graphs can be captured.
+        embeds = embed_tokens(torch.where(virtual, 0, input_ids))
+        rows = self.table[torch.where(virtual, input_ids - self.vocab_size, 0)]
+        return torch.where(virtual.unsqueeze(-1), rows.to(embeds.dtype), embeds)
+
+    @torch.no_grad()
+    def install(self, rows: Sequence[int], values: torch.Tensor) -> None:
+        """Write `values` [len(rows), hidden] into `rows`.
+
+        Raises ValueError when the shape is another or a value is not finite: a NaN row would spread to every
+        answer that uses it.
+        """
+        expected = (len(rows), self.table.shape[1])
+        if tuple(values.shape) != expected:
+            raise ValueError(f"soft prompt has shape {tuple(values.shape)}, this model needs {expected}")
+        if any(not 0 <= row < self.table.shape[0] for row in rows):
+            raise ValueError(f"row index outside the table of {self.table.shape[0]} rows")
+        if not torch.isfinite(values).all():
+            raise ValueError("soft prompt holds NaN or infinite values")
+        index = torch.tensor(list(rows), device=self.table.device)
+        self.table[index] = values.to(device=self.table.device, dtype=self.table.dtype)
+
+    @torch.no_grad()
+    def evict(self, rows: Sequence[int]) -> None:
+        """Zero `rows`."""
+        self.table[torch.tensor(list(rows), device=self.table.device, dtype=torch.long)] = 0

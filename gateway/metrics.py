@@ -1,0 +1,45 @@
+"""The gateway's own Prometheus metrics, beside vLLM's on the same `/metrics`."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+_OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
+
+
+class GatewayMetrics:
+    """One object a service; hand it a registry of its own in tests."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.active_requests = Gauge(
+            "unlearning_active_requests", "Unlearning requests that apply to answers now", registry=registry
+        )
+        self.policy_age = Gauge(
+            "unlearning_policy_age_seconds",
+            "Time since the policy was last read from Redis",
+            registry=registry,
+        )
+        self.rows_in_use = Gauge(
+            "unlearning_soft_rows_in_use",
+            "Rows of the soft-prompt table that hold an adapter",
+            registry=registry,
+        )
+        self.rows_total = Gauge("unlearning_soft_rows", "Rows of the soft-prompt table", registry=registry)
+        self.installs = Counter("unlearning_adapter_installs", "Adapters written into the engine", registry=registry)
+        self.install_failures = Counter(
+            "unlearning_adapter_install_failures", "Adapters that could not be written", registry=registry
+        )
+        self.evictions = Counter("unlearning_adapter_evictions", "Adapters evicted to make room", registry=registry)
+        self.refusals = Counter(
+            "unlearning_refusals",
+            "Requests refused by the gateway, by error code",
+            ["code"],
+            registry=registry,
+        )
+        self.served = Counter("unlearning_served", "Model requests let through, by plan", ["plan"], registry=registry)
+        self.overhead = Histogram(
+            "unlearning_gateway_overhead_seconds",
+            "Time a request spends in the gateway before the engine gets it",
+            buckets=_OVERHEAD_BUCKETS,
+            registry=registry,
+        )

@@ -1,0 +1,67 @@
+"""A plan: what one model request gets. Pure data and one hash."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PlanMode(StrEnum):
+    """Which adapters a plan holds; everything but ACTIVE is for the operator."""
+
+    ACTIVE = "active"
+    OFF = "off"
+    CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRef:
+    """One adapter of a plan: whose it is, its content digest, and the soft rows it needs."""
+
+    request_id: str
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered adapters of a request, and the salt that keeps its KV cache apart from other plans'."""
+
+    mode: PlanMode
+    adapters: tuple[AdapterRef, ...]
+    cache_salt: str
+
+    @property
+    def rows(self) -> int:
+        """Virtual tokens in front of the prompt."""
+        return sum(adapter.rows for adapter in self.adapters)
+
+    @property
+    def applied(self) -> str:
+        """Value of the `x-unlearning-applied` header."""
+        return ",".join(adapter.request_id for adapter in self.adapters) or "none"
+
+
+class PlanBuilder:
+    """Makes plans; knows the server's key for cache salts."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def build(self, mode: PlanMode, adapters: Sequence[AdapterRef], tenant: str = "default") -> Plan:
+        """cache_salt = HMAC-SHA256(key, tenant | mode | ordered digests).
+
+        Virtual ids are reused once an adapter is evicted, so two plans may share every token id: only the salt
+        tells their KV blocks apart.
+        """
+        message = "|".join([tenant, mode.value, *(adapter.digest for adapter in adapters)])
+        return Plan(mode, tuple(adapters), self.salt(message))
+
+    def salt(self, message: str) -> str:
+        """Base64url of 24 bytes of the HMAC: 32 characters of the alphabet vLLM accepts."""
+        digest = hmac.new(self._key, message.encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest[:24]).decode()
