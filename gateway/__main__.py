@@ -1,0 +1,5 @@
+"""`python -m gateway` is `unlearn`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,122 @@
+"""`/forget`: register unlearning requests, look at them, switch them on and off, retire them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
+
+from gateway.api.schemas import ForgetBody, RequestList
+from gateway.errors import GatewayError, Unprocessable
+from gateway.store.records import RequestState
+from gateway.unlearning import UnlearningService
+
+
+class _Route(APIRoute):
+    """Errors in OpenAI's shape; those of validation name the field and the rule, never the text that broke it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def validated(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError as error:
+                return _response(_unprocessable(error))
+            except GatewayError as error:
+                return _response(error)
+
+        return validated
+
+
+def _response(error: GatewayError) -> JSONResponse:
+    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    return JSONResponse(error.body(), error.status, headers)
+
+
+def _unprocessable(error: RequestValidationError) -> Unprocessable:
+    problems = [(".".join(str(part) for part in e["loc"][1:]) or "body", str(e["msg"])) for e in error.errors()]
+    message = "; ".join(f"{field}: {problem}" for field, problem in problems[:5])
+    return Unprocessable(message, param=problems[0][0])
+
+
+router = APIRouter(prefix="/forget", tags=["unlearning"], route_class=_Route)
+
+
+def _service(request: Request) -> UnlearningService:
+    service: UnlearningService = request.app.state.unlearning
+    return service
+
+
+@router.post("", status_code=202)
+async def register(
+    body: ForgetBody,
+    request: Request,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> dict[str, Any]:
+    """Register an unlearning request. Training starts at once; follow it at the `Location`'s `/events`."""
+    record = await _service(request).register(body, idempotency_key)
+    response.headers["Location"] = f"/forget/{record.id}"
+    return record.to_dict()
+
+
+@router.get("")
+async def list_requests(
+    request: Request,
+    state: RequestState | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> RequestList:
+    """All requests, newest first; or those in one state."""
+    page = await _service(request).store.list(state, limit, cursor)
+    return RequestList(data=[record.to_dict() for record in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{request_id}")
+async def show(request_id: str, request: Request) -> dict[str, Any]:
+    """One request: its state, settings, progress and evidence."""
+    return (await _service(request).store.get(request_id)).to_dict()
+
+
+@router.get("/{request_id}/events", response_class=StreamingResponse)
+async def events(
+    request_id: str,
+    request: Request,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> StreamingResponse:
+    """Server-sent events: `state` and `progress`, replayed from the start or from `Last-Event-ID`, then live."""
+    store = _service(request).store
+    await store.get(request_id)  # a 404 must be a status, not a broken stream
+
+    async def stream() -> AsyncIterator[str]:
+        async for event in store.events(request_id, last_event_id or "0", heartbeat=True):
+            if event.type == "ping":
+                yield ": ping\n\n"
+            else:
+                yield f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(event.data)}\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+@router.post("/{request_id}/activate")
+async def activate(request_id: str, request: Request) -> dict[str, Any]:
+    """Apply a ready request to every answer that starts from now on."""
+    return (await _service(request).activate(request_id)).to_dict()
+
+
+@router.post("/{request_id}/deactivate")
+async def deactivate(request_id: str, request: Request) -> dict[str, Any]:
+    """Stop applying an active request; it stays ready."""
+    return (await _service(request).deactivate(request_id)).to_dict()
+
+
+@router.delete("/{request_id}")
+async def retire(request_id: str, request: Request) -> dict[str, Any]:
+    """Retire a request for good: it stops applying or training, its texts and its adapter are erased."""
+    return (await _service(request).retire(request_id)).to_dict()

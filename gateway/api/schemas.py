@@ -1,0 +1,76 @@
+"""Bodies and answers of `/forget`. Everything is checked here; nothing unknown gets through."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from adapters.examples import Example
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class PromptCompletion(_Body):
+    """One question and its answer."""
+
+    prompt: Text
+    completion: Text
+
+    def example(self) -> Example:
+        """Raises `InvalidExample`."""
+        return Example.from_pair(self.prompt, self.completion)
+
+
+class ChatMessage(_Body):
+    """One turn."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class Conversation(_Body):
+    """A chat transcript that ends with the assistant's answer."""
+
+    messages: Annotated[tuple[ChatMessage, ...], Field(min_length=2, max_length=200)]
+
+    def example(self) -> Example:
+        """Raises `InvalidExample`."""
+        return Example.from_messages([message.model_dump() for message in self.messages])
+
+
+Item = PromptCompletion | Conversation
+
+
+class Scope(_Body):
+    """For whom and when the request applies. The only scope so far: everybody, always."""
+
+    prompts: Literal["always"] = "always"
+
+
+class ForgetBody(_Body):
+    """`POST /forget`."""
+
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        default=None, description="a label for listings; it is stored in clear, so keep personal data out of it"
+    )
+    forget: Annotated[tuple[Item, ...], Field(min_length=1)] = Field(description="what is to be forgotten")
+    retain: tuple[Item, ...] | None = Field(
+        default=None, description="what must stay; made by asking the model general questions when left out"
+    )
+    method: str = Field(default="spul", description="the unlearning method")
+    config: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
+    activation: Literal["auto", "manual"] = "auto"
+    scope: Scope = Scope()
+
+
+class RequestList(BaseModel):
+    """`GET /forget`."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    next_cursor: str | None

@@ -1,0 +1,61 @@
+"""Puts the service together: vLLM's app, our routes and middleware, the policy, the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from gateway.api import forget
+from gateway.api.auth import Gatekeeper
+from gateway.api.middleware import GatewayMiddleware
+from gateway.api.routes import close_routes
+from gateway.lifecycle import Lifecycle
+from gateway.metrics import GatewayMetrics
+from gateway.policy.active import ActivePolicy
+from gateway.store.requests import RequestStore
+from gateway.unlearning import UnlearningService
+
+logger = logging.getLogger(__name__)
+
+
+def assemble(
+    app: FastAPI,
+    *,
+    service: UnlearningService,
+    gatekeeper: Gatekeeper,
+    policy: ActivePolicy,
+    holder: Any,
+    store: RequestStore,
+    lifecycle: Lifecycle,
+    metrics: GatewayMetrics,
+    max_body_bytes: int,
+) -> ASGIApp:
+    """Turn vLLM's `app` into the gateway's: close what is not served, add `/forget`, put the middleware in front."""
+    close_routes(app)
+    app.title = "Unlearning gateway"
+    app.state.unlearning = service
+    app.include_router(forget.router)
+    # Around the app, not in it: vLLM has built its middleware stack already.
+    return GatewayMiddleware(
+        app,
+        gatekeeper=gatekeeper,
+        policy=policy,
+        holder=holder,
+        requests=store,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        max_body_bytes=max_body_bytes,
+    )
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """The app's own lifespan, entered long after the socket was opened."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        yield

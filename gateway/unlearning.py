@@ -1,0 +1,235 @@
+"""What `/forget` does, without HTTP: register, activate, deactivate, retire."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from adapters import registry as methods
+from adapters.artifact import Artifact
+from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, UnknownMethod
+from adapters.examples import Example
+from gateway.api.schemas import ForgetBody, Item
+from gateway.config import Settings
+from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
+from gateway.policy.active import ActivePolicy, adapter_ref
+from gateway.policy.plan import AdapterRef
+from gateway.store.blobs import BlobStore
+from gateway.store.records import RequestRecord, RequestState, new_request_id
+from gateway.store.requests import RequestStore
+from gateway.store.vault import PayloadVault, commitment, new_salt
+
+audit = logging.getLogger("gateway.audit")
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What the engine serves.
+
+    Attributes:
+        name: as in `/v1/models`.
+        digest: of its checkpoint; adapters are made for one digest.
+        hidden_size: width of a soft row.
+        max_tokens: longest conversation a caller may send, in tokens.
+        count_tokens: length of an example, rendered through the chat template, in tokens.
+    """
+
+    name: str
+    digest: str
+    hidden_size: int
+    max_tokens: int
+    count_tokens: Callable[[Example], int]
+
+
+class Jobs(Protocol):
+    """The queue's side."""
+
+    async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
+        """Hand a registered request to the workers; it is queued then."""
+        ...
+
+    async def cancel(self, request_id: str) -> object:
+        """Take it back, where it has not started."""
+        ...
+
+
+class Evictor(Protocol):
+    """The engine's side: forgets an adapter that is retired."""
+
+    async def preload(self, adapters: Sequence[AdapterRef]) -> None:
+        """Install and keep these adapters. Raises `AdapterUnavailable`."""
+
+    async def evict(self, digest: str) -> bool:
+        """False when it is held or absent."""
+
+
+class UnlearningService:
+    """The unlearning requests of one service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: ServedModel,
+        store: RequestStore,
+        blobs: BlobStore,
+        vault: PayloadVault,
+        jobs: Jobs,
+        policy: ActivePolicy,
+        residency: Evictor,
+    ) -> None:
+        self.store = store
+        self._settings = settings
+        self._model = model
+        self._blobs = blobs
+        self._vault = vault
+        self._jobs = jobs
+        self._policy = policy
+        self._residency = residency
+        self._activating = asyncio.Lock()
+
+    async def register(self, body: ForgetBody, idempotency_key: str | None = None) -> RequestRecord:
+        """Validate, seal, store and queue a request; returns its record.
+
+        Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
+        """
+        config = _parse(body.method, body.config)
+        method = methods.get_method(body.method)
+        rows = method.rows(config)
+        if rows > self._settings.prompt_budget:
+            raise Unprocessable(
+                f"the adapter would use {rows} virtual tokens, the service allows {self._settings.prompt_budget}",
+                param="config",
+            )
+        forget = await asyncio.to_thread(self._examples, "forget", body.forget)
+        retain = None if body.retain is None else await asyncio.to_thread(self._examples, "retain", body.retain)
+        payload: dict[str, Any] = {
+            "forget": [example.to_dict() for example in forget],
+            "retain": None if retain is None else [example.to_dict() for example in retain],
+        }
+        salt = new_salt()
+        now = time.time()
+        record = RequestRecord(
+            id=new_request_id(),
+            tenant="default",
+            method=body.method,
+            activation=body.activation,
+            created_at=now,
+            updated_at=now,
+            forget_count=len(forget),
+            retain_count=len(retain or ()),
+            commitment=commitment(salt, payload),
+            model=self._model.name,
+            model_digest=self._model.digest,
+            subject=body.subject,
+            config=dict(body.config),
+            scope=body.scope.model_dump(),
+            rows=rows,
+        )
+        sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
+        idempotency = None
+        if idempotency_key is not None:
+            idempotency = (idempotency_key, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
+        record, created = await self.store.create(record, sealed, idempotency)
+        if created:
+            audit.info(
+                "registered request=%s method=%s forget=%d retain=%d activation=%s",
+                record.id,
+                record.method,
+                record.forget_count,
+                record.retain_count,
+                record.activation,
+            )
+        if record.state is RequestState.REGISTERED:
+            record = await self._jobs.submit(self.store, record.id)
+        return record
+
+    async def activate(self, request_id: str) -> RequestRecord:
+        """Apply a ready request from now on; its adapter is in the engine before the state changes.
+
+        Raises `StateConflict`, `BudgetExceeded`, `ArtifactMismatch`, `AdapterUnavailable`; the request stays ready.
+        """
+        async with self._activating:
+            record = await self.store.get(request_id)
+            if record.state is not RequestState.READY:
+                raise StateConflict(f"the request is {record.state}; only a ready one can be activated")
+            await self._policy.refresh()
+            adapter = adapter_ref(record)
+            self._check_budget(adapter)
+            await self._check_artifact(adapter)
+            await self._residency.preload((*self._policy.adapters, adapter))
+            record = await self.store.transition(
+                request_id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"error": None}
+            )
+            await self._policy.refresh()
+        audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.rows)
+        return record
+
+    async def deactivate(self, request_id: str) -> RequestRecord:
+        """Stop applying an active request. Raises `StateConflict`."""
+        record = await self.store.transition(request_id, expected={RequestState.ACTIVE}, to=RequestState.READY)
+        await self._policy.refresh()
+        audit.info("deactivated request=%s", record.id)
+        return record
+
+    async def retire(self, request_id: str) -> RequestRecord:
+        """Retire in any state but retired: stops applying and training, erases texts and adapter."""
+        record = await self.store.retire(request_id, self._blobs)
+        await self._jobs.cancel(request_id)
+        await self._policy.refresh()
+        if record.digest is not None:
+            await self._residency.evict(record.digest)
+        audit.info("retired request=%s", record.id)
+        return record
+
+    def _examples(self, field: str, items: Sequence[Item]) -> list[Example]:
+        if len(items) > self._settings.max_examples:
+            raise Unprocessable(
+                f"{field} holds {len(items)} items, the service allows {self._settings.max_examples}",
+                param=field,
+            )
+        examples: list[Example] = []
+        for index, item in enumerate(items):
+            try:
+                example = item.example()
+            except InvalidExample as error:
+                raise Unprocessable(f"{field}.{index}: {error}", param=f"{field}.{index}") from None
+            tokens = self._model.count_tokens(example)
+            if tokens > self._model.max_tokens:
+                raise Unprocessable(
+                    f"{field}.{index} is {tokens} tokens long, this model's context is {self._model.max_tokens}",
+                    param=f"{field}.{index}",
+                )
+            examples.append(example)
+        return examples
+
+    def _check_budget(self, adapter: AdapterRef) -> None:
+        used = sum(active.rows for active in self._policy.adapters)
+        budget = self._settings.prompt_budget
+        if used + adapter.rows > budget:
+            raise BudgetExceeded(
+                f"{len(self._policy.adapters)} active requests use {used} of {budget} virtual tokens; "
+                f"{adapter.rows} more do not fit"
+            )
+
+    async def _check_artifact(self, adapter: AdapterRef) -> None:
+        data = await self._blobs.get(adapter.digest)
+        try:
+            artifact = await asyncio.to_thread(Artifact.from_bytes, data, expect_digest=adapter.digest)
+            artifact.require(hidden_size=self._model.hidden_size, model_digest=self._model.digest)
+        except InvalidArtifact as error:
+            raise ArtifactMismatch(f"the adapter of {adapter.request_id} does not fit: {error}") from error
+
+
+def _parse(method: str, config: dict[str, Any]) -> Any:
+    try:
+        return methods.parse_config(method, config)
+    except UnknownMethod as error:
+        raise Unprocessable(str(error), param="method") from None
+    except InvalidConfig as error:
+        raise Unprocessable(str(error), param="config") from None
