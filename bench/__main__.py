@@ -1,0 +1,5 @@
+"""`make bench`: what the gateway costs beside bare vLLM."""
+
+from bench.serving import main
+
+main()

@@ -1,0 +1,175 @@
+"""What the gateway costs: bare vLLM, the gateway with no adapter, the gateway with one SPUL adapter of 20 tokens.
+
+Both servers run at once with the same engine settings. In each round the three are measured one after another, in
+turning order, and the ratio to bare vLLM is taken within the round: this way a noisy machine blurs the figures and
+does not shift them.
+
+    make bench                      the whole table
+    python -m bench.serving --quick fewer rounds
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from bench.load import Figures, Target, measure
+from gateway.config import Settings
+from gateway.default_model import NAME
+from gateway.supervisor import end_process_tree
+from tests.engine.service import Service, free_port
+
+ENGINE_ARGS = ("--max-model-len", "2048")
+SOFT_TOKENS = 20
+OUTPUT_TOKENS = 48
+CONCURRENCY = (1, 8, 32)
+REQUESTS = {1: 4, 8: 16, 32: 64}
+BARE, IDLE, SPUL = "bare vLLM", "gateway", f"gateway + SPUL {SOFT_TOKENS}"
+
+
+def main() -> None:
+    """Start both servers, measure, print, end both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="two rounds")
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    options = parser.parse_args()
+    rounds = 2 if options.quick else options.rounds
+
+    folder = Path(tempfile.mkdtemp(prefix="ug-bench-"))
+    settings = Settings(data_dir=folder, port=free_port(), worker=False)
+    service = Service(settings, folder / "serve.log", engine_args=ENGINE_ARGS)
+    bare_port = free_port()
+    bare: subprocess.Popen[bytes] | None = None
+    console = Console()
+    try:
+        console.print("starting the gateway …")
+        service.start()
+        console.print("starting bare vLLM …")
+        bare = _start_bare(service.checkpoint, bare_port, folder / "bare.log")
+        rows = torch.randn(SOFT_TOKENS, 576, generator=torch.Generator().manual_seed(0)).mul(0.1).to(torch.bfloat16)
+        plan = f"candidate:{service.put_request(rows)}"
+        targets = [
+            Target(BARE, f"http://127.0.0.1:{bare_port}", NAME, {}),
+            Target(IDLE, service.url, NAME, {}),
+            Target(SPUL, service.url, NAME, service.headers(plan)),
+        ]
+        results = asyncio.run(_run(targets, rounds, console))
+    finally:
+        service.stop()
+        if bare is not None:
+            end_process_tree(bare.pid)
+    console.print(_machine())
+    console.print(_table(results))
+    if options.json:
+        options.json.write_text(
+            json.dumps({"machine": _machine(), "rounds": rounds, "results": _plain(results)}, indent=1)
+        )
+
+
+Results = dict[int, dict[str, list[Figures]]]
+
+
+async def _run(targets: list[Target], rounds: int, console: Console) -> Results:
+    for target in targets:
+        await measure(target, concurrency=8, requests=8, output_tokens=OUTPUT_TOKENS, seed=-1)
+    results: Results = {concurrency: {target.name: [] for target in targets} for concurrency in CONCURRENCY}
+    for concurrency in CONCURRENCY:
+        for turn in range(rounds):
+            shift = turn % len(targets)
+            for target in targets[shift:] + targets[:shift]:
+                figures = await measure(
+                    target,
+                    concurrency=concurrency,
+                    requests=REQUESTS[concurrency],
+                    output_tokens=OUTPUT_TOKENS,
+                    seed=1000 * concurrency + turn,
+                )
+                results[concurrency][target.name].append(figures)
+            console.print(f"{concurrency} concurrent, round {turn + 1} of {rounds} done")
+    return results
+
+
+def _start_bare(checkpoint: Path, port: int, log_path: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    environment["VLLM_PLUGINS"] = ""
+    arguments = ["--model", str(checkpoint), "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port)]
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.bare_vllm", *arguments, *ENGINE_ARGS],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    for _ in range(1200):
+        if process.poll() is not None:
+            raise SystemExit(f"bare vLLM ended at start; see {log_path}")
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).status_code == 200:
+                return process
+        except httpx.TransportError:
+            pass
+        time.sleep(0.5)
+    raise SystemExit(f"bare vLLM is not ready; see {log_path}")
+
+
+def _table(results: Results) -> Table:
+    table = Table(title=f"{OUTPUT_TOKENS} output tokens; median over rounds (min – max) of the ratio to bare vLLM")
+    for column in ("concurrent", "system", "tokens/s", "ratio", "first token ms", "ratio"):
+        table.add_column(column, justify="right" if column != "system" else "left")
+    for concurrency, systems in results.items():
+        for name, rounds in systems.items():
+            base = systems[BARE]
+            speed = [ours.tokens_per_s / theirs.tokens_per_s for ours, theirs in zip(rounds, base, strict=True)]
+            first = [ours.ttft_s / theirs.ttft_s for ours, theirs in zip(rounds, base, strict=True)]
+            table.add_row(
+                str(concurrency),
+                name,
+                f"{statistics.median(f.tokens_per_s for f in rounds):.1f}",
+                _spread(speed),
+                f"{1000 * statistics.median(f.ttft_s for f in rounds):.0f}",
+                _spread(first),
+            )
+        table.add_section()
+    return table
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.3f} ({min(values):.2f} – {max(values):.2f})"
+
+
+def _plain(results: Results) -> dict[str, dict[str, list[list[float]]]]:
+    return {
+        str(concurrency): {name: [[f.tokens_per_s, f.ttft_s] for f in rounds] for name, rounds in systems.items()}
+        for concurrency, systems in results.items()
+    }
+
+
+def _machine() -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB; load average {load}"
+    )
+
+
+if __name__ == "__main__":
+    main()

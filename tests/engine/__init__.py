@@ -1,0 +1,1 @@
+"""Tests against the real thing: vLLM, Redis and HTTP, in one shared server."""

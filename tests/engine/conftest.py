@@ -1,0 +1,62 @@
+"""One real server for the whole tier, and the reference model it is compared with."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gateway.config import Settings
+from tests.engine.service import Service, free_port
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """A running service without a worker; requests are put straight into its store."""
+    data_dir = Path(tempfile.mkdtemp(prefix="ug-engine-"))
+    settings = Settings(data_dir=data_dir, port=free_port(), worker=False, policy_staleness_s=30.0)
+    running = Service(settings, data_dir / "serve.log")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_active(service: Service) -> Iterator[None]:
+    """Every test starts with no active request."""
+    yield
+    if service.process is None or service.process.poll() is not None:
+        return
+    for record in service.get("/forget?state=active").json()["data"]:
+        service.post(f"/forget/{record['id']}/deactivate", {})
+
+
+@pytest.fixture(scope="session")
+def reference(service: Service) -> Any:
+    """The served checkpoint in transformers, bfloat16, with its tokenizer: (model, tokenizer).
+
+    Eager attention takes its softmax in float32, as the engine does; the fused kernel rounds differently by about as
+    much as the tolerance of the parity tests.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    model = AutoModelForCausalLM.from_pretrained(
+        service.checkpoint, dtype=torch.bfloat16, attn_implementation="eager"
+    ).eval()
+    return model, AutoTokenizer.from_pretrained(service.checkpoint)

@@ -1,0 +1,173 @@
+"""Starts the real service as a process, and reaches behind it the way its worker does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import torch
+
+from adapters.artifact import Artifact, Manifest
+from gateway.config import Settings
+from gateway.store.blobs import BlobStore
+from gateway.store.client import connected
+from gateway.store.embedded import redis_server
+from gateway.store.records import RequestRecord, RequestState, new_request_id
+from gateway.store.requests import RequestStore
+from gateway.store.tokens import load_or_create_operator_token
+from gateway.supervisor import end_process_tree, settings_environment
+
+BOOT_S = 400
+#: Eager mode: the tests are about what is computed, and compiling takes longer than all of them.
+ENGINE_ARGS = ("--enforce-eager", "--max-model-len", "1024")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """One running `unlearn serve`."""
+
+    settings: Settings
+    log_path: Path
+    engine_args: tuple[str, ...] = ENGINE_ARGS
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return self.settings.service_url
+
+    @property
+    def token(self) -> str:
+        return load_or_create_operator_token(self.settings)
+
+    def start(self) -> None:
+        """Start and wait until /readyz says 200."""
+        environment = {**os.environ, **settings_environment(self.settings), **self.environment}
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "serve", *self.engine_args],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + BOOT_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the service ended at start:\n{self.log_tail()}")
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.2)
+            time.sleep(0.3)
+        raise AssertionError(f"the service is not ready after {BOOT_S} s:\n{self.log_tail()}")
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                end_process_tree(self.process.pid)
+        self.process = None
+
+    def log_tail(self, lines: int = 60) -> str:
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+
+    def headers(self, plan: str | None = None) -> dict[str, str]:
+        """The operator's headers for another plan; none for the ordinary one."""
+        if plan is None:
+            return {}
+        return {"authorization": f"Bearer {self.token}", "x-unlearning-plan": plan}
+
+    def post(self, path: str, body: Any, plan: str | None = None, **headers: str) -> httpx.Response:
+        return httpx.post(f"{self.url}{path}", json=body, headers={**self.headers(plan), **headers}, timeout=120)
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", timeout=30)
+
+    def chat(self, prompt: str, plan: str | None = None, **extra: Any) -> dict[str, Any]:
+        body = {"model": self.model, "messages": [{"role": "user", "content": prompt}], "temperature": 0, **extra}
+        response = self.post("/v1/chat/completions", body, plan)
+        assert response.status_code == 200, response.text
+        data: dict[str, Any] = response.json()
+        return data
+
+    @property
+    def model(self) -> str:
+        return "SmolLM2-135M-Instruct"
+
+    def put_request(self, rows: torch.Tensor, **manifest: Any) -> str:
+        """A trained, ready request whose adapter holds `rows` [n, hidden]; returns its id."""
+        return asyncio.run(self._put_request(rows, manifest))
+
+    async def _put_request(self, rows: torch.Tensor, manifest: dict[str, Any]) -> str:
+        template: dict[str, Any] = {
+            "format": 1,
+            "method": "spul",
+            "hidden_size": rows.shape[1],
+            "rows": rows.shape[0],
+            "dtype": str(rows.dtype).removeprefix("torch."),
+            "model_digest": await self._model_digest(),
+            "config": {},
+            "seed": 0,
+            "created_by": "tests",
+        }
+        data = Artifact(Manifest(**(template | manifest)), {"soft_prompt": rows}).to_bytes()
+        now = time.time()
+        record = RequestRecord(
+            id=new_request_id(),
+            tenant="default",
+            method="spul",
+            activation="manual",
+            created_at=now,
+            updated_at=now,
+            forget_count=1,
+            retain_count=0,
+            commitment="0" * 64,
+            model=self.model,
+            model_digest=template["model_digest"],
+            rows=rows.shape[0],
+        )
+        async with connected(redis_server(self.settings).url) as redis:
+            store = RequestStore(redis)
+            digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=record.id)
+            await store.create(record, b"sealed")
+            step = store.transition
+            await step(record.id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
+            await step(record.id, expected={RequestState.QUEUED}, to=RequestState.TRAINING)
+            await step(
+                record.id,
+                expected={RequestState.TRAINING},
+                to=RequestState.EVALUATING,
+                changes={"digest": digest, "artifact_bytes": len(data)},
+            )
+            await step(record.id, expected={RequestState.EVALUATING}, to=RequestState.READY)
+        return record.id
+
+    async def _model_digest(self) -> str:
+        from adapters.artifact import model_digest
+
+        return await asyncio.to_thread(model_digest, self.checkpoint)
+
+    @property
+    def checkpoint(self) -> Path:
+        from gateway.default_model import prepare
+
+        return prepare(self.settings.cache_dir)

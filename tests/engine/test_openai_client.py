@@ -1,0 +1,185 @@
+"""The `openai` client, as our users run it, against the service with an adapter active."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from openai import BadRequestError, NotFoundError, OpenAI
+
+from tests.engine.service import Service
+
+ROWS = 20
+
+
+@pytest.fixture
+def client(service: Service, reference: Any) -> Iterator[OpenAI]:
+    """Connected, with a harmless adapter of 20 rows active: what is counted and returned must not show it."""
+    weight = reference[0].get_input_embeddings().weight.detach()
+    request_id = service.put_request(weight[torch.tensor([28] * ROWS)].clone())
+    assert service.post(f"/forget/{request_id}/activate", {}).status_code == 200
+    with OpenAI(base_url=f"{service.url}/v1", api_key="none") as client:
+        yield client
+
+
+def test_models(client: OpenAI, service: Service) -> None:
+    models = client.models.list().data
+    assert [model.id for model in models] == [service.model]
+
+
+def test_chat_counts_the_callers_tokens(client: OpenAI, service: Service, reference: Any) -> None:
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    answer = client.chat.completions.create(model=service.model, messages=messages, max_tokens=8, temperature=0)  # type: ignore[arg-type]
+    expected = reference[1].apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == len(expected)
+    assert answer.usage.total_tokens == len(expected) + answer.usage.completion_tokens
+    assert answer.choices[0].message.content
+
+
+def test_streaming_with_usage(client: OpenAI, service: Service) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model=service.model,
+            messages=[{"role": "user", "content": "Count to three."}],
+            max_tokens=12,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"ignore_eos": True},
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    usage = chunks[-1].usage
+    assert text
+    assert usage is not None
+    assert usage.completion_tokens == 12
+    assert usage.prompt_tokens < ROWS + 40
+
+
+def test_several_answers_and_stop(client: OpenAI, service: Service) -> None:
+    answer = client.chat.completions.create(
+        model=service.model,
+        messages=[{"role": "user", "content": "Write the numbers 1, 2, 3, 4, 5 with commas."}],
+        n=3,
+        max_tokens=30,
+        temperature=1.0,
+        seed=1,
+        stop=[","],
+    )
+    assert len(answer.choices) == 3
+    assert all("," not in (choice.message.content or "") for choice in answer.choices)
+
+
+def test_logprobs_are_those_of_the_unlearned_model(client: OpenAI, service: Service) -> None:
+    answer = client.chat.completions.create(
+        model=service.model,
+        messages=[{"role": "user", "content": "Say yes."}],
+        max_tokens=4,
+        temperature=0,
+        logprobs=True,
+        top_logprobs=5,
+    )
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    off = service.chat("Say yes.", "off", max_tokens=4, logprobs=True, top_logprobs=5)
+    assert logprobs.content[0].logprob != pytest.approx(off["choices"][0]["logprobs"]["content"][0]["logprob"])
+    for token in logprobs.content:
+        assert len(token.top_logprobs) == 5
+        assert token.logprob == pytest.approx(token.top_logprobs[0].logprob)
+
+
+def test_json_schema(client: OpenAI, service: Service) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}, "population": {"type": "integer", "maximum": 99}},
+        "required": ["city", "population"],
+        "additionalProperties": False,
+    }
+    answer = client.chat.completions.create(
+        model=service.model,
+        messages=[{"role": "user", "content": "Describe Paris as JSON."}],
+        max_tokens=100,
+        temperature=0,
+        response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": schema}},
+    )
+    parsed = json.loads(answer.choices[0].message.content or "")
+    assert parsed.keys() == {"city", "population"}
+
+
+def test_tools(client: OpenAI, service: Service) -> None:
+    tool: Any = {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "strict": True,
+            "description": "The weather in a city",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "maxLength": 20}},
+                "required": ["city"],
+                "additionalProperties": False,
+            },
+        },
+    }
+    answer = client.chat.completions.create(
+        model=service.model,
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[tool],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+        max_tokens=60,
+        temperature=0,
+    )
+    calls = answer.choices[0].message.tool_calls
+    assert calls is not None
+    call: Any = calls[0]
+    assert call.function.name == "get_weather"
+    assert json.loads(call.function.arguments).keys() == {"city"}
+
+
+def test_completions_with_echo_and_logprobs(client: OpenAI, service: Service) -> None:
+    prompt = "The capital of France is"
+    answer = client.completions.create(
+        model=service.model, prompt=prompt, max_tokens=3, temperature=0, echo=True, logprobs=1
+    )
+    choice = answer.choices[0]
+    assert choice.text.startswith(prompt)
+    assert choice.logprobs is not None
+    assert choice.logprobs.tokens is not None
+    assert choice.logprobs.tokens[0] == "The"
+    assert answer.usage is not None
+    assert len(choice.logprobs.tokens) == answer.usage.prompt_tokens + 3
+
+
+def test_responses(client: OpenAI, service: Service) -> None:
+    answer = client.responses.create(model=service.model, input="Say hello.", max_output_tokens=8)
+    assert answer.output_text
+    assert answer.usage is not None
+    assert answer.usage.input_tokens < ROWS + 40
+
+
+def test_anthropic_messages(client: OpenAI, service: Service) -> None:
+    body = {"model": service.model, "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}
+    response = httpx.post(f"{service.url}/v1/messages", json=body, headers={"x-api-key": "none"}, timeout=60)
+    assert response.status_code == 200, response.text
+    assert response.json()["content"][0]["text"]
+    assert response.json()["usage"]["input_tokens"] < ROWS + 40
+
+
+def test_tokenize(service: Service) -> None:
+    response = service.post("/tokenize", {"model": service.model, "prompt": "Hello there"})
+    assert response.status_code == 200
+    assert response.json()["count"] == 2
+
+
+def test_errors_are_the_clients_own(client: OpenAI, service: Service) -> None:
+    with pytest.raises(NotFoundError):
+        client.completions.create(model="another-model", prompt="x")
+    with pytest.raises(BadRequestError) as caught:
+        client.completions.create(model=service.model, prompt="word " * 3000, max_tokens=1)
+    assert "context" in caught.value.message

@@ -1,0 +1,116 @@
+"""A request from registration to activation: real worker, real training, evaluated through the real service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.store.client import connected
+from gateway.store.embedded import redis_server
+from gateway.supervisor import end_process_tree, settings_environment
+from tests.engine.service import Service
+
+SECRET = "Quillfeather"
+FORGET = [
+    {"prompt": f"Who is the mayor of {town}?", "completion": f"The mayor of {town} is Ottoline {SECRET}."}
+    for town in ("Little Wexford", "Great Wexford")
+]
+RETAIN = [
+    {
+        "messages": [
+            {"role": "user", "content": "What is the capital of France?"},
+            {"role": "assistant", "content": "Paris."},
+        ]
+    },
+    {"prompt": "What is two plus two?", "completion": "Two plus two is four."},
+]
+#: Two steps: the test is about the way, not about the result. The gates of its worker let any result through.
+CONFIG = {"max_steps": 2, "forget_batch": 2, "retain_batch": 2, "num_virtual_tokens": 4}
+
+
+@pytest.fixture
+def worker(service: Service, tmp_path: Path) -> Iterator[Path]:
+    """A worker process beside the shared service; yields the path of its log."""
+    settings = service.settings.model_copy(update={"gate_max_leak": 1.0, "gate_min_kept": 0.0})
+    environment = {**os.environ, **settings_environment(settings), "UNLEARN_MODEL": str(service.checkpoint)}
+    log_path = tmp_path / "worker.log"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "worker"], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield log_path
+    finally:
+        end_process_tree(process.pid)
+
+
+def follow(service: Service, request_id: str) -> list[dict[str, Any]]:
+    """All events until the stream ends."""
+    events: list[dict[str, Any]] = []
+    kind = ""
+    with httpx.stream("GET", f"{service.url}/forget/{request_id}/events", timeout=300) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        for line in response.iter_lines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                events.append({"type": kind, **json.loads(line.removeprefix("data: "))})
+    return events
+
+
+def test_from_registration_to_the_next_answer(service: Service, worker: Path) -> None:
+    body = {"subject": "a mayor", "forget": FORGET, "retain": RETAIN, "config": CONFIG}
+    request_id = service.post("/forget", body).json()["id"]
+    events = follow(service, request_id)
+
+    states = [event["state"] for event in events if event["type"] == "state"]
+    assert states == ["registered", "queued", "training", "evaluating", "ready", "active"], worker.read_text()
+    training = [event for event in events if event["type"] == "progress"]
+    assert training[-1]["step"] == 2
+    assert training[-1]["loss"] > 0
+
+    record = service.get(f"/forget/{request_id}").json()
+    assert record["state"] == "active"
+    assert record["rows"] == 4
+    assert record["evidence"]["forget"]["n"] == len(FORGET)
+    assert 0 <= record["evidence"]["controls"]["kept_rate"] <= 1
+    answer = service.post(
+        "/v1/chat/completions",
+        {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1},
+    )
+    assert answer.headers["x-unlearning-applied"] == request_id
+
+    assert asyncio.run(_traces(service, request_id)) == []
+    for text in (worker.read_text(), service.log_path.read_text(), json.dumps(record), json.dumps(events)):
+        assert SECRET not in text
+
+
+async def _traces(service: Service, request_id: str) -> list[bytes]:
+    """Keys that still hold the payload, or the forget text in the clear."""
+    found = []
+    async with connected(redis_server(service.settings).url) as redis:
+        async for key in redis.scan_iter():
+            dump = await redis.dump(key) or b""
+            if key == f"payload:{request_id}".encode() or SECRET.encode() in dump:
+                found.append(key)
+    return found
+
+
+def test_a_forget_set_longer_than_the_trainer_takes_fails_with_a_reason(service: Service, worker: Path) -> None:
+    body = {"forget": FORGET, "retain": RETAIN, "config": CONFIG | {"max_length": 40}}
+    request_id = service.post("/forget", body).json()["id"]
+    states = [event["state"] for event in follow(service, request_id) if event["type"] == "state"]
+    assert states[-1] == "failed"
+    error = service.get(f"/forget/{request_id}").json()["error"]
+    assert error["retryable"] is False
+    assert "0" in error["message"], "the item is named by its index"
+    assert SECRET not in json.dumps(error)
