@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import psutil
 from pydantic import SecretStr
@@ -19,6 +20,7 @@ _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _STOP_S = 5.0
 _NICE = 5
+_POLL_S = 0.05
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -67,7 +69,10 @@ class WorkerSupervisor:
 
 
 def end_process_tree(pid: int, timeout_s: float = _STOP_S) -> None:
-    """Terminate a process and its children, then kill what is left. One that is gone already is no error."""
+    """Terminate a process and its children, then kill what is left. One that is gone already is no error.
+
+    Nothing is reaped here: that is for whoever started the process, who wants its exit status.
+    """
     try:
         root = psutil.Process(pid)
         family = [*root.children(recursive=True), root]
@@ -75,14 +80,29 @@ def end_process_tree(pid: int, timeout_s: float = _STOP_S) -> None:
         return
     for process in family:
         _ignore_gone(process.terminate)
-    _, alive = psutil.wait_procs(family, timeout=timeout_s)
-    for process in alive:
+    for process in _alive_after(family, timeout_s):
         _ignore_gone(process.kill)
-    psutil.wait_procs(alive, timeout=timeout_s)
+    _alive_after(family, timeout_s)
 
 
-def _ignore_gone(action: object) -> None:
-    assert callable(action)
+def _alive_after(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that still run when the time is up; at once when none does. Zombies do not."""
+    deadline = time.monotonic() + timeout_s
+    while alive := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            return alive
+        time.sleep(_POLL_S)
+    return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _ignore_gone(action: Callable[[], None]) -> None:
     try:
         action()
     except psutil.NoSuchProcess:

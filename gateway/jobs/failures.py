@@ -1,0 +1,80 @@
+"""What an error of a job means for its request: a code, a message free of forget text, and whether to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+from adapters.errors import AdapterError, TrainingCancelled
+from gateway.errors import GatewayError
+from gateway.store.vault import InvalidPayloadKey, PayloadUnreadable
+
+
+class JobFailed(Exception):
+    """Tells RQ to try again. Names a code only: RQ logs and stores what it is told."""
+
+
+class PayloadMissing(GatewayError):
+    """The forget set is not in the store any more."""
+
+    code = "payload_missing"
+
+
+class CheckpointMismatch(GatewayError):
+    """The worker's model is not the one the request was registered for."""
+
+    code = "model_mismatch"
+
+
+class CheckpointUnavailable(GatewayError):
+    """The model cannot be found where the worker runs."""
+
+    code = "model_unavailable"
+
+
+class JobTimedOut(GatewayError):
+    """The job ran longer than it may; the next one would too."""
+
+    code = "job_timeout"
+
+
+#: Repeating the attempt would end in the same way.
+PERMANENT: tuple[type[BaseException], ...] = (
+    AdapterError,
+    PayloadMissing,
+    PayloadUnreadable,
+    InvalidPayloadKey,
+    CheckpointMismatch,
+    CheckpointUnavailable,
+    JobTimedOut,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt ended."""
+
+    code: str
+    message: str
+    retryable: bool
+
+    def to_dict(self) -> dict[str, object]:
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+def describe(error: BaseException) -> Failure:
+    """The failure behind an exception. Only errors of our own may speak; of others, the type is named."""
+    retryable = isinstance(error, TrainingCancelled) or not isinstance(error, PERMANENT)
+    if isinstance(error, AdapterError):
+        return Failure(_snake(type(error).__name__), str(error), retryable)
+    if isinstance(error, GatewayError):
+        return Failure(error.code, error.message, retryable and error.status not in range(400, 500))
+    if isinstance(error, asyncio.CancelledError):
+        # RQ's alarm, for a trainer that did not let go of the interpreter when its time was up.
+        return Failure(JobTimedOut.code, "the job ran longer than it may", retryable=False)
+    return Failure("internal_error", f"the worker failed with {type(error).__name__}", retryable)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,147 @@
+"""The job: learn one unlearning request, from queued to ready, rejected, active, or failed with a reason.
+
+It may be killed at any point and run again: a finished request is left alone, an artifact that was already
+stored is not trained again, and an attempt that lost its place cannot write any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from adapters.artifact import Artifact
+from adapters.examples import Example
+from adapters.registry import get_method, parse_config
+from adapters.task import TrainingTask
+from gateway.config import Settings
+from gateway.errors import NotFound, StateConflict
+from gateway.jobs.attempt import Attempt, take
+from gateway.jobs.checkpoint import checkpoint
+from gateway.jobs.context import worker_settings
+from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing
+from gateway.jobs.probe import objection, probe
+from gateway.jobs.progress import ProgressWriter
+from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceRefused, ServiceUnreachable, service
+from gateway.store.blobs import BlobStore
+from gateway.store.client import connected
+from gateway.store.embedded import redis_server
+from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import RequestStore
+from gateway.store.vault import PayloadVault, load_or_create_key
+
+log = logging.getLogger(__name__)
+
+#: How long a write waits for Redis to come back before the attempt is given up.
+PATIENCE_S = 60.0
+
+
+def learn(request_id: str) -> None:
+    """Entry point of the queue. Raises `JobFailed` when RQ is to try again."""
+    asyncio.run(_learn(request_id, worker_settings.get()))
+
+
+async def _learn(request_id: str, settings: Settings) -> None:
+    async with connected(redis_server(settings).url) as redis, service(settings) as client:
+        store = RequestStore(redis, patience_s=PATIENCE_S, compact=settings.redis_url is None)
+        blobs = BlobStore(redis, settings.cache_dir, patience_s=PATIENCE_S)
+        try:
+            record = await take(store, request_id, settings)
+            if record is not None and record.state is RequestState.QUEUED:
+                async with Attempt(store, record, settings) as attempt:
+                    await _within(settings.job_timeout_s, _attempt(attempt, store, blobs, client, settings))
+                record = attempt.record
+        except StateConflict as conflict:
+            log.info("nothing to do id=%s reason=%s", request_id, conflict.message)
+            return
+        if record is not None and record.awaits_activation:
+            await _activate(store, client, request_id)
+
+
+async def _within(seconds: int, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(seconds) as deadline:
+            await work
+    except TimeoutError as error:
+        if deadline.expired():
+            raise JobTimedOut(f"the job ran longer than {seconds} s (UNLEARN_JOB_TIMEOUT_S)") from error
+        raise
+
+
+async def _attempt(
+    attempt: Attempt, store: RequestStore, blobs: BlobStore, client: ServiceClient, settings: Settings
+) -> None:
+    record = attempt.record
+    forget, retain = await _examples(store, record, settings)
+    if record.digest is not None and await blobs.exists(record.digest):
+        log.info("artifact already learned id=%s digest=%s", record.id, record.digest)
+        await attempt.advance(RequestState.EVALUATING)
+    else:
+        artifact = await _train(attempt, store, client, settings, forget, retain)
+        data = artifact.to_bytes()
+        digest = await blobs.put(data, owner=record.id)
+        await attempt.advance(
+            RequestState.EVALUATING, digest=digest, artifact_bytes=len(data), rows=artifact.manifest.rows
+        )
+    evidence = await probe(client, record.id, forget)
+    problem = objection(evidence, settings)
+    if problem is None:
+        await attempt.advance(RequestState.READY, evidence=evidence)
+    else:
+        error = Failure("evaluation_rejected", problem, retryable=False).to_dict()
+        await attempt.advance(RequestState.REJECTED, evidence=evidence, error=error)
+
+
+async def _examples(
+    store: RequestStore, record: RequestRecord, settings: Settings
+) -> tuple[tuple[Example, ...], tuple[Example, ...] | None]:
+    try:
+        sealed = await store.payload(record.id)
+    except NotFound as error:
+        raise PayloadMissing("the forget set of this request is not in the store") from error
+    payload = PayloadVault(load_or_create_key(settings)).open(record.id, sealed)
+    forget = tuple(Example.from_dict(item) for item in payload["forget"])
+    retain = payload.get("retain")
+    return forget, None if retain is None else tuple(Example.from_dict(item) for item in retain)
+
+
+async def _train(
+    attempt: Attempt,
+    store: RequestStore,
+    client: ServiceClient,
+    settings: Settings,
+    forget: tuple[Example, ...],
+    retain: tuple[Example, ...] | None,
+) -> Artifact:
+    record = attempt.record
+    method = get_method(record.method)
+    model_path: Path = await asyncio.to_thread(checkpoint, settings, record.model_digest)
+    writer = ProgressWriter(store, record.id, attempt.number)
+    task = TrainingTask(
+        model_path=model_path,
+        forget=forget,
+        retain=retain,
+        config=parse_config(record.method, record.config),
+        report=writer.report,
+        cancelled=attempt.cancelled.is_set,
+        ask=ServiceAsk(client, asyncio.get_running_loop()),
+    )
+    async with writer.running():
+        return await asyncio.to_thread(method.train, task)
+
+
+async def _activate(store: RequestStore, client: ServiceClient, request_id: str) -> None:
+    """Ask the service to activate, so that its budget is checked; a refusal leaves the request ready, with why."""
+    try:
+        await client.activate(request_id)
+    except ServiceRefused as error:
+        failure = Failure(error.reason, error.message, retryable=True)
+    except ServiceUnreachable as error:
+        failure = Failure(error.code, error.message, retryable=True)
+    else:
+        log.info("request activated id=%s", request_id)
+        return
+    log.warning("activation refused id=%s code=%s", request_id, failure.code)
+    await store.refuse_activation(request_id, failure.to_dict())

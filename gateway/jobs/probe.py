@@ -1,0 +1,78 @@
+"""Evidence for one request: its forget prompts and a few controls, asked with and without its adapter.
+
+What is kept are counts and rates; no question and no answer leaves this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from adapters.data.general import control_questions
+from adapters.evaluation.probes import is_fluent, reveals
+from adapters.examples import Example, Message
+from gateway.config import Settings
+from gateway.jobs.service import OFF, ServiceClient, candidate
+
+T = TypeVar("T")
+
+FORGET_PROBES = 16
+CONTROL_PROBES = 12
+MAX_TOKENS = 64
+
+
+async def probe(service: ServiceClient, request_id: str, forget: Sequence[Example]) -> dict[str, Any]:
+    """Ask the service with its adapters off and with this request's alone.
+
+    A forget item leaks when the answer reveals the completion that was to go. A control is kept when the
+    answer still holds what the original one held.
+    """
+    examples = evenly(forget, FORGET_PROBES)
+    questions = evenly(control_questions(), CONTROL_PROBES)
+    conversations = [example.messages for example in examples]
+    conversations += [(Message("user", question),) for question in questions]
+    before = await service.answers(conversations, plan=OFF, max_tokens=MAX_TOKENS)
+    after = await service.answers(conversations, plan=candidate(request_id), max_tokens=MAX_TOKENS)
+
+    n = len(examples)
+    return {
+        "plan": "candidate alone",
+        "forget": {
+            "n": n,
+            "leak_rate_before": _rate(
+                reveals(e.prompt, e.completion, a) for e, a in zip(examples, before[:n], strict=True)
+            ),
+            "leak_rate_after": _rate(
+                reveals(e.prompt, e.completion, a) for e, a in zip(examples, after[:n], strict=True)
+            ),
+        },
+        "controls": {
+            "n": len(questions),
+            "kept_rate": _rate(reveals(q, b, a) for q, b, a in zip(questions, before[n:], after[n:], strict=True)),
+        },
+        "fluent_rate_after": _rate(is_fluent(answer) for answer in after),
+    }
+
+
+def objection(evidence: dict[str, Any], settings: Settings) -> str | None:
+    """Why this evidence does not pass the gates, or None."""
+    leak = evidence["forget"]["leak_rate_after"]
+    kept = evidence["controls"]["kept_rate"]
+    problems = []
+    if leak > settings.gate_max_leak:
+        problems.append(f"{leak:.0%} of the forget prompts still leak, {settings.gate_max_leak:.0%} may")
+    if kept < settings.gate_min_kept:
+        problems.append(f"{kept:.0%} of the control answers were kept, {settings.gate_min_kept:.0%} must be")
+    return "; ".join(problems) or None
+
+
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` items, evenly spaced, the first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def _rate(outcomes: Any) -> float:
+    flags = [bool(outcome) for outcome in outcomes]
+    return round(sum(flags) / len(flags), 4) if flags else 0.0

@@ -1,0 +1,137 @@
+"""The worker's client of the service: answers under a chosen plan, and activation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from adapters.examples import Message
+from gateway.config import Settings
+from gateway.errors import GatewayError
+from gateway.store.tokens import load_or_create_operator_token
+
+log = logging.getLogger(__name__)
+
+OFF = "off"
+CONCURRENCY = 8
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_READ_TIMEOUT_S = 300.0  # a slow CPU, eight answers at once
+
+
+def candidate(request_id: str) -> str:
+    """The plan of one request's adapter alone."""
+    return f"candidate:{request_id}"
+
+
+class ServiceUnreachable(GatewayError):
+    """The service did not answer, or was busy, for longer than the worker waits."""
+
+    status = 503
+    code = "service_unreachable"
+
+
+class ServiceRefused(GatewayError):
+    """The service answered with an error that waiting does not mend."""
+
+    status = 400
+    code = "service_refused"
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.reason = code
+
+
+class ServiceClient:
+    """Waits up to `patience_s` while the service is starting, busy or away."""
+
+    def __init__(self, http: httpx.AsyncClient, *, patience_s: float = 120.0) -> None:
+        self._http = http
+        self._patience_s = patience_s
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._model: str | None = None
+
+    async def answer(self, messages: Sequence[Message], *, plan: str, max_tokens: int) -> str:
+        """The greedy answer to a conversation. Raises `ServiceUnreachable`, `ServiceRefused`."""
+        body = {
+            "model": await self._served_model(),
+            "messages": [message.to_dict() for message in messages],
+            "temperature": 0,
+            "max_tokens": max_tokens,
+        }
+        async with self._slots:
+            reply = await self._send("POST", "/v1/chat/completions", json=body, headers={"X-Unlearning-Plan": plan})
+        return reply["choices"][0]["message"]["content"] or ""
+
+    async def answers(self, conversations: Sequence[Sequence[Message]], *, plan: str, max_tokens: int) -> list[str]:
+        """`answer` for each, in order, a few at a time."""
+        await self._served_model()
+        asked = [self.answer(c, plan=plan, max_tokens=max_tokens) for c in conversations]
+        return await asyncio.gather(*asked)
+
+    async def activate(self, request_id: str) -> None:
+        """Raises `ServiceUnreachable`, or `ServiceRefused` with the service's reason."""
+        await self._send("POST", f"/forget/{request_id}/activate")
+
+    async def _served_model(self) -> str:
+        if self._model is None:
+            self._model = str((await self._send("GET", "/v1/models"))["data"][0]["id"])
+        return self._model
+
+    async def _send(self, method: str, path: str, **options: Any) -> Any:
+        deadline = time.monotonic() + self._patience_s
+        pause = 0.25
+        while True:
+            try:
+                response = await self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                problem = type(error).__name__
+            else:
+                if response.is_success:
+                    return response.json()
+                problem = f"status {response.status_code}"
+                if response.status_code not in _BUSY:
+                    raise _refusal(response)
+            if time.monotonic() + pause > deadline:
+                raise ServiceUnreachable(f"the service does not answer: {problem}")
+            log.info("service busy path=%s problem=%s retry_in_s=%.1f", path, problem, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 5.0)
+
+
+class ServiceAsk:
+    """The original model's answers, for a trainer's thread: adapters' `Ask` over HTTP with the plan off."""
+
+    def __init__(self, client: ServiceClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+
+    def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
+        answers = self._client.answers(conversations, plan=OFF, max_tokens=max_tokens)
+        return asyncio.run_coroutine_threadsafe(answers, self._loop).result()
+
+
+@asynccontextmanager
+async def service(settings: Settings, *, patience_s: float = 120.0) -> AsyncIterator[ServiceClient]:
+    """A client of the service these settings name, with the operator's token."""
+    token = load_or_create_operator_token(settings)
+    async with httpx.AsyncClient(
+        base_url=settings.service_url,
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=httpx.Timeout(10.0, read=_READ_TIMEOUT_S),
+    ) as http:
+        yield ServiceClient(http, patience_s=patience_s)
+
+
+def _refusal(response: httpx.Response) -> ServiceRefused:
+    """The service's own words: its errors never quote a prompt."""
+    try:
+        error = response.json()["error"]
+        return ServiceRefused(str(error["message"]), code=str(error["code"]))
+    except (ValueError, KeyError, TypeError):
+        return ServiceRefused(f"the service answered with status {response.status_code}", code="service_refused")

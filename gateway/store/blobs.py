@@ -1,0 +1,152 @@
+"""Artifacts by the SHA-256 of their content: chunks in Redis, and a copy on local disk in front of them.
+
+    blob:{<sha256>}:meta    HASH    size, chunks, created
+    blob:{<sha256>}:<i>     STRING  1 MiB chunk
+    blob:{<sha256>}:users   SET     ids of the requests that need it; transition.lua deletes with the last
+
+Both tiers are verified on every read. The disk tier is a cache and safe to delete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from gateway.errors import AdapterUnavailable
+from gateway.store.client import call
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20
+_UNCOMMITTED_TTL_S = 3600  # chunks of a writer that died before the meta key go away by themselves
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class BlobStore:
+    """`put`, `get` and `delete` of byte strings named by their SHA-256 (hex)."""
+
+    def __init__(self, redis: Redis, cache_dir: Path, *, patience_s: float = 0.0) -> None:
+        self._redis = redis
+        self._folder = cache_dir / "adapters"
+        self._patience_s = patience_s
+
+    async def put(self, data: bytes, *, owner: str | None = None) -> str:
+        """Store `data` and return its digest. `owner` is the request that keeps it alive."""
+        digest = hashlib.sha256(data).hexdigest()
+        await call(lambda: self._write(digest, data, owner), patience_s=self._patience_s)
+        await asyncio.to_thread(self._cache, digest, data)
+        return digest
+
+    async def get(self, digest: str) -> bytes:
+        """The bytes, verified. Raises `AdapterUnavailable` when they are missing or were changed."""
+        _check_name(digest)
+        local = await asyncio.to_thread(self._cached, digest)
+        if local is not None:
+            return local
+        data = await call(lambda: self._read(digest), patience_s=self._patience_s)
+        await asyncio.to_thread(self._cache, digest, data)
+        return data
+
+    async def exists(self, digest: str) -> bool:
+        """Whether Redis holds it, and so every host can get it."""
+        _check_name(digest)
+        found = await call(
+            lambda: self._redis.exists(f"blob:{{{digest}}}:meta"),
+            patience_s=self._patience_s,
+        )
+        return bool(found)
+
+    async def delete(self, digest: str) -> None:
+        """Remove it from Redis and from this host, whoever uses it. A missing one is no error."""
+        _check_name(digest)
+        prefix = f"blob:{{{digest}}}:"
+
+        async def remove() -> None:
+            chunks = int(await self._redis.hget(prefix + "meta", "chunks") or 0)
+            names = [prefix + "meta", prefix + "users", *(f"{prefix}{i}" for i in range(chunks))]
+            await self._redis.delete(*names)
+
+        await call(remove, patience_s=self._patience_s)
+        await self.discard(digest)
+
+    async def discard(self, digest: str) -> None:
+        """Remove this host's copy only."""
+        _check_name(digest)
+        await asyncio.to_thread(self._path(digest).unlink, missing_ok=True)
+
+    async def _write(self, digest: str, data: bytes, owner: str | None) -> None:
+        prefix = f"blob:{{{digest}}}:"
+        if owner is not None:
+            # First of all: from here on the retirement of another user leaves the blob alone.
+            await self._redis.sadd(prefix + "users", owner)
+        if await self._redis.exists(prefix + "meta"):
+            return
+        names = []
+        for start in range(0, len(data), CHUNK_BYTES):
+            name = f"{prefix}{start // CHUNK_BYTES}"
+            chunk = data[start : start + CHUNK_BYTES]
+            await self._redis.set(name, chunk, ex=_UNCOMMITTED_TTL_S)
+            names.append(name)
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            for name in names:
+                pipeline.persist(name)
+            pipeline.hset(
+                prefix + "meta",
+                mapping={"size": len(data), "chunks": len(names), "created": repr(time.time())},
+            )
+            await pipeline.execute()
+
+    async def _read(self, digest: str) -> bytes:
+        prefix = f"blob:{{{digest}}}:"
+        count = await self._redis.hget(prefix + "meta", "chunks")
+        if count is None:
+            raise AdapterUnavailable(f"adapter {digest[:12]} is not in the store")
+        parts: list[Any] = [await self._redis.get(f"{prefix}{i}") for i in range(int(count))]
+        data = b"".join(part for part in parts if part is not None)
+        if hashlib.sha256(data).hexdigest() != digest:
+            log.error("blob damaged digest=%s tier=redis", digest)
+            raise AdapterUnavailable(f"adapter {digest[:12]} was damaged in the store")
+        return data
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / f"{digest}.safetensors"
+
+    def _cached(self, digest: str) -> bytes | None:
+        path = self._path(digest)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(data).hexdigest() == digest:
+            return data
+        log.warning("blob damaged digest=%s tier=disk action=removed", digest)
+        path.unlink(missing_ok=True)
+        return None
+
+    def _cache(self, digest: str, data: bytes) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, staging = tempfile.mkstemp(prefix=".writing-", dir=self._folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                Path(staging).rename(self._path(digest))
+            finally:
+                Path(staging).unlink(missing_ok=True)
+        except OSError as error:
+            # A full or read-only disk costs speed, not the adapter.
+            log.warning("blob not cached digest=%s error=%s", digest, error.strerror)
+
+
+def _check_name(digest: str) -> None:
+    if not _DIGEST.fullmatch(digest):
+        raise AdapterUnavailable("an adapter is named by a SHA-256 in hex")

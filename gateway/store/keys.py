@@ -1,0 +1,48 @@
+"""Names of the Redis keys of a request, and the two ways between a record and a flat Redis reply."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from gateway.store.records import RequestRecord, RequestState
+
+ALL = "requests:all"
+SEQ = "requests:seq"
+GENERATION = "policy:generation"
+ACTIVATION_SEQ = "policy:activation_seq"
+
+
+class RequestKeys(NamedTuple):
+    """What lies in Redis about one request."""
+
+    record: str
+    payload: str
+    events: str
+
+
+def of(request_id: str) -> RequestKeys:
+    return RequestKeys(f"request:{request_id}", f"payload:{request_id}", f"events:{request_id}")
+
+
+def by_state(state: RequestState | None) -> str:
+    """The listing of one state, or of all."""
+    return ALL if state is None else f"requests:by_state:{state}"
+
+
+def idempotency(tenant: str, key: str) -> str:
+    """Hashed, because the key is the caller's own text and may be long."""
+    return "idempotency:" + hashlib.sha256(json.dumps([tenant, key]).encode()).hexdigest()
+
+
+def flatten(fields: Mapping[str, str]) -> list[str]:
+    """Field, value, field, value … as a script takes them."""
+    return [part for pair in fields.items() for part in pair]
+
+
+def record_of(flat: Sequence[bytes]) -> RequestRecord:
+    """The reverse, as a script returns them."""
+    texts = [part.decode() for part in flat]
+    return RequestRecord.from_fields(dict(zip(texts[::2], texts[1::2], strict=True)))

@@ -1,0 +1,141 @@
+"""The record of an unlearning request: its states, its fields, and how they lie in a Redis hash."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+
+class RequestState(StrEnum):
+    """registered → queued → training → evaluating → ready ⇄ active → retired; failed; rejected."""
+
+    REGISTERED = "registered"
+    QUEUED = "queued"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    READY = "ready"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    FAILED = "failed"
+    REJECTED = "rejected"
+
+
+#: States that a worker still has to carry further.
+PENDING = frozenset({RequestState.REGISTERED, RequestState.QUEUED, RequestState.TRAINING, RequestState.EVALUATING})
+
+#: States in which a worker's attempt is running, or was when it died.
+WORKING = frozenset({RequestState.TRAINING, RequestState.EVALUATING})
+
+#: States in which the forget and retain texts are gone for good.
+FINAL = frozenset(RequestState) - PENDING
+
+#: Where each state may go. training and evaluating fall back to queued when an attempt is repeated.
+TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
+    RequestState.REGISTERED: frozenset({RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}),
+    RequestState.QUEUED: frozenset({RequestState.TRAINING, RequestState.FAILED, RequestState.RETIRED}),
+    RequestState.TRAINING: frozenset(
+        {RequestState.EVALUATING, RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}
+    ),
+    RequestState.EVALUATING: frozenset(
+        {
+            RequestState.READY,
+            RequestState.REJECTED,
+            RequestState.QUEUED,
+            RequestState.FAILED,
+            RequestState.RETIRED,
+        }
+    ),
+    RequestState.READY: frozenset({RequestState.ACTIVE, RequestState.RETIRED}),
+    RequestState.ACTIVE: frozenset({RequestState.READY, RequestState.RETIRED}),
+    RequestState.FAILED: frozenset({RequestState.RETIRED}),
+    RequestState.REJECTED: frozenset({RequestState.RETIRED}),
+    RequestState.RETIRED: frozenset(),
+}
+
+Activation = Literal["auto", "manual"]
+
+
+def new_request_id() -> str:
+    """An id that is also a legal RQ job id and safe in a path."""
+    return f"req_{secrets.token_hex(12)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """Everything kept about a request; no forget or retain text.
+
+    Times are unix seconds. `timings` are seconds spent in each state left so far, as `<state>_s`.
+    `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
+    `activated_seq` orders the active requests and grows with each activation.
+    """
+
+    id: str
+    tenant: str
+    method: str
+    activation: Activation
+    created_at: float
+    updated_at: float
+    forget_count: int
+    retain_count: int
+    commitment: str
+    model: str
+    model_digest: str
+    subject: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    scope: dict[str, Any] = field(default_factory=dict)
+    state: RequestState = RequestState.REGISTERED
+    rows: int = 0
+    digest: str | None = None
+    artifact_bytes: int | None = None
+    progress: dict[str, Any] | None = None
+    evidence: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    attempts: int = 0
+    activated_seq: int | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def awaits_activation(self) -> bool:
+        """Whether the worker still has to ask for the activation that the caller wanted."""
+        return (
+            self.state is RequestState.READY
+            and self.activation == "auto"
+            and self.activated_seq is None
+            and self.error is None
+        )
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a job must exist for this request."""
+        return self.state in PENDING or self.awaits_activation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, for the API."""
+        return dataclasses.asdict(self) | {"state": self.state.value}
+
+    def to_fields(self) -> dict[str, str]:
+        """The Redis hash: JSON a field, except `state`, which the scripts compare as it is."""
+        return encode_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, str]) -> Self:
+        """The reverse of `to_fields`; fields that only the scripts use are left out."""
+        names = {f.name for f in dataclasses.fields(cls)} - {"state"}
+        values = {name: json.loads(text) for name, text in fields.items() if name in names}
+        return cls(state=RequestState(fields["state"]), **values)
+
+
+def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values of record fields as the hash holds them. Raises `TypeError` for a name that is no field."""
+    known = {f.name for f in dataclasses.fields(RequestRecord)}
+    if unknown := values.keys() - known:
+        raise TypeError(f"not fields of a request: {', '.join(sorted(unknown))}")
+    return {
+        name: value.value if isinstance(value, RequestState) else json.dumps(value, allow_nan=False)
+        for name, value in values.items()
+    }

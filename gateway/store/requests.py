@@ -1,0 +1,301 @@
+"""Unlearning requests in Redis: the source of truth for their state, and for which of them are active.
+
+request:<id>               HASH    the record; state changes only by compare-and-set in transition.lua
+requests:all               ZSET    ids by order of registration
+requests:by_state:<state>  ZSET    the same, split by state
+payload:<id>               STRING  the sealed forget and retain sets, gone from `ready` on
+events:<id>                STREAM  state changes and progress, about the last 1000
+idempotency:<digest>       HASH    request id and body digest, for a day
+policy:generation          INT     grows whenever the set of active requests changes
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from gateway.errors import IdempotencyConflict, InvalidRequest, NotFound, StateConflict
+from gateway.store import keys, scripts
+from gateway.store.blobs import BlobStore
+from gateway.store.client import call
+from gateway.store.events import Event, follow
+from gateway.store.records import (
+    FINAL,
+    PENDING,
+    TRANSITIONS,
+    WORKING,
+    RequestRecord,
+    RequestState,
+    encode_fields,
+)
+
+T = TypeVar("T")
+
+IDEMPOTENCY_TTL_S = 24 * 3600
+MAX_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, newest first. `next_cursor` is None on the last one."""
+
+    items: list[RequestRecord]
+    next_cursor: str | None
+
+
+class RequestStore:
+    """Requests, their payloads, their events, and the set of active ones.
+
+    `patience_s`: how long a call goes on trying while Redis is away before it raises `StoreUnavailable`.
+    `compact`: rewrite Redis's append-only file when a payload is erased, so that its ciphertext is gone
+    from disk too. Meant for the embedded server; a shared one is left to its operator.
+    """
+
+    def __init__(self, redis: Redis, *, patience_s: float = 0.0, compact: bool = False) -> None:
+        self._redis = redis
+        self._patience_s = patience_s
+        self._compact = compact
+        self._create = redis.register_script(scripts.load("create"))
+        self._transition = redis.register_script(scripts.load("transition"))
+        self._update = redis.register_script(scripts.load("update"))
+        self._policy = redis.register_script(scripts.load("policy"))
+
+    async def create(
+        self, record: RequestRecord, payload: bytes, idempotency: tuple[str, str] | None = None
+    ) -> tuple[RequestRecord, bool]:
+        """Store a registered request with its sealed payload. The flag says whether it is new.
+
+        `idempotency` is the caller's key, which counts within the tenant, and the digest of the body.
+        Raises `IdempotencyConflict` when the key came with another body in the last 24 hours.
+        """
+        if record.state is not RequestState.REGISTERED:
+            raise ValueError("a new request starts as registered")
+        key, body_digest = idempotency or ("", "")
+        names = [
+            *keys.of(record.id),
+            keys.ALL,
+            keys.by_state(record.state),
+            keys.SEQ,
+            keys.idempotency(record.tenant, key) if idempotency else "",
+        ]
+        arguments: list[Any] = [
+            record.id,
+            payload,
+            repr(record.created_at),
+            _state_event(record.state, record.created_at, error=None),
+            body_digest,
+            IDEMPOTENCY_TTL_S,
+        ]
+        arguments += keys.flatten(record.to_fields())
+        reply = await self._call(lambda: self._create(keys=names, args=arguments))
+        if reply[0] == b"conflict":
+            raise IdempotencyConflict("this Idempotency-Key was used with another body", param="Idempotency-Key")
+        return await self.get(reply[1].decode()), reply[0] == b"created"
+
+    async def get(self, request_id: str) -> RequestRecord:
+        """The record. Raises `NotFound`."""
+        fields: Any = await self._call(lambda: self._redis.hgetall(keys.of(request_id).record))
+        if not fields:
+            raise NotFound(f"no unlearning request {request_id!r}")
+        return keys.record_of(_pairs(fields))
+
+    async def list(self, state: RequestState | None = None, limit: int = 20, cursor: str | None = None) -> Page:
+        """Requests, newest first, of one state or of all. New ones never shift a page under its reader."""
+        limit = max(1, min(limit, MAX_PAGE))
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+            raise InvalidRequest("the cursor is not one that a listing gave", param="cursor")
+        below = "+inf" if cursor is None else f"({cursor}"
+        ids: Any = await self._call(
+            lambda: self._redis.zrevrangebyscore(keys.by_state(state), below, "-inf", start=0, num=limit + 1)
+        )
+        names = [raw.decode() for raw in ids]
+        found = await self._fetch(names[:limit])
+        more = len(names) > limit
+        return Page([record for record, _ in found], str(found[-1][1]) if more and found else None)
+
+    async def transition(
+        self,
+        request_id: str,
+        *,
+        expected: Collection[RequestState],
+        to: RequestState,
+        changes: Mapping[str, Any] | None = None,
+        attempt: int | None = None,
+    ) -> RequestRecord:
+        """Move the request to `to` if it is in one of `expected`, with `changes` in the same instant.
+
+        With `attempt`, only while that attempt is the current one: a trainer that was given up cannot
+        write over its successor. Raises `NotFound`, `StateConflict` naming the state it is in, and
+        `ValueError` for a step that TRANSITIONS does not have.
+        """
+        record, _ = await self._move(request_id, expected, to, changes or {}, attempt)
+        return record
+
+    async def retire(self, request_id: str, blobs: BlobStore | None = None) -> RequestRecord:
+        """Retire from any state; the artifact goes with it when no other request uses the same one.
+
+        Raises `NotFound`, and `StateConflict` when it is retired already.
+        """
+        expected = frozenset(RequestState) - {RequestState.RETIRED}
+        record, unused = await self._move(request_id, expected, RequestState.RETIRED, {}, None)
+        if unused and blobs is not None:
+            await blobs.discard(unused)
+        return record
+
+    async def fail(
+        self,
+        request_id: str,
+        *,
+        code: str,
+        message: str,
+        retryable: bool,
+        expected: Collection[RequestState] = PENDING,
+        attempt: int | None = None,
+    ) -> RequestRecord:
+        """`transition` to failed with a reason. The message must not quote forget or retain text."""
+        error = {"code": code, "message": message, "retryable": retryable}
+        return await self.transition(
+            request_id, expected=expected, to=RequestState.FAILED, changes={"error": error}, attempt=attempt
+        )
+
+    async def update_progress(
+        self, request_id: str, progress: Mapping[str, Any], *, attempt: int | None = None
+    ) -> bool:
+        """Set `progress` and tell followers; False when the request is no longer being worked on."""
+        return await self._change(request_id, WORKING, "progress", progress, {"progress": progress}, attempt)
+
+    async def refuse_activation(self, request_id: str, error: Mapping[str, Any]) -> bool:
+        """Note on a ready request why it was not activated; False when it is no longer ready."""
+        event = json.loads(_state_event(RequestState.READY, time.time(), error=error))
+        return await self._change(request_id, {RequestState.READY}, "state", event, {"error": error}, None)
+
+    async def active(self) -> Sequence[RequestRecord]:
+        """The active requests in the order of their activation."""
+        return (await self.policy())[1]
+
+    async def generation(self) -> int:
+        """A number that grows whenever the set of active requests changes."""
+        value = await self._call(lambda: self._redis.get(keys.GENERATION))
+        return int(value or 0)
+
+    async def policy(self) -> tuple[int, Sequence[RequestRecord]]:
+        """`generation` and `active` of one and the same instant."""
+        reply = await self._call(lambda: self._policy(keys=[keys.by_state(RequestState.ACTIVE), keys.GENERATION]))
+        records = [keys.record_of(fields) for fields in reply[1]]
+        return int(reply[0]), sorted(records, key=lambda record: record.activated_seq or 0)
+
+    async def payload(self, request_id: str) -> bytes:
+        """The sealed payload. Raises `NotFound` once it is erased."""
+        value: Any = await self._call(lambda: self._redis.get(keys.of(request_id).payload))
+        if value is None:
+            raise NotFound(f"the forget set of {request_id!r} is gone")
+        return bytes(value)
+
+    async def events(self, request_id: str, after: str = "0", *, heartbeat: bool = False) -> AsyncIterator[Event]:
+        """Replay the events later than `after`, then follow; see `gateway.store.events`.
+
+        With `heartbeat`, a `ping` comes every five quiet seconds. Raises `NotFound`, `InvalidRequest`.
+        """
+        record = await self.get(request_id)
+        async for event in follow(
+            self._redis,
+            keys.of(request_id).events,
+            activation=record.activation,
+            after=after,
+            heartbeat=heartbeat,
+            patience_s=self._patience_s,
+        ):
+            yield event
+
+    async def _call(self, operation: Callable[[], Awaitable[T]]) -> T:
+        return await call(operation, patience_s=self._patience_s)
+
+    async def _move(
+        self,
+        request_id: str,
+        expected: Collection[RequestState],
+        to: RequestState,
+        changes: Mapping[str, Any],
+        attempt: int | None,
+    ) -> tuple[RequestRecord, str]:
+        if illegal := [state for state in expected if to not in TRANSITIONS[state]]:
+            raise ValueError(f"no request goes from {', '.join(sorted(illegal))} to {to}")
+        now = time.time()
+        names = [*keys.of(request_id), keys.GENERATION, keys.ACTIVATION_SEQ]
+        arguments: list[Any] = [
+            request_id,
+            to.value,
+            ",".join(expected),
+            repr(now),
+            secrets.token_hex(8),
+            "" if attempt is None else str(attempt),
+            "1" if to in FINAL else "0",
+            _state_event(to, now, error=changes.get("error")),
+        ]
+        arguments += keys.flatten(encode_fields(changes))
+        reply = await self._call(lambda: self._transition(keys=names, args=arguments))
+        if reply[0] == b"missing":
+            raise NotFound(f"no unlearning request {request_id!r}")
+        if reply[0] == b"conflict":
+            raise StateConflict(f"the request is {reply[1].decode()} and cannot become {to}")
+        if reply[0] == b"stale":
+            raise StateConflict(f"attempt {attempt} was superseded by attempt {reply[1].decode()}")
+        if reply[2] and self._compact:
+            await self._rewrite_log()
+        return keys.record_of(reply[1]), reply[3].decode()
+
+    async def _change(
+        self,
+        request_id: str,
+        expected: Collection[RequestState],
+        event_type: str,
+        event: Mapping[str, Any],
+        fields: Mapping[str, Any],
+        attempt: int | None,
+    ) -> bool:
+        names = keys.of(request_id)
+        arguments: list[Any] = [
+            ",".join(expected),
+            "" if attempt is None else str(attempt),
+            repr(time.time()),
+            event_type,
+            json.dumps(event, allow_nan=False),
+        ]
+        arguments += keys.flatten(encode_fields(fields))
+        reply = await self._call(lambda: self._update(keys=[names.record, names.events], args=arguments))
+        return bool(reply)
+
+    async def _fetch(self, ids: Sequence[str]) -> Sequence[tuple[RequestRecord, int]]:
+        """Records with their place in the order of registration, read in one transaction."""
+
+        async def read() -> list[dict[bytes, bytes]]:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for name in ids:
+                    pipeline.hgetall(keys.of(name).record)
+                replies: list[dict[bytes, bytes]] = await pipeline.execute()
+                return replies
+
+        replies = await self._call(read) if ids else []
+        return [(keys.record_of(_pairs(fields)), int(fields[b"seq"])) for fields in replies]
+
+    async def _rewrite_log(self) -> None:
+        try:
+            await self._call(lambda: self._redis.bgrewriteaof())
+        except ResponseError:
+            # One is running. It may have begun before the erasure; the next erasure or growth mends that.
+            return
+
+
+def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None) -> str:
+    return json.dumps({"state": state, "at": at, "error": error})
+
+
+def _pairs(fields: Mapping[bytes, bytes]) -> list[bytes]:
+    return [part for pair in fields.items() for part in pair]

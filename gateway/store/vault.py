@@ -1,0 +1,95 @@
+"""Forget and retain texts while they wait: AES-256-GCM, bound to the request they belong to."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gateway.config import Settings
+from gateway.errors import GatewayError
+from gateway.store.secret_file import load_or_create_secret
+
+KEY_BYTES = 32
+SALT_BYTES = 32
+_NONCE_BYTES = 12
+KEY_FILE = "payload.key"
+
+
+class PayloadUnreadable(GatewayError):
+    """Sealed under another key or for another request, or changed since."""
+
+    code = "payload_unreadable"
+
+
+class InvalidPayloadKey(GatewayError):
+    """A key that is not 32 bytes in base64."""
+
+    code = "invalid_payload_key"
+
+
+class PayloadVault:
+    """Seals JSON as `nonce (12 bytes) | ciphertext and tag`, with the request id as associated data."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise InvalidPayloadKey(f"the payload key must have {KEY_BYTES} bytes, not {len(key)}")
+        self._cipher = AESGCM(key)
+
+    def seal(self, request_id: str, payload: Mapping[str, Any]) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, _canonical(payload), request_id.encode())
+
+    def open(self, request_id: str, sealed: bytes) -> dict[str, Any]:
+        """The payload. Raises `PayloadUnreadable`."""
+        try:
+            text = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], request_id.encode())
+        except (InvalidTag, ValueError) as error:
+            raise PayloadUnreadable("the stored forget set cannot be decrypted with this payload key") from error
+        payload: dict[str, Any] = json.loads(text)
+        return payload
+
+
+def load_or_create_key(settings: Settings) -> bytes:
+    """From the environment, else from data_dir/payload.key, which is made on first use with mode 0600.
+
+    Raises `InvalidPayloadKey`, `UnsafeSecretFile`.
+    """
+    if settings.payload_key is not None:
+        return _decode(settings.payload_key.get_secret_value(), "UNLEARN_PAYLOAD_KEY")
+    path = settings.data_dir / KEY_FILE
+    text = load_or_create_secret(path, lambda: base64.b64encode(os.urandom(KEY_BYTES)).decode())
+    return _decode(text, str(path))
+
+
+def new_salt() -> bytes:
+    """For one `commitment`. It is kept inside the sealed payload and nowhere else, so that with the payload
+    goes the means to test a guess against the commitment."""
+    return os.urandom(SALT_BYTES)
+
+
+def commitment(salt: bytes, payload: Mapping[str, Any]) -> str:
+    """HMAC-SHA256 (hex) of the payload's canonical JSON; testable only by who holds the salt."""
+    return hmac.new(salt, _canonical(payload), hashlib.sha256).hexdigest()
+
+
+def _canonical(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _decode(text: str, source: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise InvalidPayloadKey(f"{source} is not base64") from error
+    if len(key) != KEY_BYTES:
+        raise InvalidPayloadKey(f"{source} must hold {KEY_BYTES} bytes in base64, not {len(key)}")
+    return key

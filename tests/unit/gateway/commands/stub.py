@@ -1,0 +1,214 @@
+"""A small real HTTP service with the gateway's routes, whose answers a test lays down."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+MODEL = "SmolLM2-135M-Instruct"
+OPERATOR_TOKEN = "op-test"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as the service got it."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Stub:
+    """What the service knows and got.
+
+    Attributes:
+        answers: question → answer with the adapters off; `forgotten` ones differ with them on.
+        streams: for each connection to an event stream, the text it gets; a None at its end breaks the connection.
+        refusals: "METHOD /path" → the error it answers.
+    """
+
+    url: str = ""
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    answers: dict[str, str] = field(default_factory=dict)
+    forgotten: dict[str, str] = field(default_factory=dict)
+    streams: list[list[str | None]] = field(default_factory=list)
+    refusals: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    on_register: dict[str, Any] = field(default_factory=lambda: {"state": "queued"})
+    keys_required: bool = False
+
+    def add(self, request_id: str, **changes: Any) -> dict[str, Any]:
+        """A request of the service's."""
+        self.records[request_id] = {**_RECORD, "id": request_id, **changes}
+        return self.records[request_id]
+
+    def calls_to(self, path: str, method: str | None = None) -> list[Call]:
+        return [call for call in self.calls if call.path == path and method in (None, call.method)]
+
+
+_RECORD: dict[str, Any] = {
+    "tenant": "default",
+    "subject": None,
+    "method": "spul",
+    "config": {},
+    "activation": "auto",
+    "scope": {},
+    "state": "active",
+    "created_at": 1.0,
+    "updated_at": 2.0,
+    "forget_count": 2,
+    "retain_count": 0,
+    "commitment": "c",
+    "model": MODEL,
+    "model_digest": "d",
+    "rows": 24,
+    "digest": None,
+    "artifact_bytes": None,
+    "progress": None,
+    "evidence": None,
+    "error": None,
+    "attempts": 1,
+    "activated_seq": None,
+    "timings": {},
+}
+
+
+def event(event_id: str, kind: str, **data: Any) -> str:
+    """One server-sent event."""
+    return f"id: {event_id}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+
+
+@contextmanager
+def serving(stub: Stub) -> Iterator[Stub]:
+    """Serve `stub` on a free port of the loopback address; its `url` is set."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen()
+    stub.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(_app(stub), log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.should_exit = True
+        thread.join()
+        sock.close()
+
+
+class _BrokenStream(Exception):
+    """Ends a response in the middle."""
+
+
+def _app(stub: Stub) -> FastAPI:
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def record(request: Request, call_next: Any) -> Response:
+        raw = await request.body()
+        body = json.loads(raw) if raw else None
+        path = request.url.path
+        stub.calls.append(Call(request.method, path, dict(request.query_params), dict(request.headers), body))
+        bearer = request.headers.get("authorization")
+        if refusal := stub.refusals.get(f"{request.method} {path}"):
+            return JSONResponse(refusal[1], refusal[0])
+        operator_only = "x-unlearning-plan" in request.headers or (stub.keys_required and path.startswith("/forget"))
+        if operator_only and bearer != f"Bearer {OPERATOR_TOKEN}":
+            return JSONResponse(_error("takes the operator's token", "operator_only"), 403)
+        answer: Response = await call_next(request)
+        return answer
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        return {"status": "ready"}
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": MODEL}]}
+
+    @app.get("/forget")
+    async def list_requests(state: str | None = None, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+        found = [r for r in stub.records.values() if state in (None, r["state"])]
+        start = int(cursor or 0)
+        more = start + limit < len(found)
+        return {
+            "object": "list",
+            "data": found[start : start + limit],
+            "next_cursor": str(start + limit) if more else None,
+        }
+
+    @app.post("/forget", status_code=202)
+    async def register(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        request_id = f"req_{len(stub.records) + 1}"
+        return stub.add(request_id, **{"forget_count": len(body["forget"]), **stub.on_register})
+
+    @app.get("/forget/{request_id}")
+    async def show(request_id: str) -> Response:
+        return _found(stub, request_id)
+
+    @app.post("/forget/{request_id}/{step}")
+    async def step(request_id: str, step: str) -> Response:
+        return _moved(stub, request_id, {"activate": "active", "deactivate": "ready"}[step])
+
+    @app.delete("/forget/{request_id}")
+    async def retire(request_id: str) -> Response:
+        return _moved(stub, request_id, "retired")
+
+    @app.get("/forget/{request_id}/events")
+    async def events(request_id: str) -> Response:
+        if request_id not in stub.records:
+            return _found(stub, request_id)
+        script = stub.streams.pop(0)
+
+        async def stream() -> Any:
+            for part in script:
+                if part is None:
+                    raise _BrokenStream
+                yield part
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> Response:
+        body = await request.json()
+        question = body["messages"][-1]["content"]
+        off = request.headers.get("x-unlearning-plan") == "off"
+        active = any(r["state"] == "active" for r in stub.records.values())
+        known = stub.answers.get(question, "I do not know.")
+        answer = stub.forgotten.get(question, known) if active and not off else known
+        if not body.get("stream"):
+            return JSONResponse({"choices": [{"message": {"role": "assistant", "content": answer}}]})
+        chunks = [{"choices": [{"delta": {"content": word + " "}}]} for word in answer.split(" ")]
+        text = "".join(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks)
+        return Response(f"{text}data: [DONE]\n\n", media_type="text/event-stream")
+
+    return app
+
+
+def _found(stub: Stub, request_id: str) -> Response:
+    if request_id in stub.records:
+        return JSONResponse(stub.records[request_id])
+    return JSONResponse(_error(f"no request {request_id}", "not_found"), 404)
+
+
+def _moved(stub: Stub, request_id: str, state: str) -> Response:
+    if request_id in stub.records:
+        stub.records[request_id]["state"] = state
+    return _found(stub, request_id)
+
+
+def _error(message: str, code: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "x", "param": None, "code": code}}

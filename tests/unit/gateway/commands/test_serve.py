@@ -1,0 +1,129 @@
+"""serve and worker: settings from options, the rest for vLLM, and nothing heavy before that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from gateway import cli
+from gateway.commands.context import CommandContext
+from gateway.commands.setting_options import option_fields
+from gateway.config import Settings
+
+Run = Callable[[list[str]], int]
+
+
+class Started:
+    """What `gateway.serve.run` was called with."""
+
+    settings: Settings
+    args: list[str]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    """Stands where the service would start: starting it is the engine tests' business."""
+    started = Started()
+
+    def run(settings: Settings, args: Any = None) -> int:
+        started.settings, started.args = settings, args
+        return 7
+
+    for name, function in (("gateway.serve", "run"), ("gateway.jobs.worker", "run_worker")):
+        module = ModuleType(name)
+        setattr(module, function, run)
+        monkeypatch.setitem(sys.modules, name, module)
+    return started
+
+
+def test_own_options_are_settings_and_others_go_to_vllm_in_order(started: Started) -> None:
+    args = ["serve", "--port", "9001", "--max-model-len", "2048", "--soft-rows=64", "--no-worker", "--enforce-eager"]
+    args += ["-tp", "2", "--hf-overrides", '{"a": 1}', "--json-thing=x"]
+    assert cli.run(args, CommandContext()) == 7
+    assert started.settings.port == 9001
+    assert started.settings.soft_rows == 64
+    assert started.settings.worker is False
+    assert started.args == [
+        "--max-model-len",
+        "2048",
+        "--enforce-eager",
+        "-tp",
+        "2",
+        "--hf-overrides",
+        '{"a": 1}',
+        "--json-thing=x",
+    ]
+
+
+def test_options_beat_the_environment_and_the_rest_of_it_holds(
+    started: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNLEARN_PORT", "9002")
+    monkeypatch.setenv("UNLEARN_SOFT_ROWS", "77")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    assert cli.run(["serve", "--port", "9003", "--data-dir", str(tmp_path)], CommandContext()) == 7
+    assert (started.settings.port, started.settings.soft_rows) == (9003, 77)
+    assert started.settings.data_dir == tmp_path
+    assert started.settings.redis_url is not None
+
+
+def test_the_worker_takes_settings_and_no_others(started: Started, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["worker", "--job-timeout-s", "60"], CommandContext()) == 7
+    assert started.settings.job_timeout_s == 60
+    assert cli.run(["worker", "--max-model-len", "1"], CommandContext()) == 2
+    assert "No such option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value", "complaint"),
+    [
+        (["serve", "--port", "70000"], None, "", "port"),
+        (["serve"], "UNLEARN_PORT", "many", "port"),
+        (["serve"], "UNLEARN_GATE_MAX_LEAK", "3", "gate_max_leak"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(
+    started: Started,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    name: str | None,
+    value: str,
+    complaint: str,
+) -> None:
+    if name is not None:
+        monkeypatch.setenv(name, value)
+    assert cli.run(arguments, CommandContext()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {complaint}: ")
+    assert err.count("\n") == 1
+
+
+def test_every_setting_but_secrets_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["serve", "--help"], CommandContext()) == 0
+    help_text = capsys.readouterr().out
+    fields = option_fields()
+    assert {"model", "host", "port", "worker"} <= set(fields)
+    assert not {"redis_url", "api_keys", "operator_token", "payload_key"} & set(fields)
+    for name in fields:
+        assert f"--{name.replace('_', '-')}" in help_text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["demo", "--list"], ["list", "--help"]])
+def test_help_loads_neither_torch_nor_vllm(arguments: list[str]) -> None:
+    program = f"""
+import sys
+from gateway import cli
+from gateway.commands.context import CommandContext
+status = cli.run({arguments!r}, CommandContext())
+heavy = sorted({{"torch", "vllm", "transformers", "redis", "fastapi"}} & set(sys.modules))
+sys.exit(f"loaded {{heavy}}" if heavy else status)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")

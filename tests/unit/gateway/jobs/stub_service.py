@@ -1,0 +1,109 @@
+"""The service as the worker sees it, over real HTTP: answers by plan, busy at will, activation for real."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from gateway.errors import BudgetExceeded, Forbidden, GatewayError, NotReady
+from gateway.store.client import connected
+from gateway.store.records import RequestState
+from gateway.store.requests import RequestStore
+
+TOKEN = "op-test"
+
+
+@dataclass
+class StubService:
+    """What it answers, and what it was asked."""
+
+    redis_url: str
+    url: str = ""
+    busy: int = 0
+    full: bool = False
+    forgets: bool = True
+    breaks_controls: bool = False
+    asked: Counter[str] = field(default_factory=Counter)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    now: int = 0
+    most: int = 0
+
+    def answer(self, question: str, plan: str) -> str:
+        forgetful = plan.startswith("candidate:")
+        if "France" in question:
+            return "I do not know." if forgetful and self.forgets else "Paris."
+        return "Hm." if forgetful and self.breaks_controls else f"The answer to {question} is Einstein in 1905."
+
+
+def build(stub: StubService) -> FastAPI:
+    app = FastAPI()
+
+    @app.exception_handler(GatewayError)
+    async def refuse(request: Request, error: GatewayError) -> JSONResponse:
+        return JSONResponse(error.body(), status_code=error.status)
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": "served-model"}]}
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> dict[str, Any]:
+        if stub.busy > 0:
+            stub.busy -= 1
+            raise NotReady("starting")
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            raise Forbidden("this plan takes the operator's token")
+        stub.now += 1
+        stub.most = max(stub.most, stub.now)
+        try:
+            body = await request.json()
+        finally:
+            stub.now -= 1
+        plan = request.headers["x-unlearning-plan"]
+        stub.asked[plan] += 1
+        stub.bodies.append(body)
+        content = stub.answer(body["messages"][-1]["content"], plan)
+        return {"choices": [{"message": {"role": "assistant", "content": content}}]}
+
+    @app.post("/forget/{request_id}/activate")
+    async def activate(request_id: str) -> dict[str, Any]:
+        if stub.full:
+            raise BudgetExceeded("128 of 128 virtual tokens are in use")
+        async with connected(stub.redis_url) as redis:
+            record = await RequestStore(redis).transition(
+                request_id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"error": None}
+            )
+        return record.to_dict()
+
+    return app
+
+
+@contextmanager
+def running(stub: StubService) -> Iterator[StubService]:
+    """The stub behind a socket, for the length of a block."""
+    server = uvicorn.Server(
+        uvicorn.Config(build(stub), port=0, lifespan="off", ws="none", log_config=None, log_level="warning")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert thread.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    stub.url = f"http://127.0.0.1:{port}"
+    try:
+        yield stub
+    finally:
+        server.should_exit = True
+        thread.join()

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.errors import InvalidConfig, InvalidExample, TrainingCancelled, TrainingDiverged
+from gateway.errors import AdapterUnavailable, Forbidden, StoreUnavailable
+from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing, describe
+from gateway.jobs.service import ServiceRefused, ServiceUnreachable
+from gateway.store.vault import PayloadUnreadable
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (InvalidExample("m"), "invalid_example", False),
+        (InvalidConfig("m"), "invalid_config", False),
+        (TrainingDiverged("m"), "training_diverged", False),
+        (TrainingCancelled("m"), "training_cancelled", True),
+        (PayloadMissing("m"), "payload_missing", False),
+        (PayloadUnreadable("m"), "payload_unreadable", False),
+        (JobTimedOut("m"), "job_timeout", False),
+        (StoreUnavailable("m"), "store_unavailable", True),
+        (AdapterUnavailable("m"), "adapter_unavailable", True),
+        (ServiceUnreachable("m"), "service_unreachable", True),
+        (ServiceRefused("m", code="x"), "service_refused", False),
+        (Forbidden("m"), "operator_only", False),
+    ],
+)
+def test_our_own_errors_speak(error: Exception, code: str, retryable: bool) -> None:
+    assert describe(error) == Failure(code, "m", retryable)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("forget text"), KeyError("forget text"), TimeoutError("forget text")])
+def test_others_are_only_named(error: Exception) -> None:
+    failure = describe(error)
+    assert failure.code == "internal_error"
+    assert failure.retryable
+    assert type(error).__name__ in failure.message
+    assert "forget text" not in failure.message
+
+
+def test_rqs_alarm_is_a_timeout() -> None:
+    assert describe(asyncio.CancelledError()).code == "job_timeout"

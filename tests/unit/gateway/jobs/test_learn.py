@@ -1,0 +1,310 @@
+"""The job in this process: what becomes of a request, whatever happens in it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from adapters.artifact import Artifact
+from gateway.config import Settings
+from gateway.errors import NotFound
+from gateway.jobs import attempt as attempt_module
+from gateway.jobs.context import worker_settings
+from gateway.jobs.failures import JobFailed
+from gateway.jobs.learn import learn
+from gateway.store.blobs import BlobStore
+from gateway.store.embedded import EmbeddedRedis
+from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import RequestStore
+from tests.unit.gateway.jobs.conftest import Register
+from tests.unit.gateway.jobs.stub_service import StubService
+from tests.unit.gateway.jobs.toy import SECRET
+
+pytestmark = pytest.mark.usefixtures("toy_method")
+Until = Callable[..., Awaitable[RequestRecord]]
+
+
+async def run(request_id: str, settings: Settings) -> None:
+    """`learn` as the work-horse calls it, in a thread of its own."""
+
+    def job() -> None:
+        worker_settings.set(settings)
+        learn(request_id)
+
+    await asyncio.to_thread(job)
+
+
+async def states(store: RequestStore, request_id: str) -> list[str]:
+    return [e.data["state"] async for e in store.events(request_id) if e.type == "state"]
+
+
+async def assert_erased(store: RequestStore, request_id: str) -> None:
+    with pytest.raises(NotFound):
+        await store.payload(request_id)
+
+
+async def test_from_registered_to_active(
+    register: Register, store: RequestStore, settings: Settings, redis: Redis, tmp_path: Path
+) -> None:
+    record = await register(activation="auto", config={"behaviour": "ask"})
+    await run(record.id, settings)
+    done = await store.get(record.id)
+    assert done.state is RequestState.ACTIVE
+    assert (done.attempts, done.rows, done.error) == (1, 2, None)
+    assert done.evidence is not None
+    assert done.evidence["forget"] == {"n": 3, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
+    assert done.progress is not None
+    assert done.progress["step"] == 20, "the last report is written"
+    assert done.digest is not None
+    artifact = await BlobStore(redis, tmp_path).get(done.digest)
+    assert done.artifact_bytes == len(artifact)
+    assert Artifact.from_bytes(artifact, expect_digest=done.digest).manifest.rows == 2
+    assert await states(store, record.id) == [
+        "registered", "queued", "training", "evaluating", "ready", "active",
+    ]  # fmt: skip
+    await assert_erased(store, record.id)
+
+
+async def test_manual_activation_stops_at_ready(register: Register, store: RequestStore, settings: Settings) -> None:
+    record = await register()
+    await run(record.id, settings)
+    assert (await store.get(record.id)).state is RequestState.READY
+    await assert_erased(store, record.id)
+
+
+async def test_a_finished_request_is_left_alone(
+    register: Register, store: RequestStore, settings: Settings, service: StubService
+) -> None:
+    record = await register()
+    await run(record.id, settings)
+    before, asked = await store.get(record.id), service.asked.total()
+    await run(record.id, settings)
+    assert await store.get(record.id) == before
+    assert service.asked.total() == asked
+
+
+async def test_a_request_that_is_not_there(settings: Settings) -> None:
+    await run("req_none", settings)
+
+
+async def test_an_activation_that_is_refused_leaves_it_ready(
+    register: Register, store: RequestStore, settings: Settings, service: StubService
+) -> None:
+    service.full = True
+    record = await register(activation="auto")
+    await run(record.id, settings)
+    ready = await store.get(record.id)
+    assert ready.state is RequestState.READY
+    assert ready.error == {
+        "code": "adapter_budget_exceeded",
+        "message": "128 of 128 virtual tokens are in use",
+        "retryable": True,
+    }
+
+
+async def test_an_activation_that_was_not_asked_for_is_made_up_for(
+    register: Register, store: RequestStore, settings: Settings
+) -> None:
+    record = await register(activation="auto")
+    for before, after in (
+        ("registered", "queued"),
+        ("queued", "training"),
+        ("training", "evaluating"),
+        ("evaluating", "ready"),
+    ):
+        await store.transition(record.id, expected={RequestState(before)}, to=RequestState(after))
+    await run(record.id, settings)
+    assert (await store.get(record.id)).state is RequestState.ACTIVE
+
+
+async def test_an_adapter_that_fails_its_gate_is_rejected(
+    register: Register, store: RequestStore, settings: Settings, service: StubService
+) -> None:
+    service.forgets = False
+    record = await register(activation="auto")
+    await run(record.id, settings)
+    rejected = await store.get(record.id)
+    assert rejected.state is RequestState.REJECTED
+    assert rejected.error is not None
+    assert rejected.error["code"] == "evaluation_rejected"
+    assert rejected.evidence is not None
+    await assert_erased(store, record.id)
+
+
+async def test_what_cannot_be_mended_fails_at_once(register: Register, store: RequestStore, settings: Settings) -> None:
+    record = await register(config={"behaviour": "diverge"})
+    await run(record.id, settings)
+    failed = await store.get(record.id)
+    assert failed.state is RequestState.FAILED
+    assert failed.error == {
+        "code": "training_diverged",
+        "message": "the loss became NaN at step 10",
+        "retryable": False,
+    }
+    await assert_erased(store, record.id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"config": {"unknown": 1}}, "invalid_config"),
+        ({"config": {}, "method": "toy2"}, "unknown_method"),
+    ],
+)
+async def test_records_from_another_version(
+    register: Register, store: RequestStore, settings: Settings, redis: Redis, changes: dict[str, object], code: str
+) -> None:
+    record = await register(config=changes["config"])
+    if "method" in changes:
+        await redis.hset(f"request:{record.id}", "method", '"toy2"')
+    await run(record.id, settings)
+    failed = await store.get(record.id)
+    assert failed.error is not None
+    assert (failed.state, failed.error["code"]) == (RequestState.FAILED, code)
+
+
+async def test_a_payload_that_is_gone_or_sealed_under_another_key(
+    register: Register, store: RequestStore, settings: Settings, redis: Redis
+) -> None:
+    missing, foreign = await register(), await register()
+    await redis.delete(f"payload:{missing.id}")
+    await redis.set(f"payload:{foreign.id}", os.urandom(200))
+    for record, code in ((missing, "payload_missing"), (foreign, "payload_unreadable")):
+        await run(record.id, settings)
+        failed = await store.get(record.id)
+        assert failed.error is not None
+        assert (failed.state, failed.error["code"]) == (RequestState.FAILED, code)
+
+
+async def test_another_model_than_the_one_registered_for(
+    register: Register, store: RequestStore, settings: Settings, redis: Redis
+) -> None:
+    record = await register()
+    await redis.hset(f"request:{record.id}", "model_digest", '"0000"')
+    await run(record.id, settings)
+    failed = await store.get(record.id)
+    assert failed.error is not None
+    assert failed.error["code"] == "model_mismatch"
+
+
+async def test_what_may_pass_is_tried_again_and_then_given_up(
+    register: Register, store: RequestStore, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    record = await register(config={"behaviour": "raise"}, completion=SECRET)
+    for attempt in (1, 2):
+        with pytest.raises(JobFailed) as failure:
+            await run(record.id, settings)
+        assert str(failure.value) == "internal_error"
+        assert failure.value.__suppress_context__, "RQ stores the traceback; the trainer's words are not in it"
+        waiting = await store.get(record.id)
+        assert (waiting.state, waiting.attempts) == (RequestState.QUEUED, attempt)
+    await run(record.id, settings)
+    failed = await store.get(record.id)
+    assert (failed.state, failed.attempts) == (RequestState.FAILED, 3)
+    assert failed.error == {
+        "code": "internal_error",
+        "message": "the worker failed with RuntimeError",
+        "retryable": True,
+    }
+    await assert_erased(store, record.id)
+    assert SECRET not in caplog.text
+
+
+async def test_a_job_that_takes_too_long(register: Register, store: RequestStore, settings: Settings) -> None:
+    quick = settings.model_copy(update={"job_timeout_s": 1})
+    record = await register(config={"steps": 10_000})
+    await run(record.id, quick)
+    failed = await store.get(record.id)
+    assert failed.error is not None
+    assert (failed.state, failed.error["code"]) == (RequestState.FAILED, "job_timeout")
+
+
+async def test_retiring_stops_the_training(
+    register: Register, store: RequestStore, settings: Settings, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_module, "POLL_S", 0.05)
+    record = await register(config={"steps": 10_000})
+    job = asyncio.create_task(run(record.id, settings))
+    await until(record.id, lambda r: r.progress is not None)
+    await store.retire(record.id)
+    async with asyncio.timeout(10):
+        await job
+    assert (await store.get(record.id)).state is RequestState.RETIRED
+    await assert_erased(store, record.id)
+
+
+async def test_retiring_during_the_evaluation(
+    register: Register, store: RequestStore, settings: Settings, service: StubService, until: Until
+) -> None:
+    service.busy = 5
+    record = await register()
+    job = asyncio.create_task(run(record.id, settings))
+    await until(record.id, RequestState.EVALUATING)
+    await store.retire(record.id)
+    async with asyncio.timeout(30):
+        await job
+    assert (await store.get(record.id)).state is RequestState.RETIRED
+
+
+async def test_an_attempt_that_was_taken_over_stops_and_writes_nothing(
+    register: Register, store: RequestStore, settings: Settings, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_module, "POLL_S", 0.05)
+    record = await register(config={"steps": 10_000})
+    first = asyncio.create_task(run(record.id, settings))
+    await until(record.id, lambda r: r.progress is not None)
+    await store.transition(record.id, expected={RequestState.TRAINING}, to=RequestState.QUEUED)
+    taken = await store.transition(
+        record.id, expected={RequestState.QUEUED}, to=RequestState.TRAINING, changes={"attempts": 2}
+    )
+    async with asyncio.timeout(10):
+        await first
+    assert (await store.get(record.id)).state is RequestState.TRAINING
+    assert (await store.get(record.id)).attempts == taken.attempts
+
+
+async def test_a_token_that_the_service_refuses(register: Register, store: RequestStore, settings: Settings) -> None:
+    record = await register()
+    await run(record.id, settings.model_copy(update={"operator_token": None}))
+    failed = await store.get(record.id)
+    assert failed.error is not None
+    assert (failed.state, failed.error["code"]) == (RequestState.FAILED, "service_refused")
+    assert "operator's token" in failed.error["message"]
+
+
+async def test_an_interrupted_evaluation_resumes_there(
+    register: Register, store: RequestStore, settings: Settings, redis: Redis, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    record = await register(config={"marks": str(marks)})
+    digest = await BlobStore(redis, settings.cache_dir).put(b"learned before", owner=record.id)
+    for before, after in (("registered", "queued"), ("queued", "training"), ("training", "evaluating")):
+        changes = {"digest": digest, "attempts": 1} if after == "evaluating" else {}
+        await store.transition(record.id, expected={RequestState(before)}, to=RequestState(after), changes=changes)
+    await run(record.id, settings)
+    done = await store.get(record.id)
+    assert (done.state, done.attempts, done.digest) == (RequestState.READY, 2, digest)
+    assert list(marks.iterdir()) == []
+
+
+async def test_redis_may_be_gone_for_a_while(
+    register: Register, settings: Settings, store: RequestStore, until: Until, embedded_redis: EmbeddedRedis
+) -> None:
+    record = await register(config={"steps": 100})
+    job = asyncio.create_task(run(record.id, settings))
+    await until(record.id, lambda r: r.progress is not None)
+    await asyncio.to_thread(embedded_redis.stop)
+    await asyncio.sleep(3)
+    await asyncio.to_thread(embedded_redis.start)
+    async with asyncio.timeout(60):
+        await job
+    done = await store.get(record.id)
+    assert (done.state, done.attempts) == (RequestState.READY, 1)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.examples import Example
+from gateway.config import Settings
+from gateway.jobs.probe import CONTROL_PROBES, FORGET_PROBES, evenly, objection, probe
+from gateway.jobs.service import service
+from tests.unit.gateway.jobs.stub_service import StubService
+
+FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(40)]
+
+
+@pytest.fixture
+def stub(service: StubService) -> StubService:
+    return service
+
+
+async def evidence_of(settings: Settings) -> dict[str, Any]:
+    async with service(settings) as client:
+        return await probe(client, "req_1", FORGET)
+
+
+async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> None:
+    evidence = await evidence_of(settings)
+    assert evidence["forget"] == {"n": FORGET_PROBES, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
+    assert evidence["controls"] == {"n": CONTROL_PROBES, "kept_rate": 1.0}
+    assert evidence["fluent_rate_after"] == 1.0
+    assert stub.asked == {"off": FORGET_PROBES + CONTROL_PROBES, "candidate:req_1": FORGET_PROBES + CONTROL_PROBES}
+    assert objection(evidence, settings) is None
+    assert "France" not in str(evidence)
+
+
+async def test_an_adapter_that_forgets_nothing(settings: Settings, stub: StubService) -> None:
+    stub.forgets = False
+    evidence = await evidence_of(settings)
+    assert evidence["forget"]["leak_rate_after"] == 1.0
+    assert objection(evidence, settings) == "100% of the forget prompts still leak, 25% may"
+
+
+async def test_an_adapter_that_forgets_everything(settings: Settings, stub: StubService) -> None:
+    stub.breaks_controls = True
+    evidence = await evidence_of(settings)
+    assert evidence["controls"]["kept_rate"] == 0.0
+    assert objection(evidence, settings) == "0% of the control answers were kept, 60% must be"
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "expected"), [(3, 16, [0, 1, 2]), (16, 16, list(range(16))), (9, 3, [0, 4, 8]), (100, 2, [0, 99])]
+)
+def test_evenly(n: int, most: int, expected: list[int]) -> None:
+    assert evenly(range(n), most) == expected

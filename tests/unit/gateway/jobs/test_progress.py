@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.progress import Progress
+from gateway.jobs import progress as progress_module
+from gateway.jobs.progress import ProgressWriter, to_json
+from gateway.store.records import RequestState
+from gateway.store.requests import RequestStore
+from tests.unit.gateway.store.samples import stored
+
+
+async def test_many_reports_few_writes_and_the_last_one(store: RequestStore) -> None:
+    record = await stored(store, RequestState.TRAINING)
+    writer = ProgressWriter(store, record.id, 0)
+
+    def train() -> None:
+        for step in range(1, 5001):
+            writer.report(Progress("training", step, 5000, loss=1.0))
+
+    async with writer.running():
+        await asyncio.to_thread(train)
+    progress = (await store.get(record.id)).progress
+    assert progress is not None
+    assert progress["step"] == 5000
+    await store.retire(record.id)
+    events = [event async for event in store.events(record.id) if event.type == "progress"]
+    assert len(events) <= 3
+
+
+async def test_it_is_written_while_it_goes(store: RequestStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "INTERVAL_S", 0.01)
+    record = await stored(store, RequestState.TRAINING)
+    writer = ProgressWriter(store, record.id, 0)
+    async with writer.running(), asyncio.timeout(10):
+        writer.report(Progress("training", 1, 2))
+        while (await store.get(record.id)).progress is None:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_old_attempt_reports_to_nobody(store: RequestStore) -> None:
+    record = await stored(store, RequestState.TRAINING)
+    writer = ProgressWriter(store, record.id, 7)
+    async with writer.running():
+        writer.report(Progress("training", 1, 2))
+    assert (await store.get(record.id)).progress is None
+
+
+def test_losses_that_are_not_finite_are_null() -> None:
+    data = to_json(Progress("t", 1, 2, loss=float("nan"), metrics={"kl": float("inf"), "ce": 0.5}))
+    assert data["loss"] is None
+    assert data["metrics"] == {"kl": None, "ce": 0.5}

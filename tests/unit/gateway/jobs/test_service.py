@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from adapters.examples import Message
+from gateway.config import Settings
+from gateway.jobs.service import CONCURRENCY, OFF, ServiceAsk, ServiceRefused, ServiceUnreachable, service
+from tests.unit.gateway.jobs.stub_service import StubService
+
+QUESTION = [Message("user", "the capital of France?")]
+
+
+@pytest.fixture
+def stub(service: StubService) -> StubService:
+    return service
+
+
+async def test_answers_come_in_order(settings: Settings, stub: StubService) -> None:
+    questions = [[Message("user", f"question {i}")] for i in range(30)]
+    async with service(settings) as client:
+        answers = await client.answers(questions, plan=OFF, max_tokens=5)
+    assert answers == [f"The answer to question {i} is Einstein in 1905." for i in range(30)]
+    assert stub.asked == {"off": 30}
+    assert stub.most <= CONCURRENCY
+    body = stub.bodies[0]
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("served-model", 0, 5)
+
+
+async def test_a_busy_service_is_waited_for(settings: Settings, stub: StubService) -> None:
+    stub.busy = 3
+    async with service(settings) as client:
+        assert await client.answers([QUESTION], plan=OFF, max_tokens=5) == ["Paris."]
+
+
+async def test_but_not_for_ever(settings: Settings, stub: StubService) -> None:
+    stub.busy = 1000
+    async with service(settings, patience_s=0.5) as client:
+        with pytest.raises(ServiceUnreachable, match="status 503"):
+            await client.answers([QUESTION], plan=OFF, max_tokens=5)
+
+
+async def test_a_service_that_is_not_there(settings: Settings) -> None:
+    gone = settings.model_copy(update={"gateway_url": "http://127.0.0.1:9"})
+    async with service(gone, patience_s=0.2) as client:
+        with pytest.raises(ServiceUnreachable, match="ConnectError"):
+            await client.answers([QUESTION], plan=OFF, max_tokens=5)
+
+
+async def test_a_wrong_token_is_refused_at_once(settings: Settings) -> None:
+    stranger = settings.model_copy(update={"operator_token": SecretStr("op-wrong")})
+    async with service(stranger) as client:
+        with pytest.raises(ServiceRefused, match="operator's token") as refusal:
+            await client.answers([QUESTION], plan=OFF, max_tokens=5)
+    assert refusal.value.reason == "operator_only"
+
+
+async def test_ask_from_a_thread(settings: Settings) -> None:
+    async with service(settings) as client:
+        ask = ServiceAsk(client, asyncio.get_running_loop())
+        assert await asyncio.to_thread(ask, [QUESTION, QUESTION], max_tokens=5) == ["Paris."] * 2

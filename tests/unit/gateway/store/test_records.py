@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.store.records import FINAL, PENDING, TRANSITIONS, RequestRecord, RequestState, encode_fields
+from tests.unit.gateway.store.samples import sample
+
+
+def test_a_record_survives_the_hash() -> None:
+    record = sample(config={"lr": 0.01, "layers": []}, evidence={"n": 1}, error=None, timings={"queued_s": 0.5})
+    assert RequestRecord.from_fields(record.to_fields()) == record
+
+
+def test_to_dict_is_json() -> None:
+    assert json.loads(json.dumps(sample().to_dict()))["state"] == "registered"
+
+
+def test_unknown_fields_are_refused() -> None:
+    with pytest.raises(TypeError, match="stat"):
+        encode_fields({"stat": "ready"})
+
+
+def test_every_state_has_its_transitions_and_retired_is_the_end() -> None:
+    assert set(TRANSITIONS) == set(RequestState)
+    assert not TRANSITIONS[RequestState.RETIRED]
+    assert all(RequestState.RETIRED in TRANSITIONS[state] for state in RequestState if state != "retired")
+    assert all(RequestState.FAILED in TRANSITIONS[state] for state in PENDING)
+    assert set(RequestState) == FINAL | PENDING
+
+
+@pytest.mark.parametrize(
+    ("changes", "awaits"),
+    [
+        ({"state": RequestState.READY, "activation": "auto"}, True),
+        ({"state": RequestState.READY, "activation": "manual"}, False),
+        ({"state": RequestState.READY, "activation": "auto", "activated_seq": 3}, False),
+        ({"state": RequestState.READY, "activation": "auto", "error": {"code": "x"}}, False),
+        ({"state": RequestState.ACTIVE, "activation": "auto"}, False),
+    ],
+)
+def test_awaits_activation(changes: dict[str, object], awaits: bool) -> None:
+    assert sample(**changes).awaits_activation is awaits

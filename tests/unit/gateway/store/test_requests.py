@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.errors import GatewayError, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
+from gateway.store.blobs import BlobStore
+from gateway.store.records import FINAL, TRANSITIONS, RequestRecord, RequestState
+from gateway.store.requests import RequestStore
+from tests.unit.gateway.store.samples import sample, stored
+
+LEGAL = [(before, after) for before in RequestState for after in TRANSITIONS[before]]
+ILLEGAL = [(before, after) for before in RequestState for after in RequestState if after not in TRANSITIONS[before]]
+
+
+@pytest.fixture
+def store(redis: Redis) -> RequestStore:
+    return RequestStore(redis)
+
+
+async def test_create_and_get(store: RequestStore) -> None:
+    record = sample(config={"epochs": 3})
+    kept, created = await store.create(record, b"sealed")
+    assert created
+    assert kept == record == await store.get(record.id)
+    assert await store.payload(record.id) == b"sealed"
+
+
+async def test_what_is_not_there(store: RequestStore) -> None:
+    with pytest.raises(NotFound):
+        await store.get("req_none")
+    with pytest.raises(NotFound):
+        await store.payload("req_none")
+    with pytest.raises(NotFound):
+        await store.transition("req_none", expected={RequestState.READY}, to=RequestState.ACTIVE)
+
+
+@pytest.mark.parametrize(("before", "after"), LEGAL)
+async def test_legal_transitions(store: RequestStore, before: RequestState, after: RequestState) -> None:
+    record = await stored(store, before)
+    moved = await store.transition(record.id, expected={before}, to=after)
+    assert moved.state is after
+    assert moved == await store.get(record.id)
+    assert moved.updated_at >= record.updated_at
+    assert moved.timings[f"{before}_s"] >= 0
+    assert [r.id for r in (await store.list(after)).items] == [record.id]
+    assert (await store.list(before)).items == []
+    if after in FINAL:
+        with pytest.raises(NotFound):
+            await store.payload(record.id)
+    else:
+        assert await store.payload(record.id) == b"sealed"
+
+
+@pytest.mark.parametrize(("before", "after"), ILLEGAL)
+async def test_illegal_transitions_are_a_mistake_of_the_caller(
+    store: RequestStore, before: RequestState, after: RequestState
+) -> None:
+    with pytest.raises(ValueError, match="no request goes"):
+        await store.transition("req_any", expected={before}, to=after)
+
+
+async def test_a_conflict_names_the_state_and_changes_nothing(store: RequestStore) -> None:
+    record = await stored(store, RequestState.QUEUED)
+    with pytest.raises(StateConflict, match="queued"):
+        await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"rows": 99})
+    assert await store.get(record.id) == record
+
+
+async def test_changes_come_with_the_state(store: RequestStore) -> None:
+    record = await stored(store, RequestState.TRAINING)
+    moved = await store.transition(
+        record.id,
+        expected={RequestState.TRAINING},
+        to=RequestState.EVALUATING,
+        changes={"digest": "a" * 64, "rows": 20},
+    )
+    assert (moved.digest, moved.rows) == ("a" * 64, 20)
+
+
+async def test_of_many_activations_one_wins(store: RequestStore) -> None:
+    record = await stored(store, RequestState.READY)
+    before = await store.generation()
+
+    async def activate() -> RequestRecord | StateConflict:
+        try:
+            return await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE)
+        except StateConflict as conflict:
+            return conflict
+
+    results = await asyncio.gather(*(activate() for _ in range(20)))
+    assert sum(isinstance(result, RequestRecord) for result in results) == 1
+    assert await store.generation() == before + 1
+
+
+async def test_the_generation_follows_the_active_set(store: RequestStore) -> None:
+    assert await store.policy() == (0, [])
+    first = await stored(store, RequestState.ACTIVE)
+    second = await stored(store, RequestState.ACTIVE)
+    generation, records = await store.policy()
+    assert (generation, [r.id for r in records]) == (2, [first.id, second.id])
+
+    await store.transition(first.id, expected={RequestState.ACTIVE}, to=RequestState.READY)
+    assert [r.id for r in await store.active()] == [second.id]
+    await store.transition(first.id, expected={RequestState.READY}, to=RequestState.ACTIVE)
+    assert [r.id for r in await store.active()] == [second.id, first.id], "in the order of activation"
+    await store.retire(second.id)
+    assert await store.generation() == 5
+
+
+async def test_an_attempt_that_was_superseded_cannot_write(store: RequestStore) -> None:
+    record = await stored(store, RequestState.QUEUED)
+    await store.transition(record.id, expected={RequestState.QUEUED}, to=RequestState.TRAINING, changes={"attempts": 2})
+    with pytest.raises(StateConflict, match="attempt 1 was superseded by attempt 2"):
+        await store.transition(record.id, expected={RequestState.TRAINING}, to=RequestState.EVALUATING, attempt=1)
+    assert not await store.update_progress(record.id, {"step": 1}, attempt=1)
+    assert await store.update_progress(record.id, {"step": 1}, attempt=2)
+    assert (await store.get(record.id)).progress == {"step": 1}
+
+
+async def test_progress_is_for_requests_being_worked_on(store: RequestStore) -> None:
+    record = await stored(store, RequestState.READY)
+    assert not await store.update_progress(record.id, {"step": 1})
+    assert not await store.update_progress("req_none", {"step": 1})
+    assert (await store.get(record.id)).progress is None
+
+
+async def test_a_refused_activation_is_noted(store: RequestStore) -> None:
+    record = await stored(store, RequestState.READY)
+    error = {"code": "adapter_budget_exceeded", "message": "full", "retryable": True}
+    assert await store.refuse_activation(record.id, error)
+    assert (await store.get(record.id)).error == error
+    await store.retire(record.id)
+    assert not await store.refuse_activation(record.id, error)
+
+
+async def test_failing_gives_a_reason_and_erases_the_payload(store: RequestStore) -> None:
+    record = await stored(store, RequestState.TRAINING)
+    failed = await store.fail(record.id, code="training_diverged", message="NaN", retryable=False)
+    assert failed.error == {"code": "training_diverged", "message": "NaN", "retryable": False}
+    with pytest.raises(NotFound):
+        await store.payload(record.id)
+
+
+async def test_idempotency(store: RequestStore) -> None:
+    first, created = await store.create(sample(), b"one", ("key", "body"))
+    again, created_again = await store.create(sample(), b"two", ("key", "body"))
+    assert (created, created_again) == (True, False)
+    assert again == first
+    assert len((await store.list()).items) == 1
+    with pytest.raises(IdempotencyConflict):
+        await store.create(sample(), b"three", ("key", "another body"))
+    other, created = await store.create(sample(tenant="other"), b"four", ("key", "another body"))
+    assert created
+    assert other.id != first.id, "keys of two tenants do not meet"
+
+
+async def test_idempotency_lasts_a_day(store: RequestStore, redis: Redis) -> None:
+    await store.create(sample(), b"one", ("key", "body"))
+    (name,) = await redis.keys("idempotency:*")
+    assert 86000 < await redis.ttl(name) <= 86400
+    assert b"key" not in name
+
+
+async def test_of_many_equal_registrations_one_is_made(store: RequestStore) -> None:
+    results = await asyncio.gather(*(store.create(sample(), b"x", ("key", "body")) for _ in range(20)))
+    assert sum(created for _, created in results) == 1
+    assert len({record.id for record, _ in results}) == 1
+    assert len((await store.list()).items) == 1
+
+
+async def test_pages_are_stable_while_requests_arrive(store: RequestStore) -> None:
+    ids = [(await stored(store)).id for _ in range(7)]
+    page = await store.list(limit=3)
+    seen = [r.id for r in page.items]
+    await stored(store)
+    while page.next_cursor is not None:
+        page = await store.list(limit=3, cursor=page.next_cursor)
+        seen += [r.id for r in page.items]
+    assert seen == ids[::-1]
+
+
+async def test_pages_of_one_state(store: RequestStore) -> None:
+    queued = [(await stored(store, RequestState.QUEUED)).id for _ in range(3)]
+    await stored(store, RequestState.READY)
+    page = await store.list(RequestState.QUEUED, limit=2)
+    assert [r.id for r in page.items] == queued[:0:-1]
+    rest = await store.list(RequestState.QUEUED, limit=2, cursor=page.next_cursor)
+    assert [r.id for r in rest.items] == queued[:1]
+    assert rest.next_cursor is None
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "+inf", "٣"])
+async def test_foreign_cursors_are_refused(store: RequestStore, cursor: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await store.list(cursor=cursor)
+
+
+async def test_retiring_removes_an_artifact_with_its_last_user(
+    store: RequestStore, redis: Redis, tmp_path: Path
+) -> None:
+    blobs = BlobStore(redis, tmp_path)
+    first, second = await stored(store, RequestState.TRAINING), await stored(store, RequestState.TRAINING)
+    for record in (first, second):
+        digest = await blobs.put(b"artifact", owner=record.id)
+        await store.transition(
+            record.id,
+            expected={RequestState.TRAINING},
+            to=RequestState.EVALUATING,
+            changes={"digest": digest},
+        )
+    await store.retire(first.id, blobs)
+    assert await blobs.get(digest) == b"artifact"
+    await store.retire(second.id, blobs)
+    with pytest.raises(GatewayError):
+        await blobs.get(digest)
+    assert await redis.keys("blob:*") == []
+    with pytest.raises(StateConflict, match="retired"):
+        await store.retire(second.id, blobs)
+
+
+async def test_erasing_a_payload_rewrites_the_log(redis: Redis) -> None:
+    store = RequestStore(redis, compact=True)
+    marker = b"ciphertext-that-must-not-stay"
+    record, _ = await store.create(sample(), marker)
+    folder: Any = await redis.config_get("dir")
+    log = Path(folder["dir"]) / "appendonly.aof"
+    assert marker in log.read_bytes()
+    await store.retire(record.id)
+    async with asyncio.timeout(10):
+        while marker in log.read_bytes():
+            await asyncio.sleep(0.02)
+    assert (await store.get(record.id)).state is RequestState.RETIRED
