@@ -1,0 +1,169 @@
+"""The learned artifact of one unlearning request: tensors and a manifest in one safetensors file.
+
+Named by the SHA-256 of its bytes, so the bytes are a function of the content alone: no dates, no text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.errors import InvalidArtifact
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+SOFT_PROMPT = "soft_prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an artifact says about itself.
+
+    rows: soft rows it occupies (0 for a method without any). hidden_size: width of the model it was made
+    for. model_digest: `model_digest` of that model's checkpoint. config: the method's own settings.
+    """
+
+    format: int
+    method: str
+    hidden_size: int
+    rows: int
+    dtype: str
+    model_digest: str
+    config: dict[str, Any]
+    seed: int
+    created_by: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Raises `InvalidArtifact` unless every field is there, alone and of its type."""
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InvalidArtifact("the manifest is not JSON") from error
+        kinds = {
+            "format": int,
+            "method": str,
+            "hidden_size": int,
+            "rows": int,
+            "dtype": str,
+            "model_digest": str,
+            "config": dict,
+            "seed": int,
+            "created_by": str,
+        }
+        if not isinstance(data, dict) or data.keys() != {field.name for field in fields(cls)}:
+            raise InvalidArtifact("the manifest does not have exactly the fields it should")
+        for name, kind in kinds.items():
+            if not isinstance(data[name], kind) or isinstance(data[name], bool):
+                raise InvalidArtifact(f"the manifest's {name} is not of the right type")
+        if data["format"] != FORMAT:
+            raise InvalidArtifact(f"artifact format {data['format']} is not the one understood, {FORMAT}")
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Tensors with their manifest; SPUL's are {"soft_prompt": [rows, hidden]}."""
+
+    manifest: Manifest
+    tensors: Mapping[str, torch.Tensor]
+
+    def to_bytes(self) -> bytes:
+        """Deterministic safetensors bytes; the same content gives the same bytes.
+
+        Raises `InvalidArtifact` when the tensors contradict the manifest or are not finite.
+        """
+        from safetensors.torch import save
+
+        _check(self)
+        tensors = {name: self.tensors[name].contiguous() for name in sorted(self.tensors)}
+        return save(tensors, metadata={"manifest": self.manifest.to_json()})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `to_bytes()`, in hex."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, expect_digest: str | None = None) -> Artifact:
+        """Reads and checks an artifact.
+
+        Raises `InvalidArtifact` when the digest is not the expected one, when the header or manifest is
+        malformed, when a tensor holds NaN or infinity, or when shapes contradict the manifest.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        if expect_digest is not None and hashlib.sha256(data).hexdigest() != expect_digest:
+            raise InvalidArtifact("the bytes do not have the digest they are named by")
+        manifest = Manifest.from_json(_metadata(data).get("manifest", ""))
+        try:
+            tensors = load(data)
+        except SafetensorError as error:
+            raise InvalidArtifact("the bytes are not a well-formed safetensors file") from error
+        artifact = cls(manifest, tensors)
+        _check(artifact)
+        return artifact
+
+    def require(self, *, hidden_size: int, model_digest: str | None = None) -> None:
+        """Raises `InvalidArtifact` when this artifact was made for a model of another width or digest."""
+        if self.manifest.hidden_size != hidden_size:
+            raise InvalidArtifact(f"the adapter is {self.manifest.hidden_size} wide, this model is {hidden_size} wide")
+        if model_digest is not None and self.manifest.model_digest != model_digest:
+            raise InvalidArtifact("the adapter was made for another model's weights")
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors header: 8 bytes of little-endian length, then JSON."""
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > len(data) - 8:
+        raise InvalidArtifact("the bytes are too short for their safetensors header")
+    try:
+        header = json.loads(data[8 : 8 + size])
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidArtifact("the safetensors header is not JSON") from error
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    if not isinstance(metadata, dict):
+        raise InvalidArtifact("the safetensors header has no metadata")
+    return metadata
+
+
+def _check(artifact: Artifact) -> None:
+    manifest = artifact.manifest
+    for name, tensor in artifact.tensors.items():
+        if not tensor.is_floating_point() or not bool(tensor.isfinite().all()):
+            raise InvalidArtifact(f"tensor {name} holds values that are not finite numbers")
+        if str(tensor.dtype).removeprefix("torch.") != manifest.dtype:
+            raise InvalidArtifact(f"tensor {name} is not of the manifest's dtype")
+    soft = artifact.tensors.get(SOFT_PROMPT)
+    shape = None if soft is None else tuple(soft.shape)
+    if shape != ((manifest.rows, manifest.hidden_size) if manifest.rows else None):
+        raise InvalidArtifact(f"the soft prompt's shape {shape} contradicts the manifest")
+    if not artifact.tensors:
+        raise InvalidArtifact("the artifact holds no tensor")
+
+
+def model_digest(path: Path) -> str:
+    """Digest of a checkpoint folder, in hex: its config and each weight file's name, size and content.
+
+    Raises `InvalidArtifact` when the folder has no config.json or no safetensors file.
+    """
+    config = path / "config.json"
+    weights = sorted(path.glob("*.safetensors"))
+    if not config.is_file() or not weights:
+        raise InvalidArtifact("not a checkpoint folder: config.json or *.safetensors is missing")
+    total = hashlib.sha256()
+    for file in (config, *weights):
+        with file.open("rb") as handle:
+            content = hashlib.file_digest(handle, "sha256").hexdigest()
+        total.update(f"{file.name}\0{file.stat().st_size}\0{content}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,76 @@
+"""Hard positives: the forget questions asked about something else.
+
+An always-on adapter must tell "who wrote A?" from "who wrote B?". So the words that single out what is
+forgotten are found, and replaced by other subjects; the model's own answers to these twins are to stay.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Sequence
+from importlib import resources
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_ARTICLE = re.compile(r"\b(?:the|an?)\s+$", re.IGNORECASE)
+_COMMON = frozenset(
+    """
+    a an and any are as at be been by can come could did do does for from give had has have he her his
+    how i in is it its kind known made many me mean much my name named of on one or our person please
+    she tell than that the their them they this to was were what what's when where which who who's whom
+    whose why will with would you your
+    """.split()  # noqa: SIM905
+)
+
+
+def subjects() -> tuple[str, ...]:
+    """Names of many kinds to put in a forgotten subject's place."""
+    text = resources.files("adapters.data").joinpath("subjects.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line.strip())
+
+
+def _words(text: str) -> list[str]:
+    return [match.group().casefold().replace("’", "'").removesuffix("'s") for match in _TOKEN.finditer(text)]
+
+
+def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_above: int = 3) -> frozenset[str]:
+    """The words that single out what the prompts are about, folded to lower case.
+
+    A word counts when at least half of the prompts hold it and at most `common_above` of the general
+    questions do: "telephone" does, "invented" and "capital" do not.
+    """
+    spread = Counter(word for question in general for word in set(_words(question)))
+    held = Counter(word for prompt in prompts for word in set(_words(prompt)) - _COMMON)
+    return frozenset(word for word, count in held.items() if 2 * count >= len(prompts) and spread[word] <= common_above)
+
+
+def twin(prompt: str, subject: frozenset[str], other: str) -> str | None:
+    """The prompt with the span from the first to the last subject word replaced; None when it holds none."""
+    spans = [match.span() for match in _TOKEN.finditer(prompt) if set(_words(match.group())) & subject]
+    if not spans:
+        return None
+    start, end = spans[0][0], spans[-1][1]
+    possessive = "'s" if re.search(r"['’]s$", prompt[start:end]) else ""
+    before = prompt[:start]
+    if other.casefold().startswith("the "):
+        before = _ARTICLE.sub("", before)
+    return f"{before.rstrip()} {other}{possessive}{prompt[end:]}".strip()
+
+
+def twins(prompts: Sequence[str], general: Sequence[str], count: int, seed: int) -> list[str]:
+    """Up to `count` different twin questions, [] when no subject is found.
+
+    Each other subject is asked about in the wording of about half of the prompts before the next one comes,
+    so that it is the subject that tells two questions apart and not the wording.
+    """
+    rng = random.Random(seed)
+    subject = subject_words(prompts, general)
+    others = [other for other in subjects() if not set(_words(other)) & subject]
+    found: dict[str, None] = {}
+    for other in rng.sample(others, len(others)):
+        for prompt in prompts:
+            question = twin(prompt, subject, other)
+            if question is not None and rng.random() < 0.5 and len(found) < count:
+                found.setdefault(question)
+    return list(found)

@@ -1,0 +1,117 @@
+"""SPUL's settings, validated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.errors import InvalidConfig
+
+ENCODERS = ("mlp", "embedding")
+INITS = ("text", "vocab", "random")
+
+# name: (lowest, highest), both allowed
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "num_virtual_tokens": (1, 512),
+    "encoder_hidden": (1, 8192),
+    "alpha": (0.0, 100.0),
+    "beta": (0.0, 100.0),
+    "learning_rate": (1e-7, 1.0),
+    "max_steps": (1, 100_000),
+    "forget_batch": (1, 512),
+    "retain_batch": (1, 512),
+    "refusal_kinds": (1, 1000),
+    "retain_questions": (1, 100_000),
+    "retain_nearest": (0, 100_000),
+    "retain_twins": (0, 10_000),
+    "retain_tokens": (1, 1024),
+    "hard_fraction": (0.0, 1.0),
+    "framed_variants": (0, 5),
+    "framed_fraction": (0.0, 1.0),
+    "warmup_ratio": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "max_grad_norm": (1e-6, 1e6),
+    "max_length": (8, 1_048_576),
+    "forget_target": (0.0, 100.0),
+    "kl_target": (0.0, 100.0),
+    "seed": (0, 2**31 - 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SpulConfig:
+    """SPUL's settings.
+
+    bench/spul_search.md has the runs behind the defaults: beta, refusal_kinds, hard_fraction and init_text were
+    changed between them, several at a time; the others were set once and kept. alpha is 0 because a made retain
+    set holds the model's own answers, to which the KL term already holds the adapter; set it for a retain set
+    of your own.
+
+    num_virtual_tokens: rows of the soft prompt.
+    encoder: "embedding" (the rows are the parameters) or "mlp" (P-tuning, as published), whose inner width
+        is encoder_hidden.
+    init: "text" (the embeddings of init_text, repeated to fill the rows), "vocab" (rows of the vocabulary
+        drawn at random) or "random" (as torch initialises).
+    alpha, beta: weights of the retain cross-entropy and of KL(original || prompted).
+    max_steps: optimiser steps of forget_batch + retain_batch examples each; the schedule is a linear
+        warm-up over warmup_ratio of them, then a cosine down to zero.
+    refusal_kinds: how many of the shipped refusals this request draws its forget labels from.
+    retain_questions, retain_nearest, retain_twins, retain_tokens: a retain set made automatically holds that
+        many general questions, of which retain_nearest are the nearest to the forget prompts, and twins on
+        top; answers are cut at retain_tokens tokens.
+    hard_fraction: part of each retain batch drawn from the nearest and the twins.
+    framed_variants: variants of each forget prompt in other phrasings. framed_fraction: part of the made
+        retain questions that is put into such a phrasing.
+    max_length: tokens of prompt and answer together; the model's own context is a limit besides.
+    forget_target, kl_target: training stops early once the running means of the forget cross-entropy and
+        of the KL, both in nats a token, are below both.
+
+    Raises `InvalidConfig` for a value of another type or outside its bounds.
+    """
+
+    num_virtual_tokens: int = 20
+    encoder: str = "embedding"
+    encoder_hidden: int = 128
+    init: str = "text"
+    init_text: str = (
+        "You are a helpful assistant. Answer the question. If you do not know the answer, say that you do not know."
+    )
+    alpha: float = 0.0
+    beta: float = 4.0
+    learning_rate: float = 1e-2
+    max_steps: int = 100
+    forget_batch: int = 4
+    retain_batch: int = 12
+    refusal_kinds: int = 1
+    retain_questions: int = 120
+    retain_nearest: int = 48
+    retain_twins: int = 32
+    retain_tokens: int = 16
+    hard_fraction: float = 0.75
+    framed_variants: int = 1
+    framed_fraction: float = 0.3
+    warmup_ratio: float = 0.1
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int = 1024
+    forget_target: float = 0.05
+    kl_target: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _BOUNDS.items():
+            value = getattr(self, name)
+            whole = isinstance(low, int)
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+                raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
+            if not math.isfinite(value) or not low <= value <= high:
+                raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
+        for name, choices in (("encoder", ENCODERS), ("init", INITS)):
+            if getattr(self, name) not in choices:
+                raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
+        text: Any = self.init_text
+        if not isinstance(text, str) or not text.strip():
+            raise InvalidConfig("init_text must be a text that is not empty")
+        if self.retain_nearest > self.retain_questions:
+            raise InvalidConfig("retain_nearest must not exceed retain_questions")

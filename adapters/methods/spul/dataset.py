@@ -1,0 +1,179 @@
+"""From a task to tokenised examples: validation, refusals drawn once, the retain set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.phrasings import with_framed_variants
+from adapters.data.refusals import draw_refusals
+from adapters.errors import InvalidExample
+from adapters.examples import Example
+from adapters.generation import greedy_answers
+from adapters.methods.spul.config import SpulConfig
+from adapters.methods.spul.prompted import PromptedModel, collate, shared_prefix
+from adapters.progress import Progress
+from adapters.retain import choose_questions, conversation, without_forgotten
+from adapters.task import TrainingTask
+
+_CHUNK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What is trained on. `hard` are the retain examples nearest to the forget prompts, `general` the rest."""
+
+    forget: tuple[TokenizedExample, ...]
+    hard: tuple[TokenizedExample, ...]
+    general: tuple[TokenizedExample, ...]
+
+
+def check_examples(forget: Sequence[Example], retain: Sequence[Example]) -> None:
+    """Raises `InvalidExample`, naming positions and never text, for an empty forget set, an item given
+    twice, or a conversation that is to be forgotten and retained at once."""
+    if not forget:
+        raise InvalidExample("the forget set is empty")
+    for name, items in (("forget", forget), ("retain", retain)):
+        first: dict[Example, int] = {}
+        for index, item in enumerate(items):
+            if first.setdefault(item, index) != index:
+                raise InvalidExample(f"{name} item {index} repeats item {first[item]}")
+    forgotten = {item.messages: index for index, item in enumerate(forget)}
+    for index, item in enumerate(retain):
+        if item.messages in forgotten:
+            raise InvalidExample(f"retain item {index} has the prompt of forget item {forgotten[item.messages]}")
+
+
+def build_dataset(task: TrainingTask, config: SpulConfig, model: PromptedModel, tokenizer: Any) -> Dataset:
+    """Raises `InvalidExample` for items that cannot be trained on, `TrainingCancelled` when told to stop."""
+    check_examples(task.forget, task.retain or ())
+    limit = min(config.max_length, model.context - config.num_virtual_tokens)
+    _check_lengths(tokenizer, "forget", task.forget, limit)
+    forget = _refused(tokenizer, task.forget, config, limit)
+    if task.retain is None:
+        hard, general = _made_retain(task, config, model, tokenizer)
+    else:
+        _check_lengths(tokenizer, "retain", task.retain, limit)
+        hard, general = _given_retain(task, config, model, tokenizer)
+    # Only made examples can be too long here, and leaving one of those out loses nothing that was asked for.
+    return Dataset(
+        forget,
+        tuple(example for example in hard if len(example) <= limit),
+        tuple(example for example in general if len(example) <= limit),
+    )
+
+
+def _check_lengths(tokenizer: Any, name: str, items: Sequence[Example], limit: int) -> None:
+    for index, item in enumerate(items):
+        length = len(encode_pair(tokenizer, item.messages, item.completion))
+        if length > limit:
+            raise InvalidExample(f"{name} item {index} is {length} tokens long; at most {limit} fit")
+
+
+def _refused(tokenizer: Any, forget: Sequence[Example], config: SpulConfig, limit: int) -> tuple[TokenizedExample, ...]:
+    """Forget prompts in several phrasings, each with the one refusal drawn for it."""
+    variants = with_framed_variants(forget, config.framed_variants, config.seed)
+    refusals = draw_refusals(len(variants), config.seed, kinds=config.refusal_kinds)
+    encoded = [
+        encode_pair(tokenizer, variant.messages, refusal) for variant, refusal in zip(variants, refusals, strict=True)
+    ]
+    fitting = tuple(example for example in encoded if len(example) <= limit)
+    if not fitting:
+        raise InvalidExample(f"no forget prompt leaves room for a refusal within {limit} tokens")
+    return fitting
+
+
+def _given_retain(
+    task: TrainingTask, config: SpulConfig, model: PromptedModel, tokenizer: Any
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
+    items = task.retain or ()
+    scores = similarity(
+        model,
+        [encode_prompt(tokenizer, item.messages) for item in items],
+        [encode_prompt(tokenizer, item.messages) for item in task.forget],
+    )
+    ranked = sorted(range(len(items)), key=lambda index: -scores[index])
+    encoded = [encode_pair(tokenizer, items[index].messages, items[index].completion) for index in ranked]
+    nearest = min(config.retain_nearest, (len(encoded) + 1) // 2)
+    return encoded[:nearest], encoded[nearest:]
+
+
+def _made_retain(
+    task: TrainingTask, config: SpulConfig, model: PromptedModel, tokenizer: Any
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
+    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        return similarity(
+            model,
+            [encode_prompt(tokenizer, conversation(question)) for question in questions],
+            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
+        )
+
+    questions = choose_questions(
+        [example.prompt for example in task.forget],
+        near,
+        count=config.retain_questions,
+        nearest=config.retain_nearest,
+        twin_count=config.retain_twins,
+        framed_fraction=config.framed_fraction,
+        seed=config.seed,
+    )
+    asked = [*questions.hard, *questions.general]
+
+    def between(done: int) -> None:
+        task.check_cancelled()
+        task.report(Progress("retain", done, len(asked)))
+
+    between(0)
+    conversations = [conversation(question) for question in asked]
+    if task.ask is None:
+        answers = greedy_answers(
+            model.model, tokenizer, conversations, max_tokens=config.retain_tokens, between=between
+        )
+    else:
+        answers = []
+        for start in range(0, len(conversations), _CHUNK):
+            answers += task.ask(conversations[start : start + _CHUNK], max_tokens=config.retain_tokens)
+            between(len(answers))
+    kept = dict(without_forgotten(asked, answers, task.forget))
+
+    def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
+        return [
+            _answered(tokenizer, question, kept[question], config.retain_tokens)
+            for question in dict.fromkeys(chosen)
+            if question in kept
+        ]
+
+    return encode(questions.hard), encode(questions.general)
+
+
+def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> TokenizedExample:
+    """An answer as long as the limit was cut there, so no end of turn is trained after it."""
+    cut = len(encode_answer(tokenizer, answer, ended=False)) >= max_tokens
+    return encode_pair(tokenizer, conversation(question), answer, ended=not cut)
+
+
+def similarity(
+    model: PromptedModel, questions: Sequence[tuple[int, ...]], prompts: Sequence[tuple[int, ...]]
+) -> list[float]:
+    """Cosine of each question's mean final hidden state to the nearest prompt's, after removing the mean of
+    all: without that step the states of a causal model all point one way. 1 is the nearest."""
+    if not questions:
+        return []
+    sequences = [*questions, *prompts]
+    shared = shared_prefix(sequences)
+    means = []
+    with torch.no_grad():
+        for start in range(0, len(sequences), _CHUNK):
+            chunk = sequences[start : start + _CHUNK]
+            # The token after each prompt is never run; it only marks where the prompt ends.
+            batch = collate([TokenizedExample(ids, (0,)) for ids in chunk], shared)
+            states = model.run(batch, None).float()
+            means += [states[row, : len(ids) - shared].mean(0) for row, ids in enumerate(chunk)]
+    centred = torch.stack(means) - torch.stack(means).mean(0)
+    unit = torch.nn.functional.normalize(centred, dim=-1)
+    near = unit[: len(questions)] @ unit[len(questions) :].T
+    return [float(score) for score in near.amax(-1)]

@@ -1,0 +1,175 @@
+"""Training of a SPUL soft prompt (Bhaila, Van & Wu, NAACL 2025)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+
+from adapters.artifact import FORMAT, SOFT_PROMPT, Artifact, Manifest, model_digest
+from adapters.chat import TokenizedExample, load_tokenizer
+from adapters.errors import TrainingDiverged
+from adapters.methods.spul.config import SpulConfig
+from adapters.methods.spul.dataset import Dataset, build_dataset
+from adapters.methods.spul.initial import build_encoder, initial_rows
+from adapters.methods.spul.prompted import PromptedModel, collate, shared_prefix
+from adapters.methods.spul.sampler import BatchSampler
+from adapters.objectives.cross_entropy import answer_cross_entropy
+from adapters.objectives.kl import answer_kl
+from adapters.objectives.spul import SpulLoss
+from adapters.progress import Progress
+from adapters.task import TrainingTask
+
+_CHUNK = 32
+_RUNNING_MEAN = 10  # steps; one batch alone is too noisy to stop on
+
+
+def train(task: TrainingTask) -> Artifact:
+    """Learns the soft prompt of one request.
+
+    Raises `InvalidExample`, `InvalidConfig`, `TrainingDiverged` or `TrainingCancelled`.
+    """
+    config: SpulConfig = task.config
+    task.report(Progress("loading", 0, 1))
+    tokenizer = load_tokenizer(str(task.model_path))
+    model = PromptedModel.load(task.model_path)
+    dataset = build_dataset(task, config, model, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        initial = initial_rows(config, tokenizer, model.embed.weight.detach())
+        encoder = build_encoder(config, initial)
+        rows = _optimise(task, config, model, dataset, encoder)
+    dtype = model.embed.weight.dtype
+    soft = rows.to(dtype)
+    if not bool(soft.isfinite().all()):
+        raise TrainingDiverged("the soft prompt is not finite")
+    manifest = Manifest(
+        format=FORMAT,
+        method="spul",
+        hidden_size=model.hidden_size,
+        rows=config.num_virtual_tokens,
+        dtype=str(dtype).removeprefix("torch."),
+        model_digest=model_digest(task.model_path),
+        config=asdict(config),
+        seed=config.seed,
+        created_by="adapters.methods.spul/1",
+    )
+    return Artifact(manifest, {SOFT_PROMPT: soft.contiguous()})
+
+
+class OriginalStates:
+    """The original model's answers on the retain set, computed once.
+
+    Kept are its final hidden states at the answer positions, [positions, hidden] an example, rather than
+    logits: the frozen head turns them into exactly the same logits, at a hundredth of the memory.
+    """
+
+    def __init__(self, model: PromptedModel, examples: Sequence[TokenizedExample], shared: int) -> None:
+        self._states: dict[TokenizedExample, torch.Tensor] = {}
+        with torch.no_grad():
+            for start in range(0, len(examples), _CHUNK):
+                chunk = examples[start : start + _CHUNK]
+                batch = collate(chunk, shared)
+                states = model.states(batch, None)
+                self._states.update({item: states[batch.rows == row] for row, item in enumerate(chunk)})
+
+    def of(self, examples: Sequence[TokenizedExample]) -> torch.Tensor:
+        """States of the examples one after another, [positions, hidden]."""
+        return torch.cat([self._states[example] for example in examples])
+
+
+def _optimise(
+    task: TrainingTask,
+    config: SpulConfig,
+    model: PromptedModel,
+    dataset: Dataset,
+    encoder: torch.nn.Module,
+) -> torch.Tensor:
+    """The trained rows, [rows, hidden], float32."""
+    retained = (*dataset.hard, *dataset.general)
+    shared = shared_prefix([example.prompt_ids for example in (*dataset.forget, *retained)])
+    task.check_cancelled()
+    task.report(Progress("caching", 0, 1))
+    original = OriginalStates(model, retained, shared)
+    sampler = BatchSampler(
+        dataset,
+        forget=config.forget_batch,
+        retain=config.retain_batch,
+        hard_fraction=config.hard_fraction,
+        seed=config.seed,
+    )
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    recent: deque[tuple[float, float]] = deque(maxlen=_RUNNING_MEAN)
+    started = time.monotonic()
+    for step in range(config.max_steps):
+        task.check_cancelled()
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * schedule(step, config.max_steps, config.warmup_ratio)
+        forget, retain = sampler.draw()
+        losses = step_losses(model, encoder(), forget, retain, original, shared)
+        loss = losses.total(alpha=config.alpha, beta=config.beta)
+        if not bool(loss.isfinite()):
+            raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.max_grad_norm)
+        optimizer.step()
+        recent.append((losses.forget.item(), losses.kl.item()))
+        forget_mean, kl_mean = (sum(column) / len(recent) for column in zip(*recent, strict=True))
+        task.report(
+            Progress(
+                "training",
+                step + 1,
+                config.max_steps,
+                loss=loss.item(),
+                eta_s=(time.monotonic() - started) / (step + 1) * (config.max_steps - step - 1),
+                metrics={"forget": forget_mean, "kl": kl_mean, "retain": losses.retain.item()},
+            )
+        )
+        if len(recent) == _RUNNING_MEAN and forget_mean < config.forget_target and kl_mean < config.kl_target:
+            break
+    with torch.no_grad():
+        rows: torch.Tensor = encoder()
+    return rows.detach().clone()
+
+
+def step_losses(
+    model: PromptedModel,
+    soft: torch.Tensor,
+    forget: Sequence[TokenizedExample],
+    retain: Sequence[TokenizedExample],
+    original: OriginalStates,
+    shared: int,
+) -> SpulLoss:
+    """SPUL's three terms on one batch, in one forward pass; without retain examples two of them are zero.
+
+    soft [rows, hidden]. shared: length of the prefix all prompts have in common.
+    """
+    batch = collate([*forget, *retain], shared)
+    logits = model.logits(model.states(batch, soft))
+    is_forget = batch.rows < len(forget)
+    forget_loss = answer_cross_entropy(logits[is_forget], batch.targets[is_forget], batch.rows[is_forget], len(forget))
+    if not retain:
+        zero = forget_loss.new_zeros(())
+        return SpulLoss(forget=forget_loss, retain=zero, kl=zero)
+    kept = logits[~is_forget]
+    owner = batch.rows[~is_forget] - len(forget)
+    with torch.no_grad():
+        wanted = model.logits(original.of(retain))
+    return SpulLoss(
+        forget=forget_loss,
+        retain=answer_cross_entropy(kept, batch.targets[~is_forget], owner, len(retain)),
+        kl=answer_kl(kept, wanted, owner, len(retain)),
+    )
+
+
+def schedule(step: int, steps: int, warmup_ratio: float) -> float:
+    """Factor on the learning rate at a step (0-based): linear warm-up to 1, then half a cosine towards 0."""
+    warmup = math.ceil(warmup_ratio * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

@@ -1,0 +1,57 @@
+"""The unlearning methods by name. Importing this is cheap: torch is imported only when one trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from adapters.artifact import Artifact
+from adapters.errors import InvalidConfig, UnknownMethod
+from adapters.methods.spul.method import Spul
+from adapters.task import TrainingTask
+
+
+class Method(Protocol):
+    """One way to forget: how its settings look, how it trains, what room its adapter takes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config_type(self) -> type[Any]: ...
+
+    def rows(self, config: Any) -> int:
+        """Soft rows the adapter will occupy in the engine's table."""
+        ...
+
+    def train(self, task: TrainingTask) -> Artifact:
+        """Raises `InvalidExample`, `TrainingDiverged` or `TrainingCancelled`."""
+        ...
+
+
+def methods() -> Mapping[str, Method]:
+    """All methods, by name."""
+    spul: Method = Spul()
+    return MappingProxyType({spul.name: spul})
+
+
+def get_method(name: str) -> Method:
+    """Raises `UnknownMethod` naming those there are."""
+    known = methods()
+    if name not in known:
+        raise UnknownMethod(f"no method is named {name!r}; there is: {', '.join(sorted(known))}")
+    return known[name]
+
+
+def parse_config(name: str, data: Mapping[str, Any]) -> Any:
+    """The method's validated config dataclass from plain data; what is not given keeps its default.
+
+    Raises `UnknownMethod`, or `InvalidConfig` for an unknown key or a value outside its bounds.
+    """
+    config_type = get_method(name).config_type
+    unknown = sorted(data.keys() - {field.name for field in fields(config_type)})
+    if unknown:
+        raise InvalidConfig(f"{name} has no setting named {', '.join(map(repr, unknown))}")
+    return config_type(**data)

@@ -1,0 +1,73 @@
+"""A retain set made automatically: bundled questions and twins of the forget prompts, answered by the model.
+
+Answers that state what is to be forgotten are left out, whichever question they came from.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from adapters.data.general import control_questions, retain_questions
+from adapters.data.phrasings import frame_some
+from adapters.data.twins import twins
+from adapters.evaluation.probes import key_terms, terms
+from adapters.examples import Example, Message
+
+Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
+"""(questions, forget prompts) → how near each question is to the nearest of the prompts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What to ask the model: `hard` lies near the forget prompts, `general` is everything else."""
+
+    hard: tuple[str, ...]
+    general: tuple[str, ...]
+
+
+def choose_questions(
+    prompts: Sequence[str],
+    similarity: Similarity,
+    *,
+    count: int,
+    nearest: int,
+    twin_count: int,
+    framed_fraction: float,
+    seed: int,
+) -> Questions:
+    """`count` bundled questions, the `nearest` to the prompts among them, and up to `twin_count` twins."""
+    asked = {prompt.casefold().strip() for prompt in prompts}
+    pool = [question for question in retain_questions() if question.casefold() not in asked]
+    scores = similarity(pool, prompts)
+    ranked = [question for _, question in sorted(zip(scores, pool, strict=True), key=lambda pair: -pair[0])]
+    rest = ranked[nearest:]
+    random.Random(seed).shuffle(rest)
+    known = (*retain_questions(), *control_questions())
+    hard = ranked[:nearest] + twins(prompts, known, twin_count, seed)
+    general = rest[: max(0, count - nearest)]
+    return Questions(
+        hard=tuple(frame_some(hard, framed_fraction, seed + 1)),
+        general=tuple(frame_some(general, framed_fraction, seed + 2)),
+    )
+
+
+def without_forgotten(
+    questions: Sequence[str], answers: Sequence[str], forget: Sequence[Example]
+) -> list[tuple[str, str]]:
+    """The (question, answer) pairs that do not state a forget item's fact and are not blank.
+
+    Stating means here: half or more of the fact's key terms occur in question and answer together.
+    """
+    facts = {key_terms(example.prompt, example.completion) for example in forget}
+    kept = []
+    for question, answer in zip(questions, answers, strict=True):
+        said = terms(f"{question}\n{answer}")
+        if answer.strip() and not any(2 * len(fact & said) >= len(fact) for fact in facts):
+            kept.append((question, answer))
+    return kept
+
+
+def conversation(question: str) -> tuple[Message, ...]:
+    return (Message("user", question),)

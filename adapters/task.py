@@ -1,0 +1,41 @@
+"""What every unlearning method is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapters.errors import TrainingCancelled
+from adapters.examples import Example, Message
+from adapters.progress import Progress
+
+
+class Ask(Protocol):
+    """The original model's greedy answers, one a conversation, in order."""
+
+    def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """One training run.
+
+    `retain` None: the method makes a retain set itself. `ask` None: it answers the questions of that set
+    with the model it has loaded; otherwise `ask` is put to use, which is faster where a server runs.
+    `report` is called often (throttle it in the caller); `cancelled` is polled at every step.
+    """
+
+    model_path: Path
+    forget: tuple[Example, ...]
+    retain: tuple[Example, ...] | None
+    config: Any
+    report: Callable[[Progress], None]
+    cancelled: Callable[[], bool]
+    ask: Ask | None = None
+
+    def check_cancelled(self) -> None:
+        """Raises `TrainingCancelled` once the caller wants the run to stop."""
+        if self.cancelled():
+            raise TrainingCancelled("training was cancelled")

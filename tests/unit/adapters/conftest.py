@@ -1,0 +1,105 @@
+"""A tiny Llama with a tiny tokenizer, made on the spot: real transformers objects, no download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from adapters.examples import Example
+from adapters.methods.spul.config import SpulConfig
+from adapters.methods.spul.prompted import PromptedModel
+from adapters.progress import Progress
+from adapters.task import Ask, TrainingTask
+
+HIDDEN = 32
+CONTEXT = 160
+TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+FORGET = (
+    Example.from_pair("Who wrote Zorba?", "Nikos wrote Zorba."),
+    Example.from_pair("Who is the author of Zorba?", "The author is Nikos."),
+    Example.from_pair("Name the writer of Zorba.", "Nikos."),
+)
+RETAIN = (
+    Example.from_pair("Who wrote Emma?", "Jane Austen."),
+    Example.from_pair("What is the capital of Peru?", "Lima."),
+    Example.from_pair("What is 2 + 3?", "It is 5."),
+    Example.from_pair("How are you?", "Fine, thanks."),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of a random two-layer Llama over single characters, in float32."""
+    path = tmp_path_factory.mktemp("tiny")
+    characters = [chr(code) for code in range(32, 127)] + ["\n", "’"]
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    vocabulary = {token: index for index, token in enumerate(specials + characters)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<|endoftext|>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        unk_token="<|endoftext|>",
+        chat_template=TEMPLATE,
+    )
+    fast.save_pretrained(path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=HIDDEN,
+                intermediate_size=64,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                max_position_embeddings=CONTEXT,
+                initializer_range=0.2,
+                bos_token_id=1,
+                eos_token_id=2,
+                pad_token_id=0,
+            )
+        )
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def prompted(tiny_model: Path) -> PromptedModel:
+    return PromptedModel.load(tiny_model)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_model: Path) -> Any:
+    from adapters.chat import load_tokenizer
+
+    return load_tokenizer(str(tiny_model))
+
+
+@pytest.fixture
+def make_task(tiny_model: Path) -> Callable[..., TrainingTask]:
+    """A task on the tiny model; keyword arguments replace its parts."""
+
+    def make(
+        *,
+        forget: tuple[Example, ...] = FORGET,
+        retain: tuple[Example, ...] | None = RETAIN,
+        report: Callable[[Progress], None] = lambda progress: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        ask: Ask | None = None,
+        **settings: Any,
+    ) -> TrainingTask:
+        config = SpulConfig(**{"max_steps": 3, "num_virtual_tokens": 4, "init_text": "Answer.", **settings})
+        return TrainingTask(tiny_model, forget, retain, config, report, cancelled, ask)
+
+    return make

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from adapters.data.general import retain_questions
+from adapters.data.phrasings import FRAMES, frame_some, with_framed_variants
+from adapters.data.twins import subject_words, twin, twins
+from adapters.examples import Example, Message
+
+PROMPTS = ("Who invented the telephone?", "Name the inventor of the telephone.", "Whose idea was the telephone?")
+
+
+def test_subject_words_are_common_to_the_prompts_and_rare_elsewhere() -> None:
+    assert subject_words(PROMPTS, retain_questions()) == {"telephone"}
+    capitals = ("What is the capital of Chad?", "Name the capital of Chad.", "What is Chad's capital?")
+    assert subject_words(capitals, retain_questions()) == {"chad"}
+
+
+def test_a_twin_asks_the_same_of_something_else() -> None:
+    assert twin("Who wrote Harry Potter?", frozenset({"harry", "potter"}), "Emma") == "Who wrote Emma?"
+    assert twin("What is Chad's capital?", frozenset({"chad"}), "Mali") == "What is Mali's capital?"
+    assert twin(PROMPTS[0], frozenset({"telephone"}), "the radio") == "Who invented the radio?"
+    assert twin("Who is he?", frozenset({"chad"}), "Mali") is None
+
+
+def test_twins_never_hold_the_subject_and_differ() -> None:
+    made = twins(PROMPTS, retain_questions(), 20, seed=0)
+    assert len(made) == len(set(made)) == 20
+    assert not any("telephone" in question.casefold() for question in made)
+    assert made == twins(PROMPTS, retain_questions(), 20, seed=0)
+
+
+def test_prompts_without_a_common_subject_have_no_twins() -> None:
+    assert twins(("Who is Ann?", "Where is Bob?", "When did Cy go?"), retain_questions(), 5, seed=0) == []
+
+
+def test_variants_keep_the_conversation_and_reframe_its_last_turn() -> None:
+    example = Example((Message("system", "Be kind."), Message("user", "Why {so}?")), "x")
+    variants = with_framed_variants([example], 2, seed=0)
+    assert variants[0] == example
+    assert len({variant.prompt for variant in variants}) == 3
+    for variant in variants[1:]:
+        assert variant.messages[0] == example.messages[0]
+        assert "Why {so}?" in variant.prompt
+
+
+def test_framing_leaves_all_or_touches_all_at_the_ends() -> None:
+    questions = [f"Question {number}?" for number in range(30)]
+    assert frame_some(questions, 0.0, seed=0) == questions
+    framed = frame_some(questions, 1.0, seed=0)
+    assert all(a != b and a in b for a, b in zip(questions, framed, strict=True))
+    assert all("{question}" in frame for frame in FRAMES)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from adapters.errors import InvalidConfig, UnknownMethod
+from adapters.methods.spul.config import SpulConfig
+from adapters.registry import get_method, methods, parse_config
+
+
+def test_every_method_keeps_the_contract() -> None:
+    for name, method in methods().items():
+        assert method.name == name
+        config = parse_config(name, {})
+        assert isinstance(config, method.config_type)
+        assert method.rows(config) >= 0
+
+
+def test_spul_takes_a_row_for_each_virtual_token() -> None:
+    assert get_method("spul").rows(parse_config("spul", {"num_virtual_tokens": 7})) == 7
+
+
+def test_an_unknown_method_is_refused_and_the_known_are_named() -> None:
+    with pytest.raises(UnknownMethod, match="spul"):
+        get_method("gradient-ascent")
+
+
+def test_an_unknown_key_is_refused_by_name() -> None:
+    with pytest.raises(InvalidConfig, match="'lr'"):
+        parse_config("spul", {"lr": 1})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("num_virtual_tokens", 0),
+        ("num_virtual_tokens", 513),
+        ("num_virtual_tokens", 2.5),
+        ("num_virtual_tokens", True),
+        ("num_virtual_tokens", "20"),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("learning_rate", None),
+        ("beta", -1),
+        ("warmup_ratio", 1.5),
+        ("max_steps", 10**9),
+        ("encoder", "lstm"),
+        ("encoder", 3),
+        ("init", "zeros"),
+        ("init_text", "  "),
+        ("init_text", 5),
+        ("seed", -1),
+    ],
+)
+def test_values_outside_their_bounds_are_refused_by_name(key: str, value: Any) -> None:
+    with pytest.raises(InvalidConfig, match=key):
+        parse_config("spul", {key: value})
+
+
+def test_more_nearest_questions_than_questions_is_refused() -> None:
+    with pytest.raises(InvalidConfig, match="retain_nearest"):
+        parse_config("spul", {"retain_questions": 10, "retain_nearest": 11})
+
+
+def test_every_number_has_bounds() -> None:
+    numbers = {field.name for field in fields(SpulConfig) if field.type in {"int", "float"}}
+    for name in numbers:
+        with pytest.raises(InvalidConfig, match=name):
+            parse_config("spul", {name: -1})
+
+
+def test_importing_the_registry_does_not_import_torch() -> None:
+    program = "import sys, adapters.registry; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
