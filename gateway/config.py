@@ -18,13 +18,15 @@ def _xdg(variable: str, fallback: str) -> Path:
 class Settings(BaseSettings):
     """All settings, with the defaults that run on a laptop. `REDIS_URL` is read without the prefix."""
 
-    model_config = SettingsConfigDict(env_prefix="UNLEARN_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="UNLEARN_", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
 
     model: str | None = Field(
         default=None, description="local path or hub id of the target; unset: SmolLM2-135M-Instruct"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on; off loopback, API keys are required")
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
     data_dir: Path = Field(
         default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"),
         description="operator token, payload key and the embedded Redis's files",
@@ -55,8 +57,8 @@ class Settings(BaseSettings):
     )
     max_examples: int = Field(default=1000, ge=1, description="most forget, and most retain, items a request")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body")
-    job_timeout_s: int = Field(default=3600, ge=10)
-    job_retries: int = Field(default=2, ge=0)
+    job_timeout_s: int = Field(default=3600, ge=10, description="longest time one training attempt may take")
+    job_retries: int = Field(default=2, ge=0, description="how often a training that died is tried again")
     drain_timeout_s: float = Field(
         default=30.0, ge=0, description="how long running answers may take to end after SIGTERM"
     )

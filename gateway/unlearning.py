@@ -15,11 +15,11 @@ from adapters import registry as methods
 from adapters.artifact import Artifact
 from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, UnknownMethod
 from adapters.examples import Example
-from gateway.api.schemas import ForgetBody, Item
 from gateway.config import Settings
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy, adapter_ref
 from gateway.policy.plan import AdapterRef
+from gateway.schemas import ForgetBody, Item
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState, new_request_id
 from gateway.store.requests import RequestStore

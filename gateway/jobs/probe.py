@@ -5,19 +5,20 @@ What is kept are counts and rates; no question and no answer leaves this module.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from adapters.data.general import control_questions
 from adapters.evaluation.probes import is_fluent, reveals
-from adapters.examples import Example, Message
+from adapters.examples import Example
+from adapters.retain import conversation, without_forgotten
 from gateway.config import Settings
 from gateway.jobs.service import OFF, ServiceClient, candidate
 
 T = TypeVar("T")
 
 FORGET_PROBES = 16
-CONTROL_PROBES = 12
+CONTROL_PROBES = 20
 MAX_TOKENS = 64
 
 
@@ -25,16 +26,18 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
     """Ask the service with its adapters off and with this request's alone.
 
     A forget item leaks when the answer reveals the completion that was to go. A control is kept when the
-    answer still holds what the original one held.
+    answer still holds what the original one held; one whose original answer states what is to be forgotten
+    is no control for this request. `kept_rate` is None when no control is left.
     """
     examples = evenly(forget, FORGET_PROBES)
     questions = evenly(control_questions(), CONTROL_PROBES)
-    conversations = [example.messages for example in examples]
-    conversations += [(Message("user", question),) for question in questions]
-    before = await service.answers(conversations, plan=OFF, max_tokens=MAX_TOKENS)
-    after = await service.answers(conversations, plan=candidate(request_id), max_tokens=MAX_TOKENS)
+    asked = [example.messages for example in examples] + [conversation(question) for question in questions]
+    before = await service.answers(asked, plan=OFF, max_tokens=MAX_TOKENS)
+    after = await service.answers(asked, plan=candidate(request_id), max_tokens=MAX_TOKENS)
 
     n = len(examples)
+    counted = dict(without_forgotten(questions, before[n:], forget))
+    controls = [(q, counted[q], a) for q, a in zip(questions, after[n:], strict=True) if q in counted]
     return {
         "plan": "candidate alone",
         "forget": {
@@ -46,10 +49,7 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
                 reveals(e.prompt, e.completion, a) for e, a in zip(examples, after[:n], strict=True)
             ),
         },
-        "controls": {
-            "n": len(questions),
-            "kept_rate": _rate(reveals(q, b, a) for q, b, a in zip(questions, before[n:], after[n:], strict=True)),
-        },
+        "controls": {"n": len(controls), "kept_rate": _rate(reveals(q, b, a) for q, b, a in controls)},
         "fluent_rate_after": _rate(is_fluent(answer) for answer in after),
     }
 
@@ -61,7 +61,7 @@ def objection(evidence: dict[str, Any], settings: Settings) -> str | None:
     problems = []
     if leak > settings.gate_max_leak:
         problems.append(f"{leak:.0%} of the forget prompts still leak, {settings.gate_max_leak:.0%} may")
-    if kept < settings.gate_min_kept:
+    if kept is not None and kept < settings.gate_min_kept:
         problems.append(f"{kept:.0%} of the control answers were kept, {settings.gate_min_kept:.0%} must be")
     return "; ".join(problems) or None
 
@@ -73,6 +73,6 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def _rate(outcomes: Any) -> float:
-    flags = [bool(outcome) for outcome in outcomes]
-    return round(sum(flags) / len(flags), 4) if flags else 0.0
+def _rate(outcomes: Iterable[bool]) -> float | None:
+    flags = list(outcomes)
+    return round(sum(flags) / len(flags), 4) if flags else None

@@ -19,9 +19,9 @@ from gateway.store.tokens import load_or_create_operator_token
 log = logging.getLogger(__name__)
 
 OFF = "off"
-CONCURRENCY = 8
+CONCURRENCY = 32
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_READ_TIMEOUT_S = 300.0  # a slow CPU, eight answers at once
+_READ_TIMEOUT_S = 300.0  # a slow CPU, many answers at once
 
 
 def candidate(request_id: str) -> str:

@@ -173,6 +173,8 @@ def run_worker(settings: Settings) -> int:
     Comes back by itself when Redis does. Raises `EmbeddedRedisUnavailable`.
     """
     configure_logging()
+    # Read when the work-horse imports torch: threads that spin while they wait take the engine's cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     worker_settings.set(settings)
     server = redis_server(settings)
     signal.signal(signal.SIGTERM, _stop_before_work)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 MODEL = "SmolLM2-135M-Instruct"
@@ -112,23 +112,33 @@ class _BrokenStream(Exception):
     """Ends a response in the middle."""
 
 
-def _app(stub: Stub) -> FastAPI:
-    app = FastAPI()
+class _Refused(Exception):
+    """Answers an error."""
 
-    @app.middleware("http")
-    async def record(request: Request, call_next: Any) -> Response:
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+def _app(stub: Stub) -> FastAPI:
+    async def record(request: Request) -> None:
+        # A dependency and no middleware: starlette's would turn a broken stream into one that ends.
         raw = await request.body()
         body = json.loads(raw) if raw else None
         path = request.url.path
         stub.calls.append(Call(request.method, path, dict(request.query_params), dict(request.headers), body))
-        bearer = request.headers.get("authorization")
         if refusal := stub.refusals.get(f"{request.method} {path}"):
-            return JSONResponse(refusal[1], refusal[0])
+            raise _Refused(*refusal)
         operator_only = "x-unlearning-plan" in request.headers or (stub.keys_required and path.startswith("/forget"))
-        if operator_only and bearer != f"Bearer {OPERATOR_TOKEN}":
-            return JSONResponse(_error("takes the operator's token", "operator_only"), 403)
-        answer: Response = await call_next(request)
-        return answer
+        if operator_only and request.headers.get("authorization") != f"Bearer {OPERATOR_TOKEN}":
+            raise _Refused(403, _error("takes the operator's token", "operator_only"))
+
+    app = FastAPI(dependencies=[Depends(record)])
+
+    @app.exception_handler(_Refused)
+    async def refused(_request: Request, refusal: _Refused) -> JSONResponse:
+        return JSONResponse(refusal.body, refusal.status)
 
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:

@@ -127,6 +127,15 @@ def test_a_request_that_fails_fails_the_demo_and_is_retired(unlearn: Unlearn, st
     assert stub.records["req_1"]["state"] == "retired"
 
 
+def test_a_request_that_somebody_retires_ends_it_in_order(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
+    stub.on_register = {"state": "retired"}
+    stub.streams = [[event("1-0", "state", state="retired", error=None)]]
+    result = unlearn("demo")
+    assert result.status == 1
+    assert "the request ended retired: failed" in result.out
+    assert stub.calls_to("/forget/req_1", "DELETE") == []
+
+
 def test_all_facts_are_played_each_alone(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
     facts = load_facts()
     stub.streams = [[event("1-0", "state", state="active", error=None)] for _ in facts]

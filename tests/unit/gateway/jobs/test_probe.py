@@ -26,7 +26,8 @@ async def evidence_of(settings: Settings) -> dict[str, Any]:
 async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> None:
     evidence = await evidence_of(settings)
     assert evidence["forget"] == {"n": FORGET_PROBES, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
-    assert evidence["controls"] == {"n": CONTROL_PROBES, "kept_rate": 1.0}
+    # One control asks for the capital of France: its answer is what was to go, so it counts for nothing.
+    assert evidence["controls"] == {"n": CONTROL_PROBES - 1, "kept_rate": 1.0}
     assert evidence["fluent_rate_after"] == 1.0
     assert stub.asked == {"off": FORGET_PROBES + CONTROL_PROBES, "candidate:req_1": FORGET_PROBES + CONTROL_PROBES}
     assert objection(evidence, settings) is None
@@ -45,6 +46,13 @@ async def test_an_adapter_that_forgets_everything(settings: Settings, stub: Stub
     evidence = await evidence_of(settings)
     assert evidence["controls"]["kept_rate"] == 0.0
     assert objection(evidence, settings) == "0% of the control answers were kept, 60% must be"
+
+
+def test_without_controls_only_the_leaks_decide(settings: Settings) -> None:
+    evidence: dict[str, Any] = {"forget": {"leak_rate_after": 0.0}, "controls": {"n": 0, "kept_rate": None}}
+    assert objection(evidence, settings) is None
+    evidence["forget"]["leak_rate_after"] = 1.0
+    assert objection(evidence, settings) is not None
 
 
 @pytest.mark.parametrize(

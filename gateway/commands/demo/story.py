@@ -1,0 +1,155 @@
+"""Plays one fact: ask, forget, ask again, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from gateway.commands.chat import answer_text
+from gateway.commands.client import PLAN_OFF, UnlearnClient
+from gateway.commands.demo.facts import Fact, holds
+
+MAX_TOKENS = 64
+_AT_ONCE = 8
+
+
+class Kind(StrEnum):
+    """Why a question is asked."""
+
+    FORGET = "forget"
+    PARAPHRASE = "paraphrase"
+    NEIGHBOUR = "neighbour"
+    OTHER = "other"
+
+
+class Verdict(StrEnum):
+    """How the answer came out. `UNKNOWN`: the model did not hold the fact before, so there was nothing to check."""
+
+    FORGOTTEN = "forgotten"
+    STILL_KNOWN = "still known"
+    KEPT = "kept"
+    LOST = "lost"
+    UNKNOWN = "not known before"
+
+
+GOOD = (Verdict.FORGOTTEN, Verdict.KEPT)
+BAD = (Verdict.STILL_KNOWN, Verdict.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt, and the words its answer must lose (FORGET, PARAPHRASE) or keep."""
+
+    kind: Kind
+    prompt: str
+    term: tuple[str, ...]
+
+    @property
+    def must_go(self) -> bool:
+        return self.kind in (Kind.FORGET, Kind.PARAPHRASE)
+
+    def judge(self, before: str, after: str) -> Verdict:
+        """What became of the fact."""
+        if not holds(before, self.term):
+            return Verdict.UNKNOWN
+        if self.must_go:
+            return Verdict.STILL_KNOWN if holds(after, self.term) else Verdict.FORGOTTEN
+        return Verdict.KEPT if holds(after, self.term) else Verdict.LOST
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question with both answers."""
+
+    question: Question
+    before: str
+    after: str
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.question.judge(self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One fact's story. `record` is the unlearning request as it was at the end; no rows where it did not get there."""
+
+    fact: Fact
+    record: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every fact that was there is gone, every control that was there is kept, and most were there."""
+        known = [row for row in self.rows if row.verdict is not Verdict.UNKNOWN]
+        return 2 * len(known) > len(self.rows) and all(row.verdict in GOOD for row in known)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "fact": self.fact.id,
+            "passed": self.passed,
+            "request": self.record,
+            "rows": [
+                {**asdict(row.question), "before": row.before, "after": row.after, "verdict": row.verdict}
+                for row in self.rows
+            ],
+        }
+
+
+def questions(fact: Fact) -> list[Question]:
+    """All questions about one fact: those trained on, their paraphrases, the controls."""
+    asked = [Question(Kind.FORGET, prompt, fact.term) for prompt, _ in fact.forget]
+    asked += [Question(Kind.PARAPHRASE, prompt, fact.term) for prompt in fact.paraphrases]
+    asked += [Question(Kind.NEIGHBOUR if c.near else Kind.OTHER, c.prompt, c.term) for c in fact.controls]
+    return asked
+
+
+def ask_all(client: UnlearnClient, model: str, prompts: Sequence[str], *, plan: str | None) -> list[str]:
+    """Greedy answers, several at a time, in the prompts' order."""
+
+    def ask(prompt: str) -> str:
+        messages = [{"role": "user", "content": prompt}]
+        return answer_text(client.chat(messages, plan=plan, model=model, temperature=0.0, max_tokens=MAX_TOKENS))
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(ask, prompts))
+
+
+def play(
+    client: UnlearnClient,
+    model: str,
+    fact: Fact,
+    *,
+    method: str,
+    follow: Callable[[str], dict[str, Any]],
+    keep: bool,
+) -> Outcome:
+    """Ask with the adapters off, register, `follow` the request to its end, ask as anybody would; retire unless `keep`.
+
+    A request that is interrupted is retired as well: the demo leaves nothing behind.
+    """
+    asked = questions(fact)
+    prompts = [question.prompt for question in asked]
+    before = ask_all(client, model, prompts, plan=PLAN_OFF)
+    request_id = str(client.register(fact.body(method))["id"])
+    finished = False
+    try:
+        record = follow(request_id)
+        if record["state"] != "active":
+            return Outcome(fact, record, ())
+        after = ask_all(client, model, prompts, plan=None)
+        rows = tuple(Row(*parts) for parts in zip(asked, before, after, strict=True))
+        finished = True
+        return Outcome(fact, record, rows)
+    finally:
+        if not (keep and finished):
+            _retire(client, request_id)
+
+
+def _retire(client: UnlearnClient, request_id: str) -> None:
+    """Unless somebody else did."""
+    if client.show(request_id)["state"] != "retired":
+        client.retire(request_id)

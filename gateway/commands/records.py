@@ -1,0 +1,118 @@
+"""How a request is shown: a line of a table, or everything there is to know about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+_STYLES = {"active": "green", "ready": "cyan", "failed": "red", "rejected": "red", "retired": "dim"}
+Record = Mapping[str, Any]
+
+
+def table(records: Iterable[Record]) -> Table:
+    """Requests, one a row."""
+    columns = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("id", "state", "method", "subject", "items", "rows", "age"):
+        columns.add_column(name, no_wrap=name in ("id", "state"))
+    for record in records:
+        columns.add_row(
+            record["id"],
+            styled_state(record["state"]),
+            record["method"],
+            _plain(record.get("subject")),
+            str(record["forget_count"]),
+            str(record.get("rows") or ""),
+            duration(time.time() - record["created_at"]),
+        )
+    return columns
+
+
+def card(record: Record) -> Table:
+    """One request, field by field."""
+    fields = Table(box=None, show_header=False, pad_edge=False)
+    fields.add_column(style="bold")
+    fields.add_column(overflow="fold")
+    for name, value in _fields(record):
+        if value:
+            fields.add_row(name, value if name == "state" else _plain(value))
+    return fields
+
+
+def _fields(record: Record) -> Iterable[tuple[str, str]]:
+    yield "id", record["id"]
+    yield "state", styled_state(record["state"])
+    yield "subject", record.get("subject") or ""
+    yield "method", record["method"]
+    yield "config", ", ".join(f"{key}={value}" for key, value in (record.get("config") or {}).items())
+    yield "model", record.get("model") or ""
+    yield "items", f"{record['forget_count']} to forget, {record['retain_count'] or 'a made set'} to retain"
+    yield "activation", record.get("activation") or ""
+    yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
+    yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
+    yield "error", error_line(record["error"]) if record.get("error") else ""
+    yield "adapter", _adapter(record)
+    yield "attempts", str(record.get("attempts") or "")
+    yield "timings", ", ".join(f"{_phase(k)} {duration(v)}" for k, v in (record.get("timings") or {}).items())
+
+
+def progress_line(progress: Record) -> str:
+    """`training 12/90, loss 1.234, 40s left`."""
+    parts = [f"{progress.get('phase', '')} {progress.get('step', 0)}/{progress.get('steps', 0)}"]
+    if progress.get("loss") is not None:
+        parts.append(f"loss {progress['loss']:.3f}")
+    if progress.get("eta_s") is not None:
+        parts.append(f"{duration(progress['eta_s'])} left")
+    return ", ".join(parts)
+
+
+def evidence_line(evidence: Record) -> str:
+    """Both rates, in words."""
+    forget, controls = evidence.get("forget", {}), evidence.get("controls", {})
+    parts = []
+    if forget.get("n"):
+        before, after = forget["leak_rate_before"], forget["leak_rate_after"]
+        parts.append(f"{forget['n']} forget prompts leaked {before:.0%} of the time before, {after:.0%} after")
+    if controls.get("n"):
+        parts.append(f"{controls['kept_rate']:.0%} of {controls['n']} control answers kept")
+    return "; ".join(parts)
+
+
+def error_line(error: Record) -> str:
+    retryable = " (can be tried again)" if error.get("retryable") else ""
+    return f"{error.get('message', 'no reason given')} [{error.get('code', 'unknown')}]{retryable}"
+
+
+def duration(seconds: float) -> str:
+    """`40s`, `3m20s`, `2h05m`, `3d`."""
+    left = max(0, round(seconds))
+    if left < 60:
+        return f"{left}s"
+    if left < 3600:
+        return f"{left // 60}m{left % 60:02d}s"
+    if left < 86_400:
+        return f"{left // 3600}h{left % 3600 // 60:02d}m"
+    return f"{left // 86_400}d"
+
+
+def styled_state(state: str) -> str:
+    style = _STYLES.get(state)
+    return f"[{style}]{state}[/{style}]" if style else state
+
+
+def _adapter(record: Record) -> str:
+    if not record.get("digest"):
+        return ""
+    size = f", {record['artifact_bytes'] / 1024:.0f} KiB" if record.get("artifact_bytes") else ""
+    return f"{record['rows']} virtual tokens{size}, sha256 {record['digest'][:16]}…"
+
+
+def _phase(name: str) -> str:
+    return name.removesuffix("_s")
+
+
+def _plain(text: str | None) -> str:
+    """Text of a caller's, its square brackets kept from being read as markup."""
+    return (text or "").replace("[", r"\[")
