@@ -110,6 +110,7 @@ def _start_bare(checkpoint: Path, port: int, log_path: Path) -> subprocess.Popen
     environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     environment["VLLM_PLUGINS"] = ""
+    environment.setdefault("VLLM_USE_AOT_COMPILE", "0")  # as the gateway sets it; see gateway.engine.launch
     arguments = ["--model", str(checkpoint), "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port)]
     with log_path.open("ab") as log:
         process = subprocess.Popen(

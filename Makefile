@@ -1,0 +1,119 @@
+# Everything runs from .venv, which the targets make and keep up to date. `make help` names the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+# The engine: cpu or gpu. Found out by asking the driver; `make serve EXTRA=cpu` decides otherwise.
+EXTRA ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo cpu)
+# Further arguments: `make serve ARGS="--port 9000 --max-model-len 1024"`, `make test ARGS=tests/unit`.
+ARGS ?=
+METHOD ?= spul
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --no-deps --disable-pip-version-check -qq
+INSTALLED := $(VENV)/.installed-$(EXTRA)
+INSTALLED_DEV := $(VENV)/.installed-$(EXTRA)-dev
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+UV_VERSION := 0.13.9
+UV := build/lock-tools/bin/uv
+# Where uv finds the CPU build of torch: the folder pip has been told of, else PyTorch's index.
+TORCH_SOURCE = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--index $(TORCH_CPU_INDEX) --index-strategy unsafe-best-match)
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --generate-hashes --no-header $(LOCK_ARGS)
+
+ifeq ($(filter cpu gpu,$(EXTRA)),)
+$(error EXTRA must be cpu or gpu, not '$(EXTRA)')
+endif
+
+.PHONY: help
+help:  ## name the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.PHONY: serve
+serve: $(INSTALLED)  ## install what is missing and serve on 127.0.0.1:8000; ARGS="…" goes to `unlearn serve`
+	@exec $(BIN)/unlearn serve $(ARGS)
+
+.PHONY: demo
+demo: $(INSTALLED)  ## forget who wrote Harry Potter, and show it; METHOD=spul ARGS="--all"
+	@$(BIN)/unlearn demo --method $(METHOD) $(ARGS)
+
+.PHONY: test
+test: $(INSTALLED_DEV)  ## run the unit and engine tests; ARGS="…" goes to pytest
+	@echo "==> tests"
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED_DEV)  ## ruff: rules and format
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(INSTALLED_DEV)  ## mypy, strict
+	@echo "==> mypy"
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: $(INSTALLED_DEV)  ## compare bare vLLM, the gateway, and the gateway with an adapter
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: install install-dev
+install: $(INSTALLED)  ## make .venv and install the service
+install-dev: $(INSTALLED_DEV)  ## the same, with what tests and checks need
+
+$(VENV)/.made:
+	@echo "==> making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed; name it with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Without dependency resolution: the lock is complete, and some packages would drag in builds that break (see
+# requirements/overrides-cpu.txt).
+$(VENV)/.installed-cpu: $(VENV)/.made requirements/cpu.txt requirements/torch-cpu.txt pyproject.toml
+	@$(call refuse-other,gpu)
+	@echo "==> installing torch for CPU (190 MB)"
+	@$(PIP) -r requirements/torch-cpu.txt 2>$(VENV)/torch.log \
+		|| { echo "    not where pip looks by default; trying $(TORCH_CPU_INDEX)"; $(PIP) -r requirements/torch-cpu.txt --index-url $(TORCH_CPU_INDEX); } \
+		|| { cat $(VENV)/torch.log >&2; rm -f $(VENV)/torch.log; exit 1; }
+	@rm -f $(VENV)/torch.log
+	@echo "==> installing what requirements/cpu.txt locks (a minute or two)"
+	@$(PIP) --only-binary :all: -r requirements/cpu.txt
+	@$(call install-project)
+	@touch $@
+
+$(VENV)/.installed-gpu: $(VENV)/.made requirements/gpu.txt pyproject.toml
+	@$(call refuse-other,cpu)
+	@echo "==> installing what requirements/gpu.txt locks (several GB, some minutes)"
+	@$(PIP) -r requirements/gpu.txt
+	@$(call install-project)
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
+	@echo "==> installing what requirements/dev.txt locks"
+	@$(PIP) --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+refuse-other = if [ -e $(VENV)/.installed-$(1) ]; then echo "$(VENV) holds the $(1) engine; run 'make clean' first" >&2; exit 1; fi
+install-project = echo "==> installing the project" && $(PIP) --no-build-isolation -e .
+
+.PHONY: lock
+lock: $(UV)  ## resolve pyproject.toml anew into requirements/*.txt; LOCK_ARGS=--upgrade takes newer versions
+	@echo "==> resolving"
+	@$(COMPILE) $(TORCH_SOURCE) pyproject.toml --extra cpu --override requirements/overrides-cpu.txt \
+		--no-emit-package torch -o requirements/cpu.txt
+	@$(COMPILE) pyproject.toml --extra gpu --override requirements/overrides-gpu.txt -o requirements/gpu.txt
+	@$(COMPILE) --group pyproject.toml:dev -c requirements/cpu.txt -o requirements/dev.txt
+
+$(UV):
+	@echo "==> installing uv $(UV_VERSION) into build/lock-tools"
+	@$(PYTHON) -m venv build/lock-tools
+	@build/lock-tools/bin/python -m pip install --disable-pip-version-check --quiet uv==$(UV_VERSION)
+
+.PHONY: clean
+clean:  ## remove .venv, caches and build output; keeps the user's data and model cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
