@@ -69,3 +69,22 @@ class Example:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Example:
         return cls(tuple(Message(m["role"], m["content"]) for m in data["messages"]), data["completion"])
+
+
+def check_examples(forget: Sequence[Example], retain: Sequence[Example]) -> None:
+    """Whether the two sets can be trained on together.
+
+    Raises `InvalidExample`, naming positions and never text, for an empty forget set, an item given twice, or a
+    conversation that is to be forgotten and retained at once.
+    """
+    if not forget:
+        raise InvalidExample("the forget set is empty")
+    for name, items in (("forget", forget), ("retain", retain)):
+        first: dict[Example, int] = {}
+        for index, item in enumerate(items):
+            if first.setdefault(item, index) != index:
+                raise InvalidExample(f"{name} item {index} repeats item {first[item]}")
+    forgotten = {item.messages: index for index, item in enumerate(forget)}
+    for index, item in enumerate(retain):
+        if item.messages in forgotten:
+            raise InvalidExample(f"retain item {index} has the prompt of forget item {forgotten[item.messages]}")

@@ -6,17 +6,18 @@ Answers that state what is to be forgotten are left out, whichever question they
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.data.general import control_questions, retain_questions
 from adapters.data.phrasings import frame_some
-from adapters.data.twins import twins
+from adapters.data.twins import Similarity, rank_subjects, twins
 from adapters.evaluation.probes import key_terms, terms
 from adapters.examples import Example, Message
 
-Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
-"""(questions, forget prompts) → how near each question is to the nearest of the prompts."""
+#: Twins are made about this many subjects of the forgotten one's kind, and some about any other.
+_KIN = 16
+_KIN_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,21 @@ def choose_questions(
     ranked = [question for _, question in sorted(zip(scores, pool, strict=True), key=lambda pair: -pair[0])]
     rest = ranked[nearest:]
     random.Random(seed).shuffle(rest)
-    known = (*retain_questions(), *control_questions())
-    hard = ranked[:nearest] + twins(prompts, known, twin_count, seed)
+    hard = ranked[:nearest] + _twins(prompts, similarity, twin_count, seed)
     general = rest[: max(0, count - nearest)]
     return Questions(
         hard=tuple(frame_some(hard, framed_fraction, seed + 1)),
         general=tuple(frame_some(general, framed_fraction, seed + 2)),
     )
+
+
+def _twins(prompts: Sequence[str], similarity: Similarity, count: int, seed: int) -> list[str]:
+    known = (*retain_questions(), *control_questions())
+    others = rank_subjects(prompts, known, similarity)
+    kin, rest = others[:_KIN], others[_KIN:]
+    random.Random(seed).shuffle(rest)
+    near = twins(prompts, known, kin, round(_KIN_SHARE * count))
+    return near + twins(prompts, known, rest, count - len(near))
 
 
 def without_forgotten(

@@ -59,7 +59,7 @@ class ForgetBody(_Body):
         default=None, description="a label for listings; it is stored in clear, so keep personal data out of it"
     )
     forget: Annotated[tuple[Item, ...], Field(min_length=1)] = Field(description="what is to be forgotten")
-    retain: tuple[Item, ...] | None = Field(
+    retain: Annotated[tuple[Item, ...], Field(min_length=1)] | None = Field(
         default=None, description="what must stay; made by asking the model general questions when left out"
     )
     method: str = Field(default="spul", description="the unlearning method")

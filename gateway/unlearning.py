@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from adapters import registry as methods
 from adapters.artifact import Artifact
 from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, UnknownMethod
-from adapters.examples import Example
+from adapters.examples import Example, check_examples
 from gateway.config import Settings
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy, adapter_ref
@@ -108,6 +108,10 @@ class UnlearningService:
             )
         forget = await asyncio.to_thread(self._examples, "forget", body.forget)
         retain = None if body.retain is None else await asyncio.to_thread(self._examples, "retain", body.retain)
+        try:
+            check_examples(forget, retain or ())
+        except InvalidExample as error:
+            raise Unprocessable(str(error), param="forget") from None
         payload: dict[str, Any] = {
             "forget": [example.to_dict() for example in forget],
             "retain": None if retain is None else [example.to_dict() for example in retain],

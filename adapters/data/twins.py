@@ -6,11 +6,13 @@ forgotten are found, and replaced by other subjects; the model's own answers to 
 
 from __future__ import annotations
 
-import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
+
+Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
+"""(questions, prompts) → how near each question is to the nearest of the prompts."""
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ARTICLE = re.compile(r"\b(?:the|an?)\s+$", re.IGNORECASE)
@@ -58,19 +60,36 @@ def twin(prompt: str, subject: frozenset[str], other: str) -> str | None:
     return f"{before.rstrip()} {other}{possessive}{prompt[end:]}".strip()
 
 
-def twins(prompts: Sequence[str], general: Sequence[str], count: int, seed: int) -> list[str]:
-    """Up to `count` different twin questions, [] when no subject is found.
+def rank_subjects(prompts: Sequence[str], general: Sequence[str], similarity: Similarity) -> list[str]:
+    """Other subjects, those first that make the most natural twin; [] when the prompts name no subject.
 
-    Each other subject is asked about in the wording of about half of the prompts before the next one comes,
-    so that it is the subject that tells two questions apart and not the wording.
+    "What is the capital of Sweden?" resembles "What is the capital of France?" more than "What is the capital of Swan
+    Lake?" does, so the model's own measure of likeness finds subjects of the same kind.
     """
-    rng = random.Random(seed)
     subject = subject_words(prompts, general)
     others = [other for other in subjects() if not set(_words(other)) & subject]
+    holding = [prompt for prompt in prompts if twin(prompt, subject, "") is not None]
+    if not holding:
+        return []
+    shortest = min(holding, key=len)
+    scores = similarity([twin(shortest, subject, other) or "" for other in others], [shortest])
+    return [other for _, other in sorted(zip(scores, others, strict=True), key=lambda pair: -pair[0])]
+
+
+def twins(prompts: Sequence[str], general: Sequence[str], others: Sequence[str], count: int) -> list[str]:
+    """Up to `count` different twin questions about `others`, [] when no subject is found.
+
+    Prompts and other subjects are gone through in turn, so that both are as varied as the count allows.
+    """
+    subject = subject_words(prompts, general)
+    holding = [prompt for prompt in prompts if twin(prompt, subject, "") is not None]
     found: dict[str, None] = {}
-    for other in rng.sample(others, len(others)):
-        for prompt in prompts:
-            question = twin(prompt, subject, other)
-            if question is not None and rng.random() < 0.5 and len(found) < count:
-                found.setdefault(question)
+    for number in range(len(holding) * len(others)):
+        if len(found) == count:
+            break
+        # Each round over the subjects starts one prompt later, so that in the end every pair has been made.
+        turn, index = divmod(number, len(others))
+        question = twin(holding[(index + turn) % len(holding)], subject, others[index])
+        if question is not None:
+            found.setdefault(question)
     return list(found)

@@ -43,10 +43,10 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 class SpulConfig:
     """SPUL's settings.
 
-    bench/spul_search.md has the runs behind the defaults: beta, refusal_kinds, hard_fraction and init_text were
-    changed between them, several at a time; the others were set once and kept. alpha is 0 because a made retain
-    set holds the model's own answers, to which the KL term already holds the adapter; set it for a retain set
-    of your own.
+    The defaults are measured: bench/spul_search.md has every run. rows, beta, learning_rate, retain_tokens, max_steps,
+    refusal_kinds, hard_fraction and init_text were varied, several at a time; the others were set once and kept.
+    alpha is 0 because a made retain set holds the model's own answers, to which the KL term already holds the
+    adapter; set it for a retain set of your own.
 
     num_virtual_tokens: rows of the soft prompt.
     encoder: "embedding" (the rows are the parameters) or "mlp" (P-tuning, as published), whose inner width
@@ -70,7 +70,7 @@ class SpulConfig:
     Raises `InvalidConfig` for a value of another type or outside its bounds.
     """
 
-    num_virtual_tokens: int = 20
+    num_virtual_tokens: int = 30
     encoder: str = "embedding"
     encoder_hidden: int = 128
     init: str = "text"
@@ -78,16 +78,16 @@ class SpulConfig:
         "You are a helpful assistant. Answer the question. If you do not know the answer, say that you do not know."
     )
     alpha: float = 0.0
-    beta: float = 4.0
-    learning_rate: float = 1e-2
-    max_steps: int = 100
+    beta: float = 1.5
+    learning_rate: float = 2e-2
+    max_steps: int = 130
     forget_batch: int = 4
     retain_batch: int = 12
     refusal_kinds: int = 1
     retain_questions: int = 120
     retain_nearest: int = 48
     retain_twins: int = 32
-    retain_tokens: int = 16
+    retain_tokens: int = 10
     hard_fraction: float = 0.75
     framed_variants: int = 1
     framed_fraction: float = 0.3

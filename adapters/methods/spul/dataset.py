@@ -12,7 +12,7 @@ from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_p
 from adapters.data.phrasings import with_framed_variants
 from adapters.data.refusals import draw_refusals
 from adapters.errors import InvalidExample
-from adapters.examples import Example
+from adapters.examples import Example, check_examples
 from adapters.generation import greedy_answers
 from adapters.methods.spul.config import SpulConfig
 from adapters.methods.spul.prompted import PromptedModel, collate, shared_prefix
@@ -30,22 +30,6 @@ class Dataset:
     forget: tuple[TokenizedExample, ...]
     hard: tuple[TokenizedExample, ...]
     general: tuple[TokenizedExample, ...]
-
-
-def check_examples(forget: Sequence[Example], retain: Sequence[Example]) -> None:
-    """Raises `InvalidExample`, naming positions and never text, for an empty forget set, an item given
-    twice, or a conversation that is to be forgotten and retained at once."""
-    if not forget:
-        raise InvalidExample("the forget set is empty")
-    for name, items in (("forget", forget), ("retain", retain)):
-        first: dict[Example, int] = {}
-        for index, item in enumerate(items):
-            if first.setdefault(item, index) != index:
-                raise InvalidExample(f"{name} item {index} repeats item {first[item]}")
-    forgotten = {item.messages: index for index, item in enumerate(forget)}
-    for index, item in enumerate(retain):
-        if item.messages in forgotten:
-            raise InvalidExample(f"retain item {index} has the prompt of forget item {forgotten[item.messages]}")
 
 
 def build_dataset(task: TrainingTask, config: SpulConfig, model: PromptedModel, tokenizer: Any) -> Dataset:

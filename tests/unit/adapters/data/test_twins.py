@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from adapters.data.general import retain_questions
 from adapters.data.phrasings import FRAMES, frame_some, with_framed_variants
-from adapters.data.twins import subject_words, twin, twins
+from adapters.data.twins import rank_subjects, subject_words, subjects, twin, twins
 from adapters.examples import Example, Message
 
 PROMPTS = ("Who invented the telephone?", "Name the inventor of the telephone.", "Whose idea was the telephone?")
@@ -22,14 +24,31 @@ def test_a_twin_asks_the_same_of_something_else() -> None:
 
 
 def test_twins_never_hold_the_subject_and_differ() -> None:
-    made = twins(PROMPTS, retain_questions(), 20, seed=0)
+    others = [subject for subject in subjects() if subject != "the telephone"]
+    made = twins(PROMPTS, retain_questions(), others, 20)
     assert len(made) == len(set(made)) == 20
     assert not any("telephone" in question.casefold() for question in made)
-    assert made == twins(PROMPTS, retain_questions(), 20, seed=0)
+
+
+def test_twins_pair_every_prompt_with_every_subject_before_they_run_out() -> None:
+    made = twins(PROMPTS, retain_questions(), ["radio", "radar"], 100)
+    assert len(made) == len(PROMPTS) * 2
+
+
+def test_subjects_are_ranked_by_the_likeness_of_their_twins() -> None:
+    def likes_radio(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        assert list(prompts) == [min(PROMPTS, key=len)]
+        return [float("the radio" in question) for question in questions]
+
+    ranked = rank_subjects(PROMPTS, retain_questions(), likes_radio)
+    assert ranked[0] == "the radio"
+    assert set(ranked) == set(subjects())
 
 
 def test_prompts_without_a_common_subject_have_no_twins() -> None:
-    assert twins(("Who is Ann?", "Where is Bob?", "When did Cy go?"), retain_questions(), 5, seed=0) == []
+    prompts = ("Who is Ann?", "Where is Bob?", "When did Cy go?")
+    assert twins(prompts, retain_questions(), subjects(), 5) == []
+    assert rank_subjects(prompts, retain_questions(), lambda questions, _: [0.0] * len(questions)) == []
 
 
 def test_variants_keep_the_conversation_and_reframe_its_last_turn() -> None:
