@@ -74,6 +74,7 @@ def main() -> None:
         service.stop()
         if bare is not None:
             end_process_tree(bare.pid)
+            bare.wait()
     console.print(_machine())
     console.print(_table(results))
     if options.json:

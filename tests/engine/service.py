@@ -85,6 +85,7 @@ class Service:
                 self.process.wait(60)
             except subprocess.TimeoutExpired:
                 end_process_tree(self.process.pid)
+                self.process.wait()
         self.process = None
 
     def log_tail(self, lines: int = 60) -> str:

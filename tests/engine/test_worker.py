@@ -51,6 +51,7 @@ def worker(service: Service, tmp_path: Path) -> Iterator[Path]:
         yield log_path
     finally:
         end_process_tree(process.pid)
+        process.wait()
 
 
 def follow(service: Service, request_id: str) -> list[dict[str, Any]]:
