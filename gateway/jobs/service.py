@@ -71,8 +71,14 @@ class ServiceClient:
     async def answers(self, conversations: Sequence[Sequence[Message]], *, plan: str, max_tokens: int) -> list[str]:
         """`answer` for each, in order, a few at a time."""
         await self._served_model()
-        asked = [self.answer(c, plan=plan, max_tokens=max_tokens) for c in conversations]
-        return await asyncio.gather(*asked)
+        asked = [asyncio.ensure_future(self.answer(c, plan=plan, max_tokens=max_tokens)) for c in conversations]
+        try:
+            return await asyncio.gather(*asked)
+        finally:
+            # One that fails must not leave the others running into a client that is being closed.
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
 
     async def activate(self, request_id: str) -> None:
         """Raises `ServiceUnreachable`, or `ServiceRefused` with the service's reason."""
