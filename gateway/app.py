@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,8 +18,6 @@ from gateway.metrics import GatewayMetrics
 from gateway.policy.active import ActivePolicy
 from gateway.store.requests import RequestStore
 from gateway.unlearning import UnlearningService
-
-logger = logging.getLogger(__name__)
 
 
 def assemble(
@@ -56,6 +53,5 @@ def assemble(
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
     """The app's own lifespan, entered long after the socket was opened."""
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(app.router.lifespan_context(app))
+    async with app.router.lifespan_context(app):
         yield

@@ -17,7 +17,7 @@ from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, Unkn
 from adapters.examples import Example, check_examples
 from gateway.config import Settings
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
-from gateway.policy.active import ActivePolicy, adapter_ref
+from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
 from gateway.schemas import ForgetBody, Item
 from gateway.store.blobs import BlobStore
@@ -59,11 +59,8 @@ class Jobs(Protocol):
         ...
 
 
-class Evictor(Protocol):
-    """The engine's side: forgets an adapter that is retired."""
-
-    async def preload(self, adapters: Sequence[AdapterRef]) -> None:
-        """Install and keep these adapters. Raises `AdapterUnavailable`."""
+class Evictor(Preloader, Protocol):
+    """The engine's side: also forgets an adapter that is retired."""
 
     async def evict(self, digest: str) -> bool:
         """False when it is held or absent."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from adapters.chat import encode_pair
 from adapters.examples import Example
 from gateway.engine.layout import Layout
 from gateway.errors import GatewayError
-
-logger = logging.getLogger(__name__)
 
 WORKER_EXTENSION = "gateway.engine.worker_extension.UnlearningWorkerExtension"
 
