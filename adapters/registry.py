@@ -33,6 +33,10 @@ class Method(Protocol):
         """Rank of the adapter's offset; 0 when it is not served through the engine's pair."""
         ...
 
+    def target_rank(self, config: Any) -> int:
+        """Rank of the adapter's LoRA on the target; 0 when it leaves the target's weights alone."""
+        ...
+
     def train(self, task: TrainingTask) -> Artifact:
         """Raises `InvalidExample`, `TrainingDiverged` or `TrainingCancelled`."""
         ...

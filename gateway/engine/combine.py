@@ -23,6 +23,8 @@ import torch
 #: Columns of a token's rule. Constants take two columns each: a coarse and a fine part.
 RULE_WIDTH = 16
 OFFSET, REFERENCE, KIND, PARAMETER, PRESENT = 0, 2, 4, 5, 7
+#: Set where the adapter changes the target's own layers.
+TARGET = 8
 
 
 class Kind(IntEnum):
@@ -44,6 +46,18 @@ def rule_columns(offset: float, reference: float, kind: Kind, parameter: float) 
         columns[start], columns[start + 1] = coarse, (value - coarse).bfloat16().float()
     columns[KIND], columns[PRESENT] = float(kind), 1.0
     return columns
+
+
+def target_columns() -> torch.Tensor:
+    """What an adapter with a LoRA on the target adds to its rule, [RULE_WIDTH], float32."""
+    columns = torch.zeros(RULE_WIDTH)
+    columns[TARGET] = 1.0
+    return columns
+
+
+def adapted(rule: torch.Tensor) -> torch.Tensor:
+    """Which tokens have an adapter of either kind: rule [tokens, RULE_WIDTH] → [tokens] bool."""
+    return (rule[:, PRESENT] > 0) | (rule[:, TARGET] > 0)
 
 
 def offset_states(rule: torch.Tensor, offset: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:

@@ -21,6 +21,9 @@ class Delta:
     def offset_rank(self, config: DeltaConfig) -> int:
         return config.rank
 
+    def target_rank(self, _config: DeltaConfig) -> int:
+        return 0
+
     def train(self, task: TrainingTask) -> Artifact:
         from adapters.methods.delta.train import train
 

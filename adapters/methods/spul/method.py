@@ -21,6 +21,9 @@ class Spul:
     def offset_rank(self, _config: SpulConfig) -> int:
         return 0
 
+    def target_rank(self, _config: SpulConfig) -> int:
+        return 0
+
     def train(self, task: TrainingTask) -> Artifact:
         from adapters.methods.spul.train import train
 
