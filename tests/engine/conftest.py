@@ -1,4 +1,4 @@
-"""Two real servers for the whole tier, the second started where it is asked for, and the model they are compared with."""
+"""Two real servers for the tier, the second started where it is asked for, and the model they are compared with."""
 
 from __future__ import annotations
 

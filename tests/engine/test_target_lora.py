@@ -98,13 +98,14 @@ def test_active_requests_of_both_kinds_apply_together(
 @pytest.fixture
 def plans(separate: Service, reference: Any, small: Any, delta: OffsetSpec) -> list[str]:
     """No adapter, a LoRA on the target, an offset, both, another LoRA on the target, and a soft prompt."""
+    target, tokenizer = reference
     offset = random_lora(small, "offset", delta.rank, seed=6, scale=0.2)
     requests = [
         separate.put_lora(on_target(reference, seed=7), RANK),
         separate.put_offset(offset, delta),
         separate.put_lora({**offset, **on_target(reference, seed=8)}, RANK, delta),
         separate.put_lora(on_target(reference, seed=9), RANK),
-        separate.put_request(trained_like_rows(*reference, 12)),
+        separate.put_request(trained_like_rows(target, tokenizer, 12)),
     ]
     return ["off", *(f"candidate:{request}" for request in requests)]
 
