@@ -179,7 +179,7 @@ class OffsetLibrary:
         except OSError as error:
             raise AdapterUnavailable(f"offset {name[:12]} cannot be written to disk: {error.strerror}") from error
         spec = artifact.manifest.offset
-        plain_sum = spec is None or spec.kind in ("delta", "dd_linear")
+        plain_sum = spec is None or spec.is_plain_sum
         try:
             await self._engine.add(offset, module_names(artifact), plain_sum=plain_sum)
         except BaseException:
