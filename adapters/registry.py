@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from adapters.artifact import Artifact
 from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.methods.delta.method import Delta
+from adapters.methods.lora.method import Lora
 from adapters.methods.spul.method import Spul
 from adapters.task import TrainingTask
 
@@ -44,7 +45,7 @@ class Method(Protocol):
 
 def methods() -> Mapping[str, Method]:
     """All methods, by name."""
-    known: tuple[Method, ...] = (Spul(), Delta())
+    known: tuple[Method, ...] = (Spul(), Delta(), Lora())
     return MappingProxyType({method.name: method for method in known})
 
 
