@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         return frozenset(self.methods.split(","))
 
     @property
+    def own_reference(self) -> bool:
+        """Whether the pair's reference is a stack of its own: on demand, and where LoRAs change the target, whose first
+        layers then are no reference any more."""
+        return self.offset_reference == "own" or "lora" in self.offered
+
+    @property
     def service_url(self) -> str:
         """Where the worker and the CLI reach the service."""
         if self.gateway_url:

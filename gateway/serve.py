@@ -157,7 +157,7 @@ class _Service:
                 pair=launch.PairOptions(
                     settings.offset_layers,
                     settings.offset_model,
-                    settings.offset_reference == "own",
+                    settings.own_reference,
                     settings.offset_slots,
                     settings.offset_rank,
                 ),

@@ -80,12 +80,11 @@ def offered_pair(pair: PairOptions, methods: Collection[str]) -> PairOptions:
 
     Raises `InvalidEngineArguments` when one is asked for and they have none.
     """
-    if "delta" not in methods:
-        if pair.layers or pair.model is not None:
-            raise InvalidEngineArguments("a pair is asked for, and --methods does not offer delta")
-        return replace(pair, layers=0)
-    # A LoRA on the target changes its first layers too, so they can be no reference.
-    return replace(pair, own_reference=pair.own_reference or "lora" in methods)
+    if "delta" in methods:
+        return pair
+    if pair.layers or pair.model is not None:
+        raise InvalidEngineArguments("a pair is asked for, and --methods does not offer delta")
+    return replace(pair, layers=0)
 
 
 def plan_pair(config: Any, served_name: str, options: PairOptions, *, trust_remote_code: bool) -> PairLayout | None:
@@ -243,7 +242,7 @@ async def start_engine(plan: EnginePlan) -> Any:
 
     def build() -> AsyncLLM:
         config = engine_args.create_engine_config(UsageContext.OPENAI_API_SERVER)
-        if plan.layout.pair is not None and not plan.layout.target_lora:
+        if keeps_target_compiled(plan.layout):
             keep_target_compiled(config)
         return AsyncLLM(
             vllm_config=config,
@@ -256,11 +255,13 @@ async def start_engine(plan: EnginePlan) -> Any:
     return await asyncio.to_thread(build)
 
 
-def keep_target_compiled(config: Any) -> None:
-    """Undo what vLLM's CPU platform does for LoRA: it turns compilation off for the whole model.
+def keeps_target_compiled(layout: Layout) -> bool:
+    """Whether LoRAs change the pair alone, and the model builds its target compiled and its pair not."""
+    return layout.pair is not None and not layout.target_lora
 
-    Here LoRAs change the pair alone, and the model builds its target compiled and its pair not.
-    """
+
+def keep_target_compiled(config: Any) -> None:
+    """Undo what vLLM's CPU platform does for LoRA: it turns compilation off for the whole model."""
     from vllm.config import CompilationMode
     from vllm.platforms import current_platform
 

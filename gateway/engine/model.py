@@ -97,6 +97,8 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         self.pair = Pair(vllm_config, self.layout, inner)
         self._pack(getattr(self.pair.offset, "packed_modules_mapping", {}))
         if self.pair.layers and self.pair.reference is None:
+            if self.layout.target_lora:
+                raise ValueError("the pair's reference is the target's first layers, which LoRAs on the target change")
             if not supports_eagle3(self.target):
                 raise ValueError(
                     f"{self.layout.target_architectures[0]} does not give out the state of an inner layer; "
@@ -145,20 +147,21 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         adapters = self._adapters()
         if not adapters:
             return nn.functional.pad(states, (0, width + RULE_WIDTH))
-        rule = states.new_zeros(len(states), RULE_WIDTH)
-        if self.mark is not None:
-            rule = rule + self.mark(torch.ones_like(rule))
+        mark = None if self.mark is None else self.mark(states.new_ones(len(states), RULE_WIDTH))
         # Without an offset in the step the pair does not run at all: a row that has none never reads the pair's keys
         # and values, and a cached block that lacks them is salted apart.
         if self.pair is None or adapters <= self.without_offset:
-            return torch.cat((states, states.new_zeros(len(states), width), rule), dim=-1)
+            assert mark is not None
+            return torch.cat((states, states.new_zeros(len(states), width), mark), dim=-1)
         seen = inputs_embeds
         if not self.pair.layers:
             assert input_ids is not None
             seen = self.pair.embed(input_ids, self.layout.vocab_size)
         assert seen is not None
-        pair_rule, offset = self.pair(positions, seen, middle)
-        return torch.cat((states, offset, (rule + pair_rule).to(states.dtype)), dim=-1)
+        rule, offset = self.pair(positions, seen, middle)
+        if mark is not None:
+            rule = rule + mark
+        return torch.cat((states, offset, rule.to(states.dtype)), dim=-1)
 
     def _adapters(self) -> set[int]:
         """The LoRAs that rows of this step have."""

@@ -15,10 +15,12 @@ from gateway.engine.combine import (
     REFERENCE,
     RULE_WIDTH,
     Kind,
+    adapted,
     combine_logits,
     most_negative,
     offset_states,
     rule_columns,
+    target_columns,
     top_choices,
 )
 
@@ -202,3 +204,21 @@ def test_the_rank_mask(counts: list[int]) -> None:
 
 def test_what_is_not_less_likely_for_the_pair_is_never_masked() -> None:
     assert not most_negative(torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[2.0]])).any()
+
+
+def test_a_lora_on_the_target_alone_adds_exactly_nothing() -> None:
+    rule = torch.stack([target_columns()] * ROWS).bfloat16()
+    offset = offset_states(rule, torch.full((ROWS, HIDDEN), torch.nan), REFERENCE_STATES)
+    assert torch.equal(offset, torch.zeros(ROWS, HIDDEN))
+    assert torch.equal(combine_logits(rule, TARGET, offset @ HEAD.T), TARGET)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_beside_a_lora_on_the_target_an_offset_is_what_it_is(rule: torch.Tensor) -> None:
+    both = rule + target_columns()
+    assert torch.equal(served([both] * ROWS), served([rule] * ROWS))
+
+
+def test_the_tokens_of_an_adapter_are_known_by_its_rule() -> None:
+    rules = torch.stack([NOTHING, linear(0.0), target_columns(), ranked(3) + target_columns()])
+    assert adapted(rules.bfloat16()).tolist() == [False, True, True, True]
