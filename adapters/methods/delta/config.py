@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.bounds import check_numbers, number_list
 from adapters.errors import InvalidConfig
 from adapters.offset import MAX_STRENGTH
 
@@ -87,13 +88,7 @@ class DeltaConfig:
     def __post_init__(self) -> None:
         from adapters.objectives.registry import make_objective  # imports torch, which the registry must not
 
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            whole = isinstance(low, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
-            if not low <= value <= high:  # false for NaN as well
-                raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
+        check_numbers(self, _BOUNDS)
         objective: Any = self.objective
         settings: Any = self.objective_settings
         if not isinstance(objective, str) or not isinstance(settings, Mapping):
@@ -101,14 +96,6 @@ class DeltaConfig:
         if objective == "uld":
             raise InvalidConfig("uld trains an assistant to remember; on combined logits it would do the opposite")
         make_objective(objective, settings)
-        strengths: Any = self.strengths
-        if not isinstance(strengths, (list, tuple)) or not strengths:
-            raise InvalidConfig("strengths must be a list of numbers that is not empty")
-        object.__setattr__(self, "strengths", tuple(strengths))  # JSON has lists
-        for strength in strengths:
-            if isinstance(strength, bool) or not isinstance(strength, (int, float)):
-                raise InvalidConfig("strengths must be numbers")
-            if not 0 < strength <= MAX_STRENGTH:  # false for NaN as well
-                raise InvalidConfig(f"each of strengths must lie above 0 and at most at {MAX_STRENGTH:g}")
+        object.__setattr__(self, "strengths", number_list("strengths", self.strengths, MAX_STRENGTH))
         if self.retain_nearest > self.retain_questions:
             raise InvalidConfig("retain_nearest must not exceed retain_questions")

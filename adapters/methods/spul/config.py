@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.bounds import check_numbers
 from adapters.errors import InvalidConfig
 
 ENCODERS = ("mlp", "embedding")
@@ -106,13 +107,7 @@ class SpulConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            whole = isinstance(low, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
-            if not low <= value <= high:  # false for NaN as well
-                raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
+        check_numbers(self, _BOUNDS)
         for name, choices in (("encoder", ENCODERS), ("init", INITS)):
             if getattr(self, name) not in choices:
                 raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
