@@ -102,7 +102,7 @@ class UnlearningService:
         config = _parse(name, body.config)
         method = methods.get_method(name)
         rows, offset_rank = method.rows(config), method.offset_rank(config)
-        self._check_pair(name, offset_rank)
+        self._check_pair(name, offset_rank, own_reference=method.needs_own_reference(config))
         if rows > self._settings.prompt_budget:
             raise Unprocessable(
                 f"the adapter would use {rows} virtual tokens, the service allows {self._settings.prompt_budget}",
@@ -215,13 +215,19 @@ class UnlearningService:
             examples.append(example)
         return examples
 
-    def _check_pair(self, method: str, rank: int) -> None:
+    def _check_pair(self, method: str, rank: int, *, own_reference: bool) -> None:
         if not rank:
             return
         if self._model.pair is None:
             raise Unprocessable(
                 f"method {method!r} is served through a pair of small models, and this service runs without one; "
                 "start it with --offset-layers K, or with --offset-model and a model of the same vocabulary",
+                param="method",
+            )
+        if own_reference and not self._model.pair.own_reference:
+            raise Unprocessable(
+                f"method {method!r} trains both halves of the pair, and this service's reference takes no adapter; "
+                "start it with --offset-reference own",
                 param="method",
             )
         if rank > self._settings.offset_rank:

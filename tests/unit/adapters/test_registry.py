@@ -19,6 +19,7 @@ def test_every_method_keeps_the_contract() -> None:
         assert method.rows(config) >= 0
         assert method.offset_rank(config) >= 0
         assert method.rows(config) + method.offset_rank(config) > 0
+        assert method.offset_rank(config) > 0 or not method.needs_own_reference(config)
 
 
 def test_spul_takes_a_row_for_each_virtual_token() -> None:
@@ -32,7 +33,7 @@ def test_delta_takes_no_row_but_the_rank_of_its_offset() -> None:
 
 
 def test_an_unknown_method_is_refused_and_the_known_are_named() -> None:
-    with pytest.raises(UnknownMethod, match="delta, spul"):
+    with pytest.raises(UnknownMethod, match="delta, divergence, spul, uld"):
         get_method("gradient-ascent")
 
 
@@ -69,7 +70,7 @@ def test_values_outside_their_bounds_are_refused_by_name(key: str, value: Any) -
         parse_config("spul", {key: value})
 
 
-@pytest.mark.parametrize("name", ["delta", "spul"])
+@pytest.mark.parametrize("name", ["delta", "divergence", "spul", "uld"])
 def test_more_nearest_questions_than_questions_is_refused(name: str) -> None:
     with pytest.raises(InvalidConfig, match="retain_nearest"):
         parse_config(name, {"retain_questions": 10, "retain_nearest": 11})
@@ -79,7 +80,7 @@ def test_more_nearest_questions_than_questions_is_refused(name: str) -> None:
     ("method", "name"),
     [
         (method, field.name)
-        for method in ("delta", "spul")
+        for method in ("delta", "divergence", "spul", "uld")
         for field in fields(get_method(method).config_type)
         if field.type in {"int", "float"}
     ],
