@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.bounds import check_numbers
+from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds
 from adapters.errors import InvalidConfig
 
-# name: (lowest, highest), both allowed
-_BOUNDS: dict[str, tuple[float, float]] = {
+_BOUNDS: dict[str, Bounds] = {
+    **{name: bounds for name, bounds in TRAINING_BOUNDS.items() if name != "refusal_kinds"},
     "rank": (1, 64),
-    "learning_rate": (1e-7, 1.0),
-    "max_steps": (1, 100_000),
-    "forget_batch": (1, 512),
-    "retain_batch": (1, 512),
     "forget_limit": (0.0, 1.0),
     "kl_limit": (0.0, 100.0),
-    "retain_questions": (1, 100_000),
-    "retain_nearest": (0, 100_000),
-    "retain_twins": (0, 10_000),
-    "retain_siblings": (0, 10_000),
-    "retain_tokens": (1, 1024),
-    "hard_fraction": (0.0, 1.0),
-    "first_token_weight": (1.0, 100.0),
-    "framed_variants": (0, 5),
-    "framed_fraction": (0.0, 1.0),
-    "warmup_ratio": (0.0, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "max_grad_norm": (1e-6, 1e6),
-    "max_length": (8, 1_048_576),
-    "seed": (0, 2**31 - 1),
 }
 
 
@@ -69,7 +51,7 @@ class AuxiliarySettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_numbers(self, _BOUNDS)
+        check_bounds(self, **_BOUNDS)
         if self.retain_nearest > self.retain_questions:
             raise InvalidConfig("retain_nearest must not exceed retain_questions")
 

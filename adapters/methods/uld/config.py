@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.auxiliary.settings import AuxiliarySettings
-from adapters.bounds import check_numbers, number_list
+from adapters.bounds import Bounds, check_bounds, number_list
 from adapters.offset import MAX_STRENGTH
 
-# name: (lowest, highest), both allowed
-_BOUNDS: dict[str, tuple[float, float]] = {
+_BOUNDS: dict[str, Bounds] = {
     "beta": (0.0, 100.0),
     "filter": (1e-6, 1.0),
     "wrong_answers": (0, 16),
@@ -41,5 +40,5 @@ class UldConfig(AuxiliarySettings):
 
     def __post_init__(self) -> None:
         AuxiliarySettings.__post_init__(self)  # a dataclass with slots is a class made anew, which super() misses
-        check_numbers(self, _BOUNDS)
+        check_bounds(self, **_BOUNDS)
         object.__setattr__(self, "weights", number_list("weights", self.weights, MAX_STRENGTH))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.bounds import check_numbers, number_list
+from adapters.bounds import Bounds, check_bounds, number_list
 from adapters.errors import InvalidConfig
 
 
@@ -15,12 +15,12 @@ class Settings:
     rate: Any = 0.5
 
 
-BOUNDS = {"count": (1, 5), "rate": (0.0, 1.0)}
+BOUNDS: dict[str, Bounds] = {"count": (1, 5), "rate": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize("settings", [Settings(), Settings(1, 0), Settings(5, 1.0)])
 def test_bounds_themselves_are_allowed(settings: Settings) -> None:
-    check_numbers(settings, BOUNDS)
+    check_bounds(settings, **BOUNDS)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_bounds_themselves_are_allowed(settings: Settings) -> None:
 )
 def test_what_is_outside_is_refused_by_name(settings: Settings, message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
-        check_numbers(settings, BOUNDS)
+        check_bounds(settings, **BOUNDS)
 
 
 def test_a_list_becomes_a_tuple() -> None:
