@@ -104,7 +104,7 @@ class UnlearningService:
         config = _parse(name, body.config)
         method = methods.get_method(name)
         rows, offset_rank, target_rank = method.rows(config), method.offset_rank(config), method.target_rank(config)
-        self._check_offered(name, rows, offset_rank, target_rank)
+        self._check_offered(name, rows, offset_rank, target_rank, own_reference=method.needs_own_reference(config))
         self._check_size(rows, max(offset_rank, target_rank))
         forget = await asyncio.to_thread(self._examples, "forget", body.forget)
         retain = None if body.retain is None else await asyncio.to_thread(self._examples, "retain", body.retain)
@@ -214,18 +214,25 @@ class UnlearningService:
             examples.append(example)
         return examples
 
-    def _check_offered(self, method: str, rows: int, offset_rank: int, target_rank: int) -> None:
-        offered = self._settings.offered
+    def _check_offered(
+        self, method: str, rows: int, offset_rank: int, target_rank: int, *, own_reference: bool
+    ) -> None:
+        offered, pair = self._settings.offered, self._model.pair
         if rows and "spul" not in offered:
             reason = f"is a soft prompt, {_not_offered('spul', offered)}"
         elif target_rank and not self._model.target_lora:
             reason = f"changes the target's own layers, {_not_offered('lora', offered)}"
-        elif offset_rank and self._model.pair is None and "delta" not in offered:
+        elif offset_rank and pair is None and "delta" not in offered:
             reason = f"is served through a pair of small models, {_not_offered('delta', offered)}"
-        elif offset_rank and self._model.pair is None:
+        elif offset_rank and pair is None:
             reason = (
                 "is served through a pair of small models, and this service runs without one; "
                 "start it with --offset-layers K, or with --offset-model and a model of the same vocabulary"
+            )
+        elif own_reference and pair is not None and not pair.own_reference:
+            reason = (
+                "trains both halves of the pair, and this service's reference takes no adapter; "
+                "start it with --offset-reference own"
             )
         else:
             return

@@ -30,7 +30,9 @@ def forget(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="The unlearning method: spul, delta, lora, or auto; the service's default is spul."),
+        typer.Option(
+            help="The unlearning method: spul, delta, uld, divergence, lora, or auto; the service's default is spul."
+        ),
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")

@@ -24,6 +24,9 @@ class Lora:
     def target_rank(self, config: LoraConfig) -> int:
         return config.rank
 
+    def needs_own_reference(self, _config: LoraConfig) -> bool:
+        return False
+
     def train(self, task: TrainingTask) -> Artifact:
         from adapters.methods.lora.train import train
 

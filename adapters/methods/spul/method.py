@@ -24,6 +24,9 @@ class Spul:
     def target_rank(self, _config: SpulConfig) -> int:
         return 0
 
+    def needs_own_reference(self, _config: SpulConfig) -> bool:
+        return False
+
     def train(self, task: TrainingTask) -> Artifact:
         from adapters.methods.spul.train import train
 

@@ -100,6 +100,17 @@ async def test_without_a_pair_an_offset_is_refused_with_what_to_do(setup: Setup)
     assert (await setup.store.list()).items == []
 
 
+async def test_a_method_of_both_halves_is_refused_where_the_reference_takes_no_adapter(setup: Setup) -> None:
+    body = ForgetBody(**DELTA | {"method": "divergence"})
+    with pytest.raises(Unprocessable, match="--offset-reference own") as refusal:
+        await setup.service().register(body)
+    assert refusal.value.param == "method"
+    assert (await setup.store.list()).items == []
+    record = await setup.service(replace(MODEL, pair=replace(PAIR, own_reference=True))).register(body)
+    assert (record.state, record.method, record.rows) == (RequestState.QUEUED, "divergence", 0)
+    assert (await setup.service().register(ForgetBody(**DELTA | {"method": "uld"}))).state is RequestState.QUEUED
+
+
 async def test_a_rank_that_could_never_apply_is_refused(setup: Setup) -> None:
     service = setup.service(offset_rank=16)
     with pytest.raises(Unprocessable, match="rank 17, the service allows 16") as refusal:

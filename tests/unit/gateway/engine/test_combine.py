@@ -7,6 +7,9 @@ import math
 import pytest
 import torch
 
+from adapters.combining import filtered as filtered_alone
+from adapters.combining import most_negative, top_choices
+from adapters.combining import ranked as ranked_alone
 from gateway.engine.combine import (
     KIND,
     OFFSET,
@@ -17,11 +20,9 @@ from gateway.engine.combine import (
     Kind,
     adapted,
     combine_logits,
-    most_negative,
     offset_states,
     rule_columns,
     target_columns,
-    top_choices,
 )
 
 ROWS, HIDDEN, VOCABULARY = 6, 5, 53
@@ -145,6 +146,14 @@ RULES = {
 def test_each_kind_is_its_formula(rule: torch.Tensor) -> None:
     expected = torch.tensor([by_row(rule, row) for row in range(ROWS)])
     torch.testing.assert_close(served([rule] * ROWS), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_trainer_combines_as_the_engine_does() -> None:
+    offset = OFFSET_STATES @ HEAD.T
+    difference = (OFFSET_STATES - REFERENCE_STATES) @ HEAD.T
+    uld, rank = (served([RULES[name]] * ROWS) for name in ("uld", "rank"))
+    torch.testing.assert_close(filtered_alone(TARGET, -0.8 * offset, 0.1), uld, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ranked_alone(TARGET, difference, 7), rank, rtol=1e-4, atol=1e-4)
 
 
 def test_a_sum_taken_before_the_head_is_the_sum_of_logits() -> None:
