@@ -1,8 +1,7 @@
-"""Several offsets in one LoRA, by concatenation of their ranks.
+"""Several LoRAs in one: on the same layers by concatenation of their ranks, on the pair and on the target side by side.
 
-B₁A₁x + B₂A₂x = [B₁ B₂] [A₁; A₂] x: the offset stack with the merged LoRA computes with the sum of the changes. A
-request has one LoRA in the engine, and one strength; where strengths differ each B is scaled by its own over the
-largest.
+B₁A₁x + B₂A₂x = [B₁ B₂] [A₁; A₂] x: a layer with the merged LoRA computes with the sum of the changes. A request has one
+LoRA in the engine, and its offset one strength; where strengths differ each B is scaled by its own over the largest.
 """
 
 from __future__ import annotations
@@ -12,9 +11,34 @@ from dataclasses import replace
 
 import torch
 
-from adapters.artifact import SOFT_PROMPT, Artifact
+from adapters.artifact import SOFT_PROMPT, TARGET, Artifact
 from adapters.errors import InvalidArtifact
 from adapters.offset import DELTA
+
+
+def merge_loras(artifacts: Sequence[Artifact]) -> Artifact:
+    """The offset and the target's LoRA of all artifacts together; their soft prompts are left out.
+
+    Raises `InvalidArtifact` when there is neither, when offsets cannot be merged (see `merge_offsets`), or when LoRAs
+    on the target were made for different models or change different layers of it.
+    """
+    with_offset = [_part(artifact, on_target=False) for artifact in artifacts if artifact.manifest.offset is not None]
+    on_target = [_part(artifact, on_target=True) for artifact in artifacts if artifact.manifest.target_rank]
+    parts = [*with_offset, *on_target]
+    if len(with_offset) > 1:
+        parts = [merge_offsets(with_offset), *on_target]
+    if not parts or len({part.manifest.model_digest for part in parts}) != 1:
+        raise InvalidArtifact("adapters without a LoRA, or made for different models, cannot be merged")
+    tensors = dict(parts[0].tensors) if with_offset else {}
+    if on_target:
+        tensors |= _concatenated(on_target, [1.0] * len(on_target))
+    manifest = replace(
+        parts[0].manifest,
+        config={"merged": len(artifacts)},
+        target_rank=sum(part.manifest.target_rank for part in on_target),
+        created_by="adapters.merge/1",
+    )
+    return Artifact(manifest, tensors)
 
 
 def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
@@ -33,23 +57,9 @@ def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
         specs.append(spec)
     if len({spec.pair for spec in specs}) != 1 or len({a.manifest.model_digest for a in artifacts}) != 1:
         raise InvalidArtifact("offsets made for different pairs cannot apply together")
-    layers = _layers(artifacts[0])
-    if any(_layers(artifact) != layers for artifact in artifacts):
-        raise InvalidArtifact("offsets that change different layers cannot apply together")
     strength = max(spec.strength for spec in specs)
     rank = sum(spec.rank for spec in specs)
-    tensors: dict[str, torch.Tensor] = {}
-    for layer in layers:
-        tensors[f"{layer}.lora_A"] = torch.cat([a.tensors[f"{layer}.lora_A"] for a in artifacts])
-        tensors[f"{layer}.lora_B"] = torch.cat(
-            [
-                (a.tensors[f"{layer}.lora_B"].float() * (spec.strength / strength if strength else 0.0)).to(
-                    a.tensors[f"{layer}.lora_B"].dtype
-                )
-                for a, spec in zip(artifacts, specs, strict=True)
-            ],
-            dim=1,
-        )
+    tensors = _concatenated(artifacts, [spec.strength / strength if strength else 0.0 for spec in specs])
     manifest = replace(
         artifacts[0].manifest,
         rows=0,
@@ -58,6 +68,35 @@ def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
         created_by="adapters.merge/1",
     )
     return Artifact(manifest, tensors)
+
+
+def _part(artifact: Artifact, *, on_target: bool) -> Artifact:
+    """The artifact's LoRA on the target alone, or its offset alone."""
+    manifest = artifact.manifest
+    kept = replace(manifest, rows=0, offset=None) if on_target else replace(manifest, rows=0, target_rank=0)
+    prefix = f"{TARGET}."
+    tensors = {
+        name: tensor
+        for name, tensor in artifact.tensors.items()
+        if name != SOFT_PROMPT and name.startswith(prefix) is on_target
+    }
+    return Artifact(kept, tensors)
+
+
+def _concatenated(artifacts: Sequence[Artifact], factors: Sequence[float]) -> dict[str, torch.Tensor]:
+    """The sum of the artifacts' changes, each B times its factor. Raises `InvalidArtifact` for different layers."""
+    layers = _layers(artifacts[0])
+    if any(_layers(artifact) != layers for artifact in artifacts):
+        raise InvalidArtifact("adapters that change different layers cannot apply together")
+    tensors: dict[str, torch.Tensor] = {}
+    for layer in layers:
+        low, high = f"{layer}.lora_A", f"{layer}.lora_B"
+        scaled = [
+            (a.tensors[high].float() * factor).to(a.tensors[high].dtype)
+            for a, factor in zip(artifacts, factors, strict=True)
+        ]
+        tensors |= {low: torch.cat([a.tensors[low] for a in artifacts]), high: torch.cat(scaled, dim=1)}
+    return tensors
 
 
 def _layers(artifact: Artifact) -> list[str]:

@@ -16,7 +16,7 @@ from adapters.lora import LoraLinear, attach
 from adapters.objectives.reduction import position_weights
 from adapters.objectives.view import View
 from adapters.pair_source import PairSource
-from adapters.prompted import PromptedModel, collate
+from adapters.prompted import Batch, PromptedModel, collate
 
 _CHUNK = 32
 
@@ -52,6 +52,41 @@ def _shallow(module: Any) -> Any:
     return clone
 
 
+def pair_model(target: PromptedModel, source: PairSource) -> PromptedModel:
+    """A new copy of the small model that both halves of a pair start from; the target's head is shared where it can be.
+
+    Raises `InvalidConfig` for a pair that does not fit the target.
+    """
+    if source.model_path is None:
+        return PromptedModel(first_layers(target.model, source.spec.layers), target.stored_dtype)
+    model = PromptedModel.load(source.model_path)
+    ours, theirs = len(target.head.weight), len(model.head.weight)
+    if ours != theirs:
+        raise InvalidConfig(f"the pair's vocabulary has {theirs} tokens, the target's {ours}")
+    return model
+
+
+def cut_views(
+    groups: Mapping[str, Sequence[TokenizedExample]],
+    batch: Batch,
+    logits: torch.Tensor,
+    original: torch.Tensor,
+    first_token_weight: float,
+) -> dict[str, View]:
+    """Each named group's part of a batch that holds all of them one after another, in the order of `groups`.
+
+    logits, original [positions, vocabulary]: of the batch.
+    """
+    weights = position_weights(batch.rows, first_token_weight)
+    views, first = {}, 0
+    for name, group in groups.items():
+        mine = (batch.rows >= first) & (batch.rows < first + len(group))
+        owner = batch.rows[mine] - first
+        views[name] = View(logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine])
+        first += len(group)
+    return views
+
+
 @dataclass(frozen=True, slots=True)
 class _Cached:
     """Final states at one example's answer positions, [positions, hidden] of the target and of the pair.
@@ -73,13 +108,7 @@ class TrainablePair:
         """Raises `InvalidConfig` for a pair that does not fit the target."""
         self.target = target
         self.shares_head = source.model_path is None
-        if source.model_path is None:
-            self.offset = PromptedModel(first_layers(target.model, source.spec.layers), target.stored_dtype)
-        else:
-            self.offset = PromptedModel.load(source.model_path)
-            ours, theirs = (len(model.head.weight) for model in (target, self.offset))
-            if ours != theirs:
-                raise InvalidConfig(f"the pair's vocabulary has {theirs} tokens, the target's {ours}")
+        self.offset = pair_model(target, source)
         self._rank = rank
         self._lora: dict[str, LoraLinear] | None = None
         self._cache: dict[TokenizedExample, _Cached] = {}
@@ -124,14 +153,7 @@ class TrainablePair:
         logits = self.combined(target, strength * (states - reference))
         with torch.no_grad():
             original = self.target.logits(target)
-        weights = position_weights(batch.rows, first_token_weight)
-        views, first = {}, 0
-        for name, group in groups.items():
-            mine = (batch.rows >= first) & (batch.rows < first + len(group))
-            owner = batch.rows[mine] - first
-            views[name] = View(logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine])
-            first += len(group)
-        return views
+        return cut_views(groups, batch, logits, original, first_token_weight)
 
     def combined(self, target: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
         """Logits [positions, vocabulary] of the target's states and the offset's, as the engine computes them."""

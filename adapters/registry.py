@@ -10,7 +10,10 @@ from typing import Any, Protocol
 from adapters.artifact import Artifact
 from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.methods.delta.method import Delta
+from adapters.methods.divergence.method import Divergence
+from adapters.methods.lora.method import Lora
 from adapters.methods.spul.method import Spul
+from adapters.methods.uld.method import Uld
 from adapters.task import TrainingTask
 
 AUTO = "auto"
@@ -33,6 +36,14 @@ class Method(Protocol):
         """Rank of the adapter's offset; 0 when it is not served through the engine's pair."""
         ...
 
+    def target_rank(self, config: Any) -> int:
+        """Rank of the adapter's LoRA on the target; 0 when it leaves the target's weights alone."""
+        ...
+
+    def needs_own_reference(self, config: Any) -> bool:
+        """Whether the adapter has a half on the pair's reference, which then must take one."""
+        ...
+
     def train(self, task: TrainingTask) -> Artifact:
         """Raises `InvalidExample`, `TrainingDiverged` or `TrainingCancelled`."""
         ...
@@ -40,7 +51,7 @@ class Method(Protocol):
 
 def methods() -> Mapping[str, Method]:
     """All methods, by name."""
-    known: tuple[Method, ...] = (Spul(), Delta())
+    known: tuple[Method, ...] = (Spul(), Delta(), Uld(), Divergence(), Lora())
     return MappingProxyType({method.name: method for method in known})
 
 

@@ -1,5 +1,5 @@
 """What the gateway costs: bare vLLM, the gateway with no adapter, with one SPUL adapter of 20 tokens, with one offset,
-and with four offsets in turn, so that they meet in a batch.
+and with four offsets in turn, so that they meet in a batch; where `--methods` has lora, also with one on the target.
 
 The gateway has its default pair throughout, so its row without an adapter is the price of an idle pair. A pair of the
 first K of L layers cannot be faster than 1 / (1 + K / L) of bare vLLM where it runs. Both servers run at once with the
@@ -8,6 +8,7 @@ taken within the round: this way a noisy machine blurs the figures and does not 
 
     make bench                      the whole table
     python -m bench.serving --quick fewer rounds
+    python -m bench.serving --methods spul,delta,lora    what it costs to offer LoRAs on the target, and to use one
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -31,13 +33,14 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from adapters.artifact import OFFSET_HALF, TARGET
 from adapters.hardware import compute_dtype
 from adapters.offset import OffsetSpec, PairSpec, default_layers
 from bench.load import Figures, Target, measure
 from gateway.config import Settings
 from gateway.default_model import NAME
 from gateway.supervisor import end_process_tree
-from tests.engine.pairs import linear_layers
+from tests.engine.pairs import random_lora
 from tests.engine.service import Service, free_port
 
 #: The format the gateway picks on this machine, so that both servers compute in it.
@@ -48,7 +51,7 @@ OUTPUT_TOKENS = 48
 CONCURRENCY = (1, 8, 32)
 REQUESTS = {1: 4, 8: 16, 32: 64}
 BARE, IDLE, SPUL = "bare vLLM", "gateway", f"gateway + SPUL {SOFT_TOKENS}"
-OFFSET, OFFSETS = "gateway + δ", "gateway + 4 δ mixed"
+OFFSET, OFFSETS, LORA = "gateway + δ", "gateway + 4 δ mixed", "gateway + lora"
 RANK = 16
 
 
@@ -57,12 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two rounds")
+    parser.add_argument("--methods", default="spul,delta", help="what the gateway offers, as `unlearn serve` takes it")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
 
     folder = Path(tempfile.mkdtemp(prefix="ug-bench-"))
-    settings = Settings(data_dir=folder, port=free_port(), worker=False)
+    settings = Settings(data_dir=folder, port=free_port(), worker=False, methods=options.methods)
     service = Service(settings, folder / "serve.log", engine_args=ENGINE_ARGS)
     bare_port = free_port()
     bare: subprocess.Popen[bytes] | None = None
@@ -82,6 +86,8 @@ def main() -> None:
             Target(OFFSET, service.url, NAME, offsets[:1]),
             Target(OFFSETS, service.url, NAME, offsets),
         ]
+        if "lora" in settings.offered:
+            targets.append(Target(LORA, service.url, NAME, [service.headers(f"candidate:{_put_lora(service)}")]))
         results = asyncio.run(_run(targets, rounds, console))
     finally:
         service.stop()
@@ -122,17 +128,20 @@ async def _run(targets: list[Target], rounds: int, console: Console) -> Results:
 def _put_offset(service: Service, seed: int) -> str:
     """A request whose offset has random LoRA matrices of the default rank: what is measured does not depend on them."""
     config = AutoConfig.from_pretrained(service.checkpoint)
-    layers = default_layers(config.num_hidden_layers)
-    with torch.device("meta"):
-        config.num_hidden_layers = layers
-        linear = linear_layers(AutoModelForCausalLM.from_config(config))
-    generator = torch.Generator().manual_seed(seed)
-    tensors: dict[str, torch.Tensor] = {}
-    for name, layer in linear.items():
-        a = torch.randn(RANK, layer.in_features, generator=generator) * 0.01
-        b = torch.randn(layer.out_features, RANK, generator=generator) * 0.01
-        tensors |= {f"offset.{name}.lora_A": a.bfloat16(), f"offset.{name}.lora_B": b.bfloat16()}
+    config.num_hidden_layers = layers = default_layers(config.num_hidden_layers)
+    tensors = random_lora(_without_weights(config), OFFSET_HALF, RANK, seed, scale=0.01)
     return service.put_offset(tensors, OffsetSpec("delta", 1.0, RANK, PairSpec(layers)))
+
+
+def _put_lora(service: Service) -> str:
+    """A request with a random LoRA of the same rank on every layer of the target."""
+    model = _without_weights(AutoConfig.from_pretrained(service.checkpoint))
+    return service.put_lora(random_lora(model, TARGET, RANK, seed=0, scale=0.01), RANK)
+
+
+def _without_weights(config: Any) -> Any:
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
 
 
 def _start_bare(checkpoint: Path, port: int, log_path: Path) -> subprocess.Popen[bytes]:

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DISTRIBUTION = "unlearning-gateway"
+
+#: What an engine can be built for: soft prompts, a pair for offsets, LoRAs on the target.
+OFFERS = ("spul", "delta", "lora")
 
 
 def _xdg(variable: str, fallback: str) -> Path:
@@ -19,6 +22,16 @@ def _xdg(variable: str, fallback: str) -> Path:
 def _number(value: Any) -> Any:
     """Text of digits as a number: the environment holds text, and a literal takes no other type than its own."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _offers(value: str) -> str:
+    """The list in one order. Raises ValueError for a name that is none of `OFFERS`, and for an empty list."""
+    names = {name.strip() for name in value.split(",") if name.strip()}
+    if unknown := sorted(names - set(OFFERS)):
+        raise ValueError(f"no engine offers {', '.join(unknown)}; there is: {', '.join(OFFERS)}")
+    if not names:
+        raise ValueError(f"name at least one of: {', '.join(OFFERS)}")
+    return ",".join(name for name in OFFERS if name in names)
 
 
 class Settings(BaseSettings):
@@ -61,6 +74,10 @@ class Settings(BaseSettings):
     prompt_budget: int = Field(
         default=128, ge=1, description="most virtual tokens that all active requests may use together"
     )
+    methods: Annotated[str, AfterValidator(_offers)] = Field(
+        default="spul,delta",
+        description="what the engine offers, by comma: spul; delta: a pair for offsets; lora: LoRAs on the target",
+    )
     offset_layers: int | None = Field(
         default=None,
         ge=0,
@@ -72,9 +89,11 @@ class Settings(BaseSettings):
     offset_reference: Literal["shared", "own"] = Field(
         default="shared", description="own: adapters may change the reference too, at the cost of K more layers"
     )
-    offset_slots: int = Field(default=4, ge=1, le=64, description="different offsets that may run in one batch")
+    offset_slots: int = Field(
+        default=4, ge=1, le=64, description="different offsets, and LoRAs on the target, that may run in one batch"
+    )
     offset_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(_number)] = Field(
-        default=64, description="largest rank of the offsets that apply together"
+        default=64, description="largest rank of the offsets, and of the LoRAs on the target, that apply together"
     )
     max_examples: int = Field(default=1000, ge=1, description="most forget, and most retain, items a request")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body")
@@ -95,6 +114,17 @@ class Settings(BaseSettings):
     gate_min_kept: float = Field(
         default=0.6, ge=0, le=1, description="evaluation rejects a request whose control prompts are kept less often"
     )
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """The names in `methods`."""
+        return frozenset(self.methods.split(","))
+
+    @property
+    def own_reference(self) -> bool:
+        """Whether the pair's reference is a stack of its own: on demand, and where LoRAs change the target, whose first
+        layers then are no reference any more."""
+        return self.offset_reference == "own" or "lora" in self.offered
 
     @property
     def service_url(self) -> str:

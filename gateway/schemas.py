@@ -64,7 +64,7 @@ class ForgetBody(_Body):
     )
     method: str = Field(
         default="spul",
-        description="the unlearning method: spul, delta, or auto, which takes delta where the engine has a pair",
+        description="the unlearning method: spul, delta, uld, divergence, lora, or auto: delta where there is a pair",
     )
     config: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     activation: Literal["auto", "manual"] = "auto"

@@ -157,12 +157,13 @@ class _Service:
                 pair=launch.PairOptions(
                     settings.offset_layers,
                     settings.offset_model,
-                    settings.offset_reference == "own",
+                    settings.own_reference,
                     settings.offset_slots,
                     settings.offset_rank,
                 ),
                 extra_args=self._engine_args,
                 default_model=self._model.is_default,
+                methods=settings.offered,
             )
             async_llm = await launch.start_engine(plan)
             stack.callback(async_llm.shutdown)
@@ -176,7 +177,7 @@ class _Service:
             residency = Residency(SlotTable(settings.soft_rows), blobs, EngineRowWriter(async_llm), metrics)
             pair = await asyncio.to_thread(launch.pair_spec, plan.layout)
             offsets = None
-            if pair is not None:
+            if plan.layout.takes_loras:
                 folder = settings.cache_dir / "offsets" / str(os.getpid())
                 offsets = OffsetLibrary(EngineOffsets(async_llm), blobs, folder, metrics)
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -193,6 +194,7 @@ class _Service:
                 max_tokens=engine.model_config.max_model_len,
                 count_tokens=launch.token_counter(engine),
                 pair=pair,
+                target_lora=plan.layout.target_lora,
             )
             jobs = JobQueue(redis.url, settings)
             service = UnlearningService(
@@ -256,13 +258,13 @@ async def _keep_redis(redis: Any) -> None:
             logger.error("Redis: %s", error.message)
 
 
-def _report_memory(memory: PairMemory, pair: PairSpec, metrics: GatewayMetrics) -> None:
+def _report_memory(memory: PairMemory, pair: PairSpec | None, metrics: GatewayMetrics) -> None:
     metrics.pair_bytes.labels("weights").set(memory.weights)
     metrics.pair_bytes.labels("slots").set(memory.slots)
     metrics.kv_bytes_per_token.set(memory.kv_token)
     logger.info(
         "pair: %s; weights=%.1f MiB slots=%.1f MiB kv_bytes_per_token=%d, %d without it",
-        pair.describe(),
+        "none" if pair is None else pair.describe(),
         memory.weights / 2**20,
         memory.slots / 2**20,
         memory.kv_token,

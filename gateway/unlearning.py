@@ -16,7 +16,7 @@ from adapters.artifact import Artifact
 from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, UnknownMethod
 from adapters.examples import Example, check_examples
 from adapters.offset import PairSpec
-from gateway.config import Settings
+from gateway.config import OFFERS, Settings
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
@@ -40,6 +40,7 @@ class ServedModel:
         max_tokens: longest conversation a caller may send, in tokens.
         count_tokens: length of an example, rendered through the chat template, in tokens.
         pair: the pair that offsets are served through, None without one.
+        target_lora: whether LoRAs may change the model itself.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ServedModel:
     max_tokens: int
     count_tokens: Callable[[Example], int]
     pair: PairSpec | None = None
+    target_lora: bool = False
 
 
 class Jobs(Protocol):
@@ -101,13 +103,9 @@ class UnlearningService:
         name = methods.choose_method(body.method, has_pair=self._model.pair is not None)
         config = _parse(name, body.config)
         method = methods.get_method(name)
-        rows, offset_rank = method.rows(config), method.offset_rank(config)
-        self._check_pair(name, offset_rank)
-        if rows > self._settings.prompt_budget:
-            raise Unprocessable(
-                f"the adapter would use {rows} virtual tokens, the service allows {self._settings.prompt_budget}",
-                param="config",
-            )
+        rows, offset_rank, target_rank = method.rows(config), method.offset_rank(config), method.target_rank(config)
+        self._check_offered(name, rows, offset_rank, target_rank, own_reference=method.needs_own_reference(config))
+        self._check_size(rows, max(offset_rank, target_rank))
         forget = await asyncio.to_thread(self._examples, "forget", body.forget)
         retain = None if body.retain is None else await asyncio.to_thread(self._examples, "retain", body.retain)
         try:
@@ -137,6 +135,7 @@ class UnlearningService:
             scope=body.scope.model_dump(),
             rows=rows,
             offset_rank=offset_rank,
+            target_rank=target_rank,
         )
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
         idempotency = None
@@ -215,14 +214,35 @@ class UnlearningService:
             examples.append(example)
         return examples
 
-    def _check_pair(self, method: str, rank: int) -> None:
-        if not rank:
+    def _check_offered(
+        self, method: str, rows: int, offset_rank: int, target_rank: int, *, own_reference: bool
+    ) -> None:
+        offered, pair = self._settings.offered, self._model.pair
+        if rows and "spul" not in offered:
+            reason = f"is a soft prompt, {_not_offered('spul', offered)}"
+        elif target_rank and not self._model.target_lora:
+            reason = f"changes the target's own layers, {_not_offered('lora', offered)}"
+        elif offset_rank and pair is None and "delta" not in offered:
+            reason = f"is served through a pair of small models, {_not_offered('delta', offered)}"
+        elif offset_rank and pair is None:
+            reason = (
+                "is served through a pair of small models, and this service runs without one; "
+                "start it with --offset-layers K, or with --offset-model and a model of the same vocabulary"
+            )
+        elif own_reference and pair is not None and not pair.own_reference:
+            reason = (
+                "trains both halves of the pair, and this service's reference takes no adapter; "
+                "start it with --offset-reference own"
+            )
+        else:
             return
-        if self._model.pair is None:
+        raise Unprocessable(f"method {method!r} {reason}", param="method")
+
+    def _check_size(self, rows: int, rank: int) -> None:
+        if rows > self._settings.prompt_budget:
             raise Unprocessable(
-                f"method {method!r} is served through a pair of small models, and this service runs without one; "
-                "start it with --offset-layers K, or with --offset-model and a model of the same vocabulary",
-                param="method",
+                f"the adapter would use {rows} virtual tokens, the service allows {self._settings.prompt_budget}",
+                param="config",
             )
         if rank > self._settings.offset_rank:
             raise Unprocessable(
@@ -237,22 +257,34 @@ class UnlearningService:
                 f"{len(self._policy.adapters)} active requests use {used} of {budget} virtual tokens; "
                 f"{adapter.rows} more do not fit"
             )
-        ranks = sum(active.offset_rank for active in self._policy.adapters)
-        if adapter.offset_rank and ranks + adapter.offset_rank > self._settings.offset_rank:
-            raise BudgetExceeded(
-                f"active offsets have rank {ranks} of {self._settings.offset_rank} together; "
-                f"{adapter.offset_rank} more do not fit (UNLEARN_OFFSET_RANK)"
-            )
+        # Offsets and LoRAs on the target change different layers, so each kind has the whole rank to itself.
+        for kind, rank, others in (
+            ("offsets", adapter.offset_rank, [active.offset_rank for active in self._policy.adapters]),
+            ("LoRAs on the target", adapter.target_rank, [active.target_rank for active in self._policy.adapters]),
+        ):
+            if rank and sum(others) + rank > self._settings.offset_rank:
+                raise BudgetExceeded(
+                    f"active {kind} have rank {sum(others)} of {self._settings.offset_rank} together; "
+                    f"{rank} more do not fit (UNLEARN_OFFSET_RANK)"
+                )
 
     async def _check_artifact(self, adapter: AdapterRef) -> None:
         data = await self._blobs.get(adapter.digest)
         try:
             artifact = await asyncio.to_thread(Artifact.from_bytes, data, expect_digest=adapter.digest)
             artifact.require(
-                hidden_size=self._model.hidden_size, model_digest=self._model.digest, pair=self._model.pair
+                hidden_size=self._model.hidden_size,
+                model_digest=self._model.digest,
+                pair=self._model.pair,
+                target_lora=self._model.target_lora,
             )
         except InvalidArtifact as error:
             raise ArtifactMismatch(f"the adapter of {adapter.request_id} does not fit: {error}") from error
+
+
+def _not_offered(name: str, offered: frozenset[str]) -> str:
+    methods = ",".join(each for each in OFFERS if each in offered or each == name)
+    return f"which this service's engine was not started for; start it with --methods {methods}"
 
 
 def _parse(method: str, config: dict[str, Any]) -> Any:

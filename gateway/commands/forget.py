@@ -29,7 +29,10 @@ def forget(
         str | None, typer.Option(help="A label for listings. Stored in clear: no personal data.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="The unlearning method: spul, delta, or auto; the service's default is spul.")
+        str | None,
+        typer.Option(
+            help="The unlearning method: spul, delta, uld, divergence, lora, or auto; the service's default is spul."
+        ),
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")

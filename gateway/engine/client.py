@@ -22,6 +22,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from gateway.engine.holdings import Holdings
 from gateway.engine.layout import Layout
+from gateway.engine.lora_folder import changes_target
 from gateway.engine.offsets import Offset
 from gateway.engine.trim import shift_sampling_params, stopping_at, trim_output
 from gateway.errors import AdapterUnavailable, ForbiddenField, ForbiddenToken, GatewayError, InvalidRequest
@@ -228,22 +229,25 @@ def lora_request(offset: Offset) -> LoRARequest:
 
 
 class EngineOffsets:
-    """Loads offsets in every worker of the engine; see `offsets.OffsetEngine`."""
+    """Loads LoRAs in every worker of the engine; see `offsets.OffsetEngine`."""
 
     def __init__(self, engine: AsyncLLM) -> None:
         self._engine = engine
         self._not_plain: set[int] = set()
+        self._without_offset: set[int] = set()
 
     async def add(self, offset: Offset, modules: Sequence[str], *, plain_sum: bool) -> None:
         """Load a LoRA folder. Raises `AdapterUnavailable` with the engine's reason."""
         for unknown in await self._engine.collective_rpc("unknown_offset_modules", args=(list(modules),)):
             if unknown:
-                raise AdapterUnavailable(
-                    f"the adapter changes {len(unknown)} modules that the pair has not: {unknown[0]}"
-                )
+                part = "target takes no LoRA on" if changes_target(unknown[0]) else "pair has not"
+                raise AdapterUnavailable(f"the adapter changes {len(unknown)} modules that the {part}: {unknown[0]}")
         if not plain_sum:
             self._not_plain.add(offset.id)
             await self._tell()
+        if all(changes_target(module) for module in modules):
+            self._without_offset.add(offset.id)
+            await self._tell_without_offset()
         try:
             loaded = await self._engine.add_lora(lora_request(offset))
         except (ValueError, RuntimeError) as error:
@@ -257,13 +261,19 @@ class EngineOffsets:
         if offset.id in self._not_plain:
             self._not_plain.discard(offset.id)
             await self._tell()
+        if offset.id in self._without_offset:
+            self._without_offset.discard(offset.id)
+            await self._tell_without_offset()
 
     async def scrub(self) -> None:
-        """Make finite what the pair's cache holds: a reused block is read as a whole, masked positions too."""
-        await self._engine.collective_rpc("scrub_pair_cache")
+        """Make finite what the caches hold: a reused block is read as a whole, masked positions too."""
+        await self._engine.collective_rpc("scrub_cache")
 
     async def _tell(self) -> None:
         await self._engine.collective_rpc("set_needs_both_logits", args=(bool(self._not_plain),))
+
+    async def _tell_without_offset(self) -> None:
+        await self._engine.collective_rpc("set_without_offset", args=(sorted(self._without_offset),))
 
 
 class EngineRowWriter:

@@ -20,9 +20,13 @@ from enum import IntEnum
 
 import torch
 
+from adapters.combining import most_negative, top_choices
+
 #: Columns of a token's rule. Constants take two columns each: a coarse and a fine part.
 RULE_WIDTH = 16
 OFFSET, REFERENCE, KIND, PARAMETER, PRESENT = 0, 2, 4, 5, 7
+#: Set where the adapter changes the target's own layers.
+TARGET = 8
 
 
 class Kind(IntEnum):
@@ -44,6 +48,18 @@ def rule_columns(offset: float, reference: float, kind: Kind, parameter: float) 
         columns[start], columns[start + 1] = coarse, (value - coarse).bfloat16().float()
     columns[KIND], columns[PRESENT] = float(kind), 1.0
     return columns
+
+
+def target_columns() -> torch.Tensor:
+    """What an adapter with a LoRA on the target adds to its rule, [RULE_WIDTH], float32."""
+    columns = torch.zeros(RULE_WIDTH)
+    columns[TARGET] = 1.0
+    return columns
+
+
+def adapted(rule: torch.Tensor) -> torch.Tensor:
+    """Which tokens have an adapter of either kind: rule [tokens, RULE_WIDTH] → [tokens] bool."""
+    return (rule[:, PRESENT] > 0) | (rule[:, TARGET] > 0)
 
 
 def offset_states(rule: torch.Tensor, offset: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
@@ -68,26 +84,3 @@ def combine_logits(rule: torch.Tensor, target: torch.Tensor, offset: torch.Tenso
     combined = target + torch.where(keep, torch.zeros_like(offset), added)
     masked = (kind == Kind.RANK) & most_negative(offset, parameter)
     return combined.masked_fill(masked, float("-inf"))
-
-
-def top_choices(logits: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
-    """Where the assistant may act (ULD, the top-logit filter): [rows, vocabulary] bool.
-
-    A token is left to the target alone when its log-probability lies below both log p_max + log f and that of the
-    ⌊f·V⌋-th largest. logits [rows, vocabulary], fraction [rows, 1]: f in (0, 1]; other values choose nothing.
-    """
-    fraction = fraction.clamp(1e-9, 1.0)
-    ordered = logits.sort(dim=-1, descending=True).values
-    last = (fraction * logits.shape[-1]).floor().long().clamp(1, logits.shape[-1]) - 1
-    threshold = torch.minimum(ordered[:, :1] + fraction.log(), ordered.gather(-1, last))
-    return logits >= threshold
-
-
-def most_negative(offset: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-    """The `count` [rows, 1] most negative entries of each row (Divergence Decoding, rank): [rows, vocabulary] bool.
-
-    Entries that are not below zero are never chosen: they are not less likely for the pair.
-    """
-    ordered = offset.sort(dim=-1).values
-    last = count.round().long().clamp(1, offset.shape[-1]) - 1
-    return (offset <= ordered.gather(-1, last)) & (offset < 0) & (count > 0.5)

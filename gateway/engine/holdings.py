@@ -1,4 +1,4 @@
-"""Everything a plan needs in the engine: soft rows and the offset, held and given back together."""
+"""Everything a plan needs in the engine: soft rows and the LoRA, held and given back together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Holding:
 class Holdings:
     """`acquire` / `release`, `preload`, `evict` over both kinds of adapter.
 
-    offsets None: the engine has no pair, and a plan with an offset is refused.
+    offsets None: the engine takes no LoRAs, and a plan with one is refused.
     """
 
     def __init__(self, residency: Residency, offsets: OffsetLibrary | None) -> None:
@@ -61,7 +61,7 @@ class Holdings:
         if self._offsets is not None:
             await self._offsets.preload(digests)
         elif digests:
-            raise _no_pair()
+            raise _no_loras(adapters)
 
     async def evict(self, digest: str) -> bool:
         """Take an adapter out of the engine; what is held goes when it is released."""
@@ -78,7 +78,7 @@ class Holdings:
         if self._offsets is not None:
             return await self._offsets.acquire(digests)
         if digests:
-            raise _no_pair()
+            raise _no_loras(adapters)
         return None
 
 
@@ -87,8 +87,10 @@ def _with_rows(adapters: Sequence[AdapterRef]) -> list[AdapterRef]:
 
 
 def _offset_digests(adapters: Sequence[AdapterRef]) -> list[str]:
-    return [adapter.digest for adapter in adapters if adapter.offset_rank]
+    return [adapter.digest for adapter in adapters if adapter.offset_rank or adapter.target_rank]
 
 
-def _no_pair() -> AdapterUnavailable:
-    return AdapterUnavailable("an offset applies, and this engine was started without a pair of small models")
+def _no_loras(adapters: Sequence[AdapterRef]) -> AdapterUnavailable:
+    if any(adapter.offset_rank for adapter in adapters):
+        return AdapterUnavailable("an offset applies, and this engine was started without a pair of small models")
+    return AdapterUnavailable("a LoRA on the target applies, and this engine was started without `lora` in --methods")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,18 @@ class PairOptions:
     own_reference: bool
     slots: int
     rank: int
+
+
+def offered_pair(pair: PairOptions, methods: Collection[str]) -> PairOptions:
+    """The pair asked for, as far as the methods on offer have one.
+
+    Raises `InvalidEngineArguments` when one is asked for and they have none.
+    """
+    if "delta" in methods:
+        return pair
+    if pair.layers or pair.model is not None:
+        raise InvalidEngineArguments("a pair is asked for, and --methods does not offer delta")
+    return replace(pair, layers=0)
 
 
 def plan_pair(config: Any, served_name: str, options: PairOptions, *, trust_remote_code: bool) -> PairLayout | None:
@@ -160,8 +172,9 @@ def plan_engine(
     pair: PairOptions,
     extra_args: Sequence[str],
     default_model: bool,
+    methods: Collection[str] = ("spul", "delta"),
 ) -> EnginePlan:
-    """Parse vLLM's arguments and lay out the wrapper.
+    """Parse vLLM's arguments and lay out the wrapper for the methods on offer, as in `Settings`.
 
     Raises `InvalidEngineArguments` for a reserved flag, or a model whose config cannot be wrapped.
     """
@@ -193,8 +206,10 @@ def plan_engine(
     )
     if getattr(config, "text_config", None) is not None or not getattr(config, "vocab_size", None):
         raise InvalidEngineArguments(f"{served_name} is not a plain text decoder; only those can be wrapped")
+    target_lora = "lora" in methods
+    pair = offered_pair(pair, methods)
     pair_layout = plan_pair(config, served_name, pair, trust_remote_code=args.trust_remote_code)
-    layout = Layout(tuple(config.architectures or ()), int(config.vocab_size), soft_rows, pair_layout)
+    layout = Layout(tuple(config.architectures or ()), int(config.vocab_size), soft_rows, pair_layout, target_lora)
     if isinstance(args.hf_overrides, dict):
         args.hf_overrides = {**args.hf_overrides, **layout.hf_overrides()}
     else:
@@ -202,7 +217,7 @@ def plan_engine(
     args.worker_extension_cls = WORKER_EXTENSION
     if args.dtype == "auto" and _is_cpu_build() and isinstance(config.dtype, torch.dtype):
         args.dtype = str(compute_dtype(config.dtype)).removeprefix("torch.")
-    if pair_layout is not None:
+    if layout.takes_loras:
         args.enable_lora = True
         args.max_loras = pair.slots
         args.max_lora_rank = pair.rank
@@ -227,7 +242,7 @@ async def start_engine(plan: EnginePlan) -> Any:
 
     def build() -> AsyncLLM:
         config = engine_args.create_engine_config(UsageContext.OPENAI_API_SERVER)
-        if plan.layout.pair is not None:
+        if keeps_target_compiled(plan.layout):
             keep_target_compiled(config)
         return AsyncLLM(
             vllm_config=config,
@@ -240,11 +255,13 @@ async def start_engine(plan: EnginePlan) -> Any:
     return await asyncio.to_thread(build)
 
 
-def keep_target_compiled(config: Any) -> None:
-    """Undo what vLLM's CPU platform does for LoRA: it turns compilation off for the whole model.
+def keeps_target_compiled(layout: Layout) -> bool:
+    """Whether LoRAs change the pair alone, and the model builds its target compiled and its pair not."""
+    return layout.pair is not None and not layout.target_lora
 
-    Here LoRAs change the pair alone, and the model builds its target compiled and its pair not.
-    """
+
+def keep_target_compiled(config: Any) -> None:
+    """Undo what vLLM's CPU platform does for LoRA: it turns compilation off for the whole model."""
     from vllm.config import CompilationMode
     from vllm.platforms import current_platform
 

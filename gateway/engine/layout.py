@@ -46,22 +46,29 @@ class Layout:
         vocab_size: V, the served model's vocabulary; ids below it are real tokens.
         soft_rows: rows of the soft-prompt table; ids V … V + soft_rows − 1 are virtual tokens.
         pair: the pair of δ-unlearning, or None without one.
+        target_lora: whether LoRAs may change the target's own layers.
     """
 
     target_architectures: tuple[str, ...]
     vocab_size: int
     soft_rows: int
     pair: PairLayout | None = None
+    target_lora: bool = False
+
+    @property
+    def takes_loras(self) -> bool:
+        """Whether LoRAs change anything in this engine."""
+        return self.target_lora or self.pair is not None
 
     @property
     def fault_id(self) -> int:
-        """The id a row is made to sample when its offset gives logits that are not finite; after all virtual ones."""
+        """The id a row is made to sample when its LoRA gives logits that are not finite; after all virtual ones."""
         return self.vocab_size + self.soft_rows
 
     @property
     def outer_vocab_size(self) -> int:
-        """Vocabulary the engine is told of: real and virtual ids, and the fault id of a pair."""
-        return self.vocab_size + self.soft_rows + (0 if self.pair is None else 1)
+        """Vocabulary the engine is told of: real and virtual ids, and the fault id where LoRAs are taken."""
+        return self.vocab_size + self.soft_rows + (1 if self.takes_loras else 0)
 
     def virtual_ids(self, rows: Sequence[int]) -> list[int]:
         """Token ids that look up `rows` of the table."""
@@ -84,4 +91,5 @@ class Layout:
         pair = data["pair"]
         if pair is not None:
             pair = PairLayout(**{**pair, "architectures": tuple(pair["architectures"])})
-        return cls(tuple(data["target_architectures"]), int(data["vocab_size"]), int(data["soft_rows"]), pair)
+        architectures = tuple(data["target_architectures"])
+        return cls(architectures, int(data["vocab_size"]), int(data["soft_rows"]), pair, bool(data["target_lora"]))

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from vllm.config import CompilationMode, VllmConfig
 from vllm.config.utils import replace
+from vllm.model_executor.layers.linear import LinearBase
 from vllm.model_executor.model_loader import DefaultModelLoader
 from vllm.model_executor.models.interfaces import SupportsLoRA, SupportsPP, supports_eagle3
 from vllm.model_executor.models.utils import init_vllm_registered_model
@@ -22,9 +23,10 @@ from vllm.platforms import current_platform
 from vllm.sequence import IntermediateTensors
 
 from gateway.engine.checkpoint_names import layer_number
-from gateway.engine.combine import PRESENT, RULE_WIDTH, combine_logits
+from gateway.engine.combine import RULE_WIDTH, adapted, combine_logits
 from gateway.engine.layout import CONFIG_KEY, Layout
 from gateway.engine.pair import Pair
+from gateway.engine.rule import rule_layer
 from gateway.engine.soft_table import SoftTable
 
 TARGET_PREFIX = "target."
@@ -39,7 +41,8 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
 
     With a pair, `forward` returns [tokens, hidden + pair's hidden + RULE_WIDTH]: the target's state, the state whose
     logits are added, and the rule of the token's adapter. All that `compute_logits` needs travels with the token, for
-    vLLM calls it with other rows than the last step's when prompt logprobs are asked for.
+    vLLM calls it with other rows than the last step's when prompt logprobs are asked for. Where LoRAs change the target
+    but there is no pair, the state in the middle is zero wide.
     """
 
     packed_modules_mapping: dict[str, list[str]]
@@ -55,12 +58,12 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         inner = copy.deepcopy(outer)
         delattr(inner, CONFIG_KEY)
         inner.vocab_size = self.layout.vocab_size
-        # The target keeps the module names of its own checkpoint, so quantisation ignore-lists still match. It is
-        # built as if LoRA were off, which it is for the target: on CPU vLLM compiles no model that LoRAs may change.
-        eager = vllm_config.model_config.enforce_eager
+        # The target keeps the module names of its own checkpoint, so quantisation ignore-lists still match. Unless it
+        # takes LoRAs itself it is built as if LoRA were off: on CPU vLLM compiles no model that LoRAs may change.
+        eager = vllm_config.model_config.enforce_eager or self.layout.target_lora
         with _compiling_on_cpu(vllm_config, CompilationMode.NONE if eager else CompilationMode.DYNAMO_TRACE_ONCE):
             self.target = init_vllm_registered_model(
-                replace(vllm_config, lora_config=None),
+                vllm_config if self.layout.target_lora else replace(vllm_config, lora_config=None),
                 prefix=prefix,
                 hf_config=inner,
                 architectures=list(self.layout.target_architectures),
@@ -75,18 +78,27 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         self.pair: Pair | None = None
         #: Whether an adapter with a rule that is no plain sum is loaded; then two head products are needed.
         self.needs_both_logits = False
+        #: Loaded LoRAs that change nothing of the pair. One that is not named here is taken to have an offset.
+        self.without_offset: frozenset[int] = frozenset()
         if self.layout.pair is not None:
             # The products of LoRAs choose their tokens step by step.
             with _compiling_on_cpu(vllm_config, CompilationMode.NONE):
                 self._add_pair(vllm_config, inner)
+        self.mark = rule_layer(vllm_config.model_config.dtype) if self.layout.target_lora else None
+        if self.layout.target_lora:
+            self._pack(getattr(self.target, "packed_modules_mapping", {}))
+        if vllm_config.lora_config is not None:
+            vllm_config.lora_config.target_modules = self._lora_modules()
 
     def _add_pair(self, vllm_config: VllmConfig, inner: Any) -> None:
         assert self.layout.pair is not None
         if getattr(inner, "final_logit_softcapping", None):
             raise ValueError("this model caps its logits, so an offset cannot be added to its states; serve it without")
         self.pair = Pair(vllm_config, self.layout, inner)
-        self.packed_modules_mapping = dict(getattr(self.pair.offset, "packed_modules_mapping", {}))
+        self._pack(getattr(self.pair.offset, "packed_modules_mapping", {}))
         if self.pair.layers and self.pair.reference is None:
+            if self.layout.target_lora:
+                raise ValueError("the pair's reference is the target's first layers, which LoRAs on the target change")
             if not supports_eagle3(self.target):
                 raise ValueError(
                     f"{self.layout.target_architectures[0]} does not give out the state of an inner layer; "
@@ -97,6 +109,21 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
             self.secondary_weights = [
                 DefaultModelLoader.Source(model_or_path=self.layout.pair.model, revision=None, prefix=PAIR_PREFIX)
             ]
+
+    def _pack(self, mapping: dict[str, list[str]]) -> None:
+        """Take over which layers a part of this model holds in one. vLLM goes by a layer's last name alone."""
+        for name, parts in mapping.items():
+            if self.packed_modules_mapping.setdefault(name, parts) != parts:
+                raise ValueError(f"target and pair both pack {name}, and differently; serve one of lora and delta")
+
+    def _lora_modules(self) -> list[str]:
+        """What LoRAs change, by full name: the pair, and where asked for the linear layers of the target's decoder."""
+        names = [name for name, module in self.named_modules() if isinstance(module, LinearBase)]
+        on_pair = [name for name in names if name.startswith(PAIR_PREFIX)]
+        if self.mark is None:
+            return on_pair
+        on_target = [name for name in names if name.startswith(TARGET_PREFIX) and layer_number(name) is not None]
+        return [*on_pair, *on_target, "mark"]
 
     def embed_input_ids(self, input_ids: torch.Tensor) -> torch.Tensor:
         """[tokens] → [tokens, hidden]."""
@@ -109,38 +136,49 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         intermediate_tensors: IntermediateTensors | None = None,
         inputs_embeds: torch.Tensor | None = None,
     ) -> torch.Tensor | IntermediateTensors:
-        """Hidden states [tokens, hidden] of the target; see the class for what a pair adds."""
+        """Hidden states [tokens, hidden] of the target; see the class for what comes after them."""
         if inputs_embeds is None and input_ids is not None and intermediate_tensors is None:
             inputs_embeds = self.embed_input_ids(input_ids)
         output = self.target(None, positions, intermediate_tensors, inputs_embeds)
-        if self.pair is None:
+        if not self.layout.takes_loras or isinstance(output, IntermediateTensors):
             return output
         states, middle = (output[0], output[1][0]) if isinstance(output, tuple) else (output, None)
-        if not self._any_adapter():
-            width = self.pair.hidden_size + RULE_WIDTH
-            return nn.functional.pad(states, (0, width))
+        width = 0 if self.pair is None else self.pair.hidden_size
+        adapters = self._adapters()
+        if not adapters:
+            return nn.functional.pad(states, (0, width + RULE_WIDTH))
+        mark = None if self.mark is None else self.mark(states.new_ones(len(states), RULE_WIDTH))
+        # Without an offset in the step the pair does not run at all: a row that has none never reads the pair's keys
+        # and values, and a cached block that lacks them is salted apart.
+        if self.pair is None or adapters <= self.without_offset:
+            assert mark is not None
+            return torch.cat((states, states.new_zeros(len(states), width), mark), dim=-1)
         seen = inputs_embeds
         if not self.pair.layers:
             assert input_ids is not None
             seen = self.pair.embed(input_ids, self.layout.vocab_size)
         assert seen is not None
         rule, offset = self.pair(positions, seen, middle)
+        if mark is not None:
+            rule = rule + mark
         return torch.cat((states, offset, rule.to(states.dtype)), dim=-1)
 
-    def _any_adapter(self) -> bool:
-        """Whether a row of this step has an offset. Without one the pair does not run at all: a row that has no
-        adapter never reads the pair's keys and values, and a cached block that lacks them is salted apart."""
+    def _adapters(self) -> set[int]:
+        """The LoRAs that rows of this step have."""
         manager: Any = getattr(self, "lora_manager", None)
         mapping = None if manager is None else manager._last_mapping
-        return mapping is not None and any(lora > 0 for lora in mapping.prompt_mapping)
+        return set() if mapping is None else {lora for lora in mapping.prompt_mapping if lora > 0}
 
     def compute_logits(self, hidden_states: torch.Tensor) -> torch.Tensor | None:
         """[rows, width of `forward`] → [rows, V + soft rows]; None on ranks that do not gather logits."""
         width = self.layout.outer_vocab_size - self.layout.vocab_size
-        if self.pair is None:
+        if not self.layout.takes_loras:
             logits = self._target_logits(hidden_states)
             return None if logits is None else nn.functional.pad(logits, (0, width), value=float("-inf"))
-        logits = self._combined(hidden_states)
+        if self.pair is None:
+            logits = self._target_logits(hidden_states[:, :-RULE_WIDTH].contiguous())
+        else:
+            logits = self._combined(hidden_states)
         if logits is None:
             return None
         logits = nn.functional.pad(logits, (0, width), value=float("-inf"))
@@ -166,12 +204,24 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
 
     def _silence_faults(self, rule: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """A row whose adapter gives logits that are not finite can say nothing but the fault id, by which the service
-        knows it; −inf is allowed where a rule is to mask. Nothing is ever said without the offset."""
+        knows it; −inf is allowed where a rule is to mask. Nothing is ever said without the adapter."""
         broken = (logits.isnan() | (logits == float("inf"))).any(-1) | (logits == float("-inf")).all(-1)
-        faulty = ((rule[:, PRESENT] > 0) & broken).unsqueeze(-1)
+        faulty = adapted(rule) & broken
+        # Before another step: a row without an adapter may get the blocks, and nobody would know its NaN for a fault.
+        if self.mark is not None and self._adapters() and bool(faulty.any()):
+            self.scrub_cache()
         silent = torch.full_like(logits, float("-inf"))
         silent[:, self.layout.fault_id] = 0.0
-        return torch.where(faulty, silent, logits)
+        return torch.where(faulty.unsqueeze(-1), silent, logits)
+
+    def scrub_cache(self) -> None:
+        """Zero what is not finite in the keys and values of all that LoRAs change: zero times NaN is NaN for the next
+        row of a block."""
+        for part in (self.pair, self.target if self.layout.target_lora else None):
+            for module in () if part is None else part.modules():
+                cache = getattr(module, "kv_cache", None)
+                if isinstance(cache, torch.Tensor) and cache.is_floating_point():
+                    cache.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
         """Load the served checkpoint into the target, and the pair's; returns the parameter names as seen from here."""
@@ -188,6 +238,8 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
                 yield name, tensor
 
         loaded = {TARGET_PREFIX + name for name in self.target.load_weights(target_weights())}
+        if self.mark is not None:
+            loaded.add("mark.weight")
         if self.pair is not None:
             loaded |= {PAIR_PREFIX + name for name in self.pair.load(kept if self.pair.layers else separate)}
         return loaded

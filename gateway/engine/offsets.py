@@ -1,6 +1,6 @@
-"""Brings offset adapters into the engine ahead of the requests that need them, and takes broken ones out of service.
+"""Brings LoRAs on the pair and on the target into the engine ahead of requests, and takes broken ones out of service.
 
-A request has one LoRA in vLLM, so the offsets of a plan are merged into one, built here, off the request path. vLLM
+A request has one LoRA in vLLM, so those of a plan are merged into one, built here, off the request path. vLLM
 swaps LoRAs between its slots by itself and makes requests wait for one; a folder stays on disk for as long as a request
 may make vLLM read it again.
 """
@@ -19,7 +19,7 @@ from typing import Protocol
 
 from adapters.artifact import Artifact
 from adapters.errors import InvalidArtifact
-from adapters.merge import merge_offsets
+from adapters.merge import merge_loras
 from gateway.engine.lora_folder import module_names, write_lora_folder
 from gateway.engine.residency import RETRY_AFTER_S, ArtifactSource
 from gateway.errors import AdapterUnavailable
@@ -40,12 +40,13 @@ class OffsetEngine(Protocol):
         """Forget it."""
 
     async def scrub(self) -> None:
-        """Make finite what the pair's cache holds."""
+        """Make finite what the caches hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """A loaded LoRA: its id in the engine, the name its cache blocks are keyed by, its folder."""
+    """A loaded LoRA on the pair, the target, or both: its id in the engine, the name that keys its cache blocks, its
+    folder."""
 
     id: int
     name: str
@@ -119,7 +120,7 @@ class OffsetLibrary:
         return bool(names)
 
     async def take_out(self, offset: Offset) -> AdapterUnavailable:
-        """Refuse an offset whose logits were not finite. Returns the error to answer with.
+        """Refuse an adapter whose logits were not finite. Returns the error to answer with.
 
         For a while at the first fault, and for good at the second: what a broken offset left in the pair's cache may
         have reached a sound one, until it is scrubbed, which happens here.
@@ -177,8 +178,8 @@ class OffsetLibrary:
             raise AdapterUnavailable(f"offset {name[:12]} cannot be used: {error}") from error
         except OSError as error:
             raise AdapterUnavailable(f"offset {name[:12]} cannot be written to disk: {error.strerror}") from error
-        assert artifact.manifest.offset is not None
-        plain_sum = artifact.manifest.offset.is_plain_sum
+        spec = artifact.manifest.offset
+        plain_sum = spec is None or spec.is_plain_sum
         try:
             await self._engine.add(offset, module_names(artifact), plain_sum=plain_sum)
         except BaseException:
@@ -211,4 +212,4 @@ class OffsetLibrary:
 
 def _read(contents: Sequence[bytes]) -> Artifact:
     artifacts = [Artifact.from_bytes(content) for content in contents]
-    return artifacts[0] if len(artifacts) == 1 else merge_offsets(artifacts)
+    return artifacts[0] if len(artifacts) == 1 else merge_loras(artifacts)

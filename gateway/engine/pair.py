@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from vllm.compilation.backends import set_model_tag
 from vllm.config import VllmConfig
-from vllm.model_executor.layers.linear import LinearBase, ReplicatedLinear
 from vllm.model_executor.models.utils import PPMissingLayer, init_vllm_registered_model
 from vllm.transformers_utils.config import get_config
 
 from gateway.engine.checkpoint_names import layer_number
 from gateway.engine.combine import RULE_WIDTH, offset_states
 from gateway.engine.layout import Layout
+from gateway.engine.rule import rule_layer
 
 Weights = Iterable[tuple[str, torch.Tensor]]
 
@@ -47,14 +47,7 @@ class Pair(nn.Module):
         if layout.pair.own_reference or not self.layers:
             self.reference = self._build(vllm_config, config, architectures, "reference")
         self.weight_bytes = 0
-        self.rule = ReplicatedLinear(
-            RULE_WIDTH, RULE_WIDTH, bias=False, params_dtype=vllm_config.model_config.dtype, return_bias=False
-        )
-        nn.init.zeros_(self.rule.weight)
-        if vllm_config.lora_config is not None:
-            vllm_config.lora_config.target_modules = [
-                f"pair.{name}" for name, module in self.named_modules() if isinstance(module, LinearBase)
-            ]
+        self.rule = rule_layer(vllm_config.model_config.dtype)
 
     def _build(self, vllm_config: VllmConfig, config: Any, architectures: list[str], name: str) -> nn.Module:
         with set_model_tag(name):

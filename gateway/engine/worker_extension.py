@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
+
+from gateway.engine.lora_folder import engine_name
 
 if TYPE_CHECKING:
     from gateway.engine.model import UnlearningForCausalLM
 
 TENSOR = "soft_prompt"
-PAIR_PREFIX = "pair."
 
 
 class UnlearningWorkerExtension:
@@ -41,30 +41,30 @@ class UnlearningWorkerExtension:
         self._unlearning_model().soft_table.evict(rows)
 
     def unknown_offset_modules(self, names: list[str]) -> list[str]:
-        """Those of the modules, as checkpoints name them, that no LoRA can change in this engine."""
+        """Those of the modules, as artifacts name them, that no LoRA can change in this engine."""
         manager = self.model_runner.lora_manager._adapter_manager
         known = set()
         for name in manager.modules:
             parent, _, leaf = name.rpartition(".")
             known |= {f"{parent}.{part}" for part in manager.packed_modules_mapping.get(leaf, [leaf])}
-        return [name for name in names if f"{PAIR_PREFIX}{name}" not in known]
+        return [name for name in names if engine_name(name) not in known]
 
     def set_needs_both_logits(self, needed: bool) -> None:
         """Whether an offset is loaded whose rule is no plain sum."""
         self._unlearning_model().needs_both_logits = needed
 
-    def scrub_pair_cache(self) -> None:
-        """Zero what is not finite in the pair's keys and values: zero times NaN is NaN for the next row of a block."""
-        pair = self._unlearning_model().pair
-        for module in () if pair is None else pair.modules():
-            cache = getattr(module, "kv_cache", None)
-            if isinstance(cache, torch.Tensor) and cache.is_floating_point():
-                cache.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+    def set_without_offset(self, ids: list[int]) -> None:
+        """Which of the loaded LoRAs change nothing of the pair."""
+        self._unlearning_model().without_offset = frozenset(ids)
+
+    def scrub_cache(self) -> None:
+        """Make finite the keys and values that LoRAs can reach; see `UnlearningForCausalLM.scrub_cache`."""
+        self._unlearning_model().scrub_cache()
 
     def pair_memory(self) -> tuple[int, int]:
         """Bytes of the pair's own weights, and of the LoRA slots, on this worker."""
         model = self._unlearning_model()
-        if model.pair is None:
+        if not model.layout.takes_loras:
             return 0, 0
         manager = self.model_runner.lora_manager._adapter_manager
         stacked = [
@@ -73,4 +73,5 @@ class UnlearningWorkerExtension:
             for matrices in (module.lora_a_stacked, module.lora_b_stacked)
             for matrix in matrices
         ]
-        return model.pair.weight_bytes, sum(matrix.numel() * matrix.element_size() for matrix in stacked)
+        weights = 0 if model.pair is None else model.pair.weight_bytes
+        return weights, sum(matrix.numel() * matrix.element_size() for matrix in stacked)

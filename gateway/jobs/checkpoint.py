@@ -26,7 +26,7 @@ def checkpoint(settings: Settings, expect_digest: str) -> Path:
 
 def pair_source(settings: Settings, target: Path) -> PairSource:
     """The pair that a service of these settings offers for a target. Raises `CheckpointUnavailable`."""
-    own = settings.offset_reference == "own"
+    own = settings.own_reference
     if settings.offset_model is not None:
         folder = _locate(settings.offset_model)
         return PairSource(PairSpec(0, model_digest(folder), own), folder)

@@ -20,15 +20,17 @@ class PlanMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AdapterRef:
-    """One adapter of a plan: whose it is, its content digest, the soft rows it needs, and the rank of its offset.
+    """One adapter of a plan: whose it is, its content digest, the soft rows it needs, and the ranks of its LoRAs on the
+    pair and on the target.
 
-    An adapter may have a soft prompt, an offset, or both; 0 says it has none.
+    An adapter may have a soft prompt, an offset, a LoRA on the target, or several of them; 0 says it has none.
     """
 
     request_id: str
     digest: str
     rows: int
     offset_rank: int = 0
+    target_rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

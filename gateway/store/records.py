@@ -91,6 +91,7 @@ class RequestRecord:
     state: RequestState = RequestState.REGISTERED
     rows: int = 0
     offset_rank: int = 0
+    target_rank: int = 0
     digest: str | None = None
     artifact_bytes: int | None = None
     progress: dict[str, Any] | None = None

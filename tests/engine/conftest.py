@@ -1,4 +1,4 @@
-"""One real server for the whole tier, and the reference model it is compared with."""
+"""Two real servers for the tier, the second started where it is asked for, and the model they are compared with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from adapters.hardware import compute_dtype
 from gateway.config import Settings
@@ -61,3 +62,45 @@ def reference(service: Service) -> Any:
         service.checkpoint, dtype=compute_dtype(torch.bfloat16), attn_implementation="eager"
     ).eval()
     return model, AutoTokenizer.from_pretrained(service.checkpoint)
+
+
+@pytest.fixture(scope="session")
+def small_model(reference: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of other width and depth over the same vocabulary, random weights."""
+    target, tokenizer = reference
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=target.config.vocab_size,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=target.config.max_position_embeddings,
+        initializer_range=0.2,
+        tie_word_embeddings=False,
+    )
+    folder = tmp_path_factory.mktemp("small")
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def separate(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A second service, whose pair is a separate model, and whose target takes LoRAs."""
+    folder = tmp_path_factory.mktemp("separate")
+    settings = Settings(
+        data_dir=folder,
+        port=free_port(),
+        worker=False,
+        offset_model=str(small_model),
+        offset_reference="own",
+        methods="spul,delta,lora",
+    )
+    running = Service(settings, folder / "serve.log")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

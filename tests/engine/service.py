@@ -126,13 +126,18 @@ class Service:
         soft = {} if rows is None else {"soft_prompt": rows}
         return asyncio.run(self._put_request({**tensors, **soft}, {"offset": spec}))
 
+    def put_lora(self, tensors: dict[str, torch.Tensor], rank: int, spec: OffsetSpec | None = None) -> str:
+        """A trained, ready request with a LoRA on the target, and an offset beside it where a spec is given."""
+        return asyncio.run(self._put_request(tensors, {"target_rank": rank, "offset": spec}))
+
     async def _put_request(self, tensors: dict[str, torch.Tensor], manifest: dict[str, Any]) -> str:
         offset: OffsetSpec | None = manifest.get("offset")
+        target_rank: int = manifest.get("target_rank", 0)
         soft = tensors.get("soft_prompt")
         rows = 0 if soft is None else len(soft)
         template: dict[str, Any] = {
             "format": FORMAT,
-            "method": "delta" if offset else "spul",
+            "method": "lora" if target_rank else "delta" if offset else "spul",
             "hidden_size": HIDDEN_SIZE if soft is None else soft.shape[1],
             "rows": rows,
             "dtype": str(next(iter(tensors.values())).dtype).removeprefix("torch."),
@@ -157,6 +162,7 @@ class Service:
             model_digest=template["model_digest"],
             rows=rows,
             offset_rank=offset.rank if offset else 0,
+            target_rank=target_rank,
         )
         async with connected(redis_server(self.settings).url) as redis:
             store = RequestStore(redis)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from adapters.artifact import model_digest
 from adapters.merge import merge_offsets
 from adapters.offset import OffsetSpec, PairSpec
-from gateway.config import Settings
 from tests.engine.pairs import Reference, first_layers, random_lora, spec
-from tests.engine.service import Service, free_port
+from tests.engine.service import Service
 from tests.engine.test_mixed_batch import Ask, ask_chat, ask_completions, ask_streaming, assert_same
 from tests.engine.test_parity import (
     TEXTS,
@@ -33,43 +31,6 @@ LAYERS = 8  # a quarter of the model's 30, the default
 def layers_reference(reference: Any) -> Reference:
     model, _ = reference
     return Reference(model, first_layers(model, LAYERS))
-
-
-@pytest.fixture(scope="module")
-def small_model(reference: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of other width and depth over the same vocabulary, random weights."""
-    target, tokenizer = reference
-    torch.manual_seed(5)
-    config = LlamaConfig(
-        vocab_size=target.config.vocab_size,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=target.config.max_position_embeddings,
-        initializer_range=0.2,
-        tie_word_embeddings=False,
-    )
-    folder = tmp_path_factory.mktemp("small")
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def separate(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A second service, whose pair is a separate model."""
-    folder = tmp_path_factory.mktemp("separate")
-    settings = Settings(
-        data_dir=folder, port=free_port(), worker=False, offset_model=str(small_model), offset_reference="own"
-    )
-    running = Service(settings, folder / "serve.log")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
 
 
 def assert_parity(ours: list[list[float]], theirs: list[list[float]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds
+from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds, number_list
 from adapters.errors import InvalidConfig
 from adapters.offset import MAX_STRENGTH
 
@@ -80,14 +80,6 @@ class DeltaConfig:
         if objective == "uld":
             raise InvalidConfig("uld trains an assistant to remember; on combined logits it would do the opposite")
         make_objective(objective, settings)
-        strengths: Any = self.strengths
-        if not isinstance(strengths, (list, tuple)) or not strengths:
-            raise InvalidConfig("strengths must be a list of numbers that is not empty")
-        object.__setattr__(self, "strengths", tuple(strengths))  # JSON has lists
-        for strength in strengths:
-            if isinstance(strength, bool) or not isinstance(strength, (int, float)):
-                raise InvalidConfig("strengths must be numbers")
-            if not 0 < strength <= MAX_STRENGTH:  # false for NaN as well
-                raise InvalidConfig(f"each of strengths must lie above 0 and at most at {MAX_STRENGTH:g}")
+        object.__setattr__(self, "strengths", number_list("strengths", self.strengths, MAX_STRENGTH))
         if self.retain_nearest > self.retain_questions:
             raise InvalidConfig("retain_nearest must not exceed retain_questions")

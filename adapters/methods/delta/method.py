@@ -21,6 +21,12 @@ class Delta:
     def offset_rank(self, config: DeltaConfig) -> int:
         return config.rank
 
+    def target_rank(self, _config: DeltaConfig) -> int:
+        return 0
+
+    def needs_own_reference(self, _config: DeltaConfig) -> bool:
+        return False
+
     def train(self, task: TrainingTask) -> Artifact:
         from adapters.methods.delta.train import train
 

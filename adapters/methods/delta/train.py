@@ -5,30 +5,29 @@ The loss is taken on the combined logits and trains nothing but the offset's LoR
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from adapters.artifact import FORMAT, OFFSET_HALF, Artifact, Manifest, model_digest
+from adapters.artifact import OFFSET_HALF, Artifact
 from adapters.chat import TokenizedExample, load_tokenizer
 from adapters.dataset import Dataset, ForgetExample, build_dataset
-from adapters.errors import InvalidConfig, InvalidExample, TrainingDiverged
-from adapters.lora import load_state, parameters, state
+from adapters.descent import KeepBest, Score, descend
+from adapters.errors import InvalidConfig, InvalidExample
+from adapters.held_out import Split, split
+from adapters.lora import parameters
 from adapters.methods.delta.config import DeltaConfig
-from adapters.objectives.objective import FORGET, REFUSAL, RETAIN, Objective
+from adapters.objectives.objective import FORGET, REFUSAL, RETAIN, Objective, ObjectiveLoss
 from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
+from adapters.offset_artifact import offset_artifact
 from adapters.pair import TrainablePair
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
-from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
 
-_HELD_OUT_EVERY = 7
-_HELD_OUT_MOST = 24
 #: What counts as next to the lowest total: this part of it above, and this much more, in nats.
 _NEXT_TO, _NEXT_TO_NATS = 0.1, 0.005
 
@@ -50,23 +49,9 @@ def train(task: TrainingTask) -> Artifact:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trained = _optimise(task, config, pair, dataset)
-    dtype = target.stored_dtype
-    tensors = {name: tensor.to(dtype) for name, tensor in trained.tensors.items()}
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise TrainingDiverged("the offset is not finite")
-    manifest = Manifest(
-        format=FORMAT,
-        method="delta",
-        hidden_size=target.hidden_size,
-        rows=0,
-        dtype=str(dtype).removeprefix("torch."),
-        model_digest=model_digest(task.model_path),
-        config=asdict(config),
-        seed=config.seed,
-        created_by="adapters.methods.delta/1",
-        offset=OffsetSpec(DELTA, trained.strength, config.rank, task.pair.spec),
-    )
-    return Artifact(manifest, tensors)
+    # It has no half on the reference, so a pair with either kind of reference serves it.
+    spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair.spec, own_reference=False))
+    return offset_artifact("delta", task, target, trained.tensors, spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +60,6 @@ class Trained:
 
     tensors: Mapping[str, torch.Tensor]
     strength: float
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The sets, and the part of them that is scored and never trained on."""
-
-    training: Dataset
-    held_forget: tuple[ForgetExample, ...]
-    held_retain: tuple[TokenizedExample, ...]
-
-
-def split(dataset: Dataset) -> Split:
-    """Every seventh example is held out, of either set only where others remain to train on."""
-    hard, general = dataset.hard, dataset.general
-    forget = dataset.forget
-    held_forget = forget[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
-    kept = tuple(example for example in forget if example not in set(held_forget))
-    held = (*hard[::_HELD_OUT_EVERY], *general[::_HELD_OUT_EVERY])[:_HELD_OUT_MOST]
-    if len(held) == len(hard) + len(general):
-        held = ()
-    out = set(held)
-    return Split(
-        Dataset(kept, tuple(e for e in hard if e not in out), tuple(e for e in general if e not in out)),
-        held_forget or forget,
-        held or (*hard, *general),
-    )
 
 
 def groups(
@@ -134,48 +93,24 @@ def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, data
         hard_fraction=config.hard_fraction,
         seed=config.seed,
     )
-    weights = parameters(pair.lora)
-    optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
-    best, best_score, worse = state(pair.lora, OFFSET_HALF), float("inf"), 0
-    started = time.monotonic()
-    for step in range(config.max_steps):
-        task.check_cancelled()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * warm_up_then_cosine(step, config.max_steps, config.warmup_ratio)
+    best = KeepBest(
+        pair.lora,
+        OFFSET_HALF,
+        lambda: held.score(config.strength),
+        every=config.evaluate_every,
+        steps=config.max_steps,
+        patience=config.patience,
+        kl_limit=config.kl_limit,
+    )
+
+    def loss() -> ObjectiveLoss:
         forget, retain = sampler.draw()
-        losses = objective.loss(
+        return objective.loss(
             pair.views(groups(objective, forget, retain), shared, config.strength, config.first_token_weight)
         )
-        if not bool(losses.total.isfinite()):
-            raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
-        optimizer.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
-        optimizer.step()
-        metrics = {"forget": losses.forget.item(), "retain": losses.retain.item()}
-        if (step + 1) % config.evaluate_every == 0 or step + 1 == config.max_steps:
-            score = held.score(config.strength)
-            metrics |= {"held_out": score.total, "kl": score.kl}
-            if score.kl <= config.kl_limit and score.total < best_score:
-                best, best_score, worse = state(pair.lora, OFFSET_HALF), score.total, 0
-            else:
-                worse += 1
-        task.report(
-            Progress(
-                "training",
-                step + 1,
-                config.max_steps,
-                loss=losses.total.item(),
-                eta_s=(time.monotonic() - started) / (step + 1) * (config.max_steps - step - 1),
-                metrics=metrics,
-            )
-        )
-        if worse >= config.patience or metrics.get("kl", 0.0) > config.kl_limit:
-            break
-    if best_score == float("inf"):
-        raise TrainingDiverged(f"the held-out KL was above kl_limit ({config.kl_limit:g}) at every scoring")
-    load_state(pair.lora, OFFSET_HALF, best)
-    return Trained(best, _best_strength(held, config))
+
+    descend(task, config, [parameters(pair.lora)], loss, best.after)
+    return Trained(best.restore(), _best_strength(held, config))
 
 
 def _best_strength(held: Scorer, config: DeltaConfig) -> float:
@@ -191,14 +126,6 @@ def _best_strength(held: Scorer, config: DeltaConfig) -> float:
     lowest = min(within.values())
     enough = lowest + _NEXT_TO * abs(lowest) + _NEXT_TO_NATS
     return max(strength for strength, total in within.items() if total <= enough)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """On the held-out part: the objective's total, and KL(target || combined) in nats a token."""
-
-    total: float
-    kl: float
 
 
 class Scorer:

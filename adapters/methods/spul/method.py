@@ -21,6 +21,12 @@ class Spul:
     def offset_rank(self, _config: SpulConfig) -> int:
         return 0
 
+    def target_rank(self, _config: SpulConfig) -> int:
+        return 0
+
+    def needs_own_reference(self, _config: SpulConfig) -> bool:
+        return False
+
     def train(self, task: TrainingTask) -> Artifact:
         from adapters.methods.spul.train import train
 

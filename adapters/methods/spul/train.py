@@ -20,13 +20,13 @@ from adapters.objectives.cross_entropy import answer_cross_entropy
 from adapters.objectives.kl import answer_kl
 from adapters.objectives.reduction import position_weights
 from adapters.objectives.spul import SpulLoss
+from adapters.original_states import OriginalStates
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, collate, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
 
-_CHUNK = 32
 _RUNNING_MEAN = 10  # steps; one batch alone is too noisy to stop on
 
 
@@ -67,27 +67,6 @@ def train(task: TrainingTask) -> Artifact:
         created_by="adapters.methods.spul/1",
     )
     return Artifact(manifest, {SOFT_PROMPT: soft.contiguous()})
-
-
-class OriginalStates:
-    """The original model's answers on the retain set, computed once.
-
-    Kept are its final hidden states at the answer positions, [positions, hidden] an example, rather than
-    logits: the frozen head turns them into exactly the same logits, at a hundredth of the memory.
-    """
-
-    def __init__(self, model: PromptedModel, examples: Sequence[TokenizedExample], shared: int) -> None:
-        self._states: dict[TokenizedExample, torch.Tensor] = {}
-        with torch.no_grad():
-            for start in range(0, len(examples), _CHUNK):
-                chunk = examples[start : start + _CHUNK]
-                batch = collate(chunk, shared)
-                states = model.states(batch, None)
-                self._states.update({item: states[batch.rows == row] for row, item in enumerate(chunk)})
-
-    def of(self, examples: Sequence[TokenizedExample]) -> torch.Tensor:
-        """States of the examples one after another, [positions, hidden]."""
-        return torch.cat([self._states[example] for example in examples])
 
 
 def _optimise(

@@ -27,7 +27,7 @@ def demo(
     ctx: typer.Context,
     fact: Annotated[str, typer.Option(metavar="ID", help="Which fact to forget; --list names them.")] = "harry-potter",
     every: Annotated[bool, typer.Option("--all", help="All facts one after the other, each alone.")] = False,
-    method: Annotated[str, typer.Option(help="The unlearning method: spul, delta, or auto.")] = "auto",
+    method: Annotated[str, typer.Option(help="The unlearning method: spul, delta, uld, divergence, or auto.")] = "auto",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the request active at the end.")] = False,
     list_facts: Annotated[bool, typer.Option("--list", help="Name the facts and exit.")] = False,
 ) -> None:

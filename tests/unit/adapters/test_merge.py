@@ -9,7 +9,7 @@ from torch import nn
 from adapters.artifact import FORMAT, SOFT_PROMPT, Artifact, Manifest
 from adapters.errors import InvalidArtifact
 from adapters.lora import LoraLinear, load_state
-from adapters.merge import merge_offsets
+from adapters.merge import merge_loras, merge_offsets
 from adapters.offset import DD_LINEAR, DELTA, ULD, OffsetSpec, PairSpec
 
 SHAPES = {"model.layers.0.q": (6, 4), "model.layers.1.q": (5, 7)}  # name: (in, out)
@@ -134,3 +134,78 @@ def test_what_does_not_add_up_is_refused(other: Artifact, message: str) -> None:
 def test_nothing_cannot_be_merged() -> None:
     with pytest.raises(InvalidArtifact):
         merge_offsets([])
+
+
+def on_target(rank: int, seed: int, *, beside: Artifact | None = None, digest: str = "a") -> Artifact:
+    """A random LoRA on the target, beside an offset where one is given."""
+    generator = torch.Generator().manual_seed(100 + seed)
+    base = beside or make(1, seed, digest=digest)
+    tensors = dict(beside.tensors) if beside else {}
+    for name, (width, height) in SHAPES.items():
+        tensors[f"target.{name}.lora_A"] = torch.randn(rank, width, generator=generator)
+        tensors[f"target.{name}.lora_B"] = torch.randn(height, rank, generator=generator)
+    manifest = replace(base.manifest, offset=beside.manifest.offset if beside else None, target_rank=rank)
+    return Artifact(manifest, tensors)
+
+
+def product(artifact: Artifact, layer: str) -> torch.Tensor:
+    return artifact.tensors[f"{layer}.lora_B"] @ artifact.tensors[f"{layer}.lora_A"]
+
+
+def test_changes_of_the_target_add_up() -> None:
+    parts = [on_target(2, 1), on_target(3, 2)]
+    merged = merge_loras(parts)
+    assert (merged.manifest.offset, merged.manifest.target_rank) == (None, 5)
+    for name in SHAPES:
+        wanted = product(parts[0], f"target.{name}") + product(parts[1], f"target.{name}")
+        torch.testing.assert_close(product(merged, f"target.{name}"), wanted)
+    assert Artifact.from_bytes(merged.to_bytes()).digest == merged.digest
+
+
+def test_offsets_and_changes_of_the_target_stand_side_by_side() -> None:
+    """Two offsets of different strength, one with a change of the target beside it, and another such change."""
+    first, second, third = make(2, 1, strength=0.5), on_target(3, 2, beside=make(4, 2)), on_target(1, 3)
+    merged = merge_loras([first, second, third])
+    assert merged.manifest.target_rank == 4
+    assert merged.manifest.offset == OffsetSpec(DELTA, 1.0, 6, PAIR)
+    for name in SHAPES:
+        on_pair = 0.5 * product(first, f"offset.{name}") + product(second, f"offset.{name}")
+        torch.testing.assert_close(product(merged, f"offset.{name}"), on_pair)
+        changed = product(second, f"target.{name}") + product(third, f"target.{name}")
+        torch.testing.assert_close(product(merged, f"target.{name}"), changed)
+    assert Artifact.from_bytes(merged.to_bytes()).digest == merged.digest
+
+
+def test_one_offset_of_any_kind_stands_beside_changes_of_the_target() -> None:
+    alone = make(2, 1, kind=ULD, parameter=0.5)
+    merged = merge_loras([on_target(3, 2), alone])
+    assert merged.manifest.offset == alone.manifest.offset
+    assert all(torch.equal(merged.tensors[name], tensor) for name, tensor in alone.tensors.items())
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([SOFT], "without a LoRA"),
+        ([], "without a LoRA"),
+        ([on_target(2, 1), on_target(2, 2, digest="b")], "different models"),
+        ([on_target(2, 1), make(2, 2, digest="b")], "different models"),
+        ([make(2, 1), on_target(2, 1), make(2, 2, kind=ULD, parameter=0.5)], "of kind uld"),
+    ],
+)
+def test_loras_that_do_not_belong_together_are_refused(parts: list[Artifact], message: str) -> None:
+    with pytest.raises(InvalidArtifact, match=message):
+        merge_loras(parts)
+
+
+def test_changes_of_different_layers_of_the_target_are_refused() -> None:
+    whole = on_target(2, 1)
+    fewer = Artifact(whole.manifest, {name: t for name, t in whole.tensors.items() if "layers.0" in name})
+    with pytest.raises(InvalidArtifact, match="different layers"):
+        merge_loras([whole, fewer])
+
+
+def test_merging_leaves_soft_prompts_out() -> None:
+    both = on_target(2, 1)
+    both = Artifact(replace(both.manifest, rows=3), {**both.tensors, SOFT_PROMPT: torch.zeros(3, 8)})
+    assert merge_loras([both, make(2, 2)]).digest == merge_loras([on_target(2, 1), make(2, 2)]).digest

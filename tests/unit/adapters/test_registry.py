@@ -18,7 +18,9 @@ def test_every_method_keeps_the_contract() -> None:
         assert isinstance(config, method.config_type)
         assert method.rows(config) >= 0
         assert method.offset_rank(config) >= 0
-        assert method.rows(config) + method.offset_rank(config) > 0
+        assert method.target_rank(config) >= 0
+        assert method.rows(config) + method.offset_rank(config) + method.target_rank(config) > 0
+        assert method.offset_rank(config) > 0 or not method.needs_own_reference(config)
 
 
 def test_spul_takes_a_row_for_each_virtual_token() -> None:
@@ -31,8 +33,15 @@ def test_delta_takes_no_row_but_the_rank_of_its_offset() -> None:
     assert get_method("spul").offset_rank(parse_config("spul", {})) == 0
 
 
+def test_lora_takes_neither_but_the_rank_of_its_change_to_the_target() -> None:
+    config = parse_config("lora", {"rank": 5})
+    method = get_method("lora")
+    assert (method.rows(config), method.offset_rank(config), method.target_rank(config)) == (0, 0, 5)
+    assert [get_method(name).target_rank(parse_config(name, {})) for name in ("spul", "delta")] == [0, 0]
+
+
 def test_an_unknown_method_is_refused_and_the_known_are_named() -> None:
-    with pytest.raises(UnknownMethod, match="delta, spul"):
+    with pytest.raises(UnknownMethod, match="delta, divergence, lora, spul, uld"):
         get_method("gradient-ascent")
 
 
@@ -69,7 +78,7 @@ def test_values_outside_their_bounds_are_refused_by_name(key: str, value: Any) -
         parse_config("spul", {key: value})
 
 
-@pytest.mark.parametrize("name", ["delta", "spul"])
+@pytest.mark.parametrize("name", ["delta", "divergence", "lora", "spul", "uld"])
 def test_more_nearest_questions_than_questions_is_refused(name: str) -> None:
     with pytest.raises(InvalidConfig, match="retain_nearest"):
         parse_config(name, {"retain_questions": 10, "retain_nearest": 11})
@@ -79,7 +88,7 @@ def test_more_nearest_questions_than_questions_is_refused(name: str) -> None:
     ("method", "name"),
     [
         (method, field.name)
-        for method in ("delta", "spul")
+        for method in ("delta", "divergence", "lora", "spul", "uld")
         for field in fields(get_method(method).config_type)
         if field.type in {"int", "float"}
     ],

@@ -25,7 +25,7 @@ from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault
 from gateway.unlearning import ServedModel, UnlearningService
-from tests.unit.gateway.engine.samples import HIDDEN, MODEL_DIGEST, PAIR, offset_artifact
+from tests.unit.gateway.engine.samples import HIDDEN, MODEL_DIGEST, PAIR, offset_artifact, target_artifact
 from tests.unit.gateway.store.samples import stored
 
 MODEL = ServedModel("tiny", MODEL_DIGEST, HIDDEN, max_tokens=1000, count_tokens=lambda example: 10, pair=PAIR)
@@ -84,6 +84,7 @@ class Setup:
             digest=await self.blobs.put(artifact.to_bytes()),
             rows=artifact.manifest.rows,
             offset_rank=0 if spec is None else spec.rank,
+            target_rank=artifact.manifest.target_rank,
         )
 
 
@@ -97,6 +98,17 @@ async def test_without_a_pair_an_offset_is_refused_with_what_to_do(setup: Setup)
         await setup.service(replace(MODEL, pair=None)).register(ForgetBody(**DELTA))
     assert refusal.value.param == "method"
     assert (await setup.store.list()).items == []
+
+
+async def test_a_method_of_both_halves_is_refused_where_the_reference_takes_no_adapter(setup: Setup) -> None:
+    body = ForgetBody(**DELTA | {"method": "divergence"})
+    with pytest.raises(Unprocessable, match="--offset-reference own") as refusal:
+        await setup.service().register(body)
+    assert refusal.value.param == "method"
+    assert (await setup.store.list()).items == []
+    record = await setup.service(replace(MODEL, pair=replace(PAIR, own_reference=True))).register(body)
+    assert (record.state, record.method, record.rows) == (RequestState.QUEUED, "divergence", 0)
+    assert (await setup.service().register(ForgetBody(**DELTA | {"method": "uld"}))).state is RequestState.QUEUED
 
 
 async def test_a_rank_that_could_never_apply_is_refused(setup: Setup) -> None:
@@ -179,3 +191,59 @@ async def test_a_retired_offset_is_taken_out_of_the_engine(setup: Setup) -> None
     await service.retire(record.id)
     assert setup.engine.preloaded == ()
     assert setup.engine.evicted == [record.digest]
+
+
+LORA = DELTA | {"method": "lora"}
+CHANGING = replace(MODEL, target_lora=True)
+
+
+@pytest.mark.parametrize(
+    ("methods", "method", "wanted"),
+    [
+        ("spul,delta", "lora", "--methods spul,delta,lora"),
+        ("spul", "lora", "--methods spul,lora"),
+        ("delta,lora", "spul", "--methods spul,delta,lora"),
+        ("spul,lora", "delta", "--methods spul,delta,lora"),
+    ],
+)
+async def test_a_method_that_is_not_on_offer_is_refused_with_how_to_offer_it(
+    setup: Setup, methods: str, method: str, wanted: str
+) -> None:
+    model = replace(MODEL, pair=PAIR if "delta" in methods else None, target_lora="lora" in methods)
+    with pytest.raises(Unprocessable, match=f"{wanted}$") as refusal:
+        await setup.service(model, methods=methods).register(ForgetBody(**DELTA | {"method": method}))
+    assert refusal.value.param == "method"
+    assert (await setup.store.list()).items == []
+
+
+async def test_a_lora_on_the_target_is_registered_where_it_can_be_served(setup: Setup) -> None:
+    service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=16)
+    record = await service.register(ForgetBody(**LORA, config={"rank": 16}))
+    assert (record.state, record.rows, record.offset_rank, record.target_rank) == (RequestState.QUEUED, 0, 0, 16)
+    with pytest.raises(Unprocessable, match="rank 17, the service allows 16"):
+        await service.register(ForgetBody(**LORA, config={"rank": 17}))
+
+
+async def test_auto_stays_what_it_is_beside_lora(setup: Setup) -> None:
+    for pair, method in ((PAIR, "delta"), (None, "spul")):
+        service = setup.service(replace(CHANGING, pair=pair), methods="spul,delta,lora")
+        assert (await service.register(ForgetBody(**DELTA | {"method": "auto"}))).method == method
+
+
+async def test_loras_on_the_target_share_a_rank_of_their_own(setup: Setup) -> None:
+    service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=8)
+    offset, first, second = [
+        await setup.ready(each) for each in (offset_artifact(1, rank=8), *(target_artifact(n, rank=5) for n in (1, 2)))
+    ]
+    await service.activate(offset.id)
+    await service.activate(first.id)
+    assert [(each.offset_rank, each.target_rank) for each in setup.engine.preloaded] == [(8, 0), (0, 5)]
+    with pytest.raises(BudgetExceeded, match="active LoRAs on the target have rank 5 of 8 together; 5 more"):
+        await service.activate(second.id)
+
+
+async def test_a_lora_on_the_target_is_not_activated_where_the_target_takes_none(setup: Setup) -> None:
+    record = await setup.ready(target_artifact())
+    with pytest.raises(ArtifactMismatch, match="takes none here"):
+        await setup.service().activate(record.id)
+    assert setup.engine.preloaded == ()

@@ -89,6 +89,8 @@ def test_the_worker_takes_settings_and_no_others(started: Started, capsys: pytes
         (["serve"], "UNLEARN_OFFSET_RANK", "12", "offset_rank"),
         (["serve"], "UNLEARN_OFFSET_RANK", "many", "offset_rank"),
         (["serve", "--offset-layers", "-1"], None, "", "offset_layers"),
+        (["serve", "--methods", "spul,dleta"], None, "", "methods"),
+        (["serve", "--methods", ","], None, "", "methods"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(
@@ -117,6 +119,29 @@ def test_the_pair_by_option_and_by_environment(started: Started, monkeypatch: py
     assert settings.offset_rank == 128
     assert cli.run(["serve", "--offset-rank", "32"], CommandContext()) == 7
     assert started.settings.offset_rank == 32
+
+
+def test_the_methods_on_offer(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.run(["serve"], CommandContext()) == 7
+    assert started.settings.offered == {"spul", "delta"}
+    monkeypatch.setenv("UNLEARN_METHODS", "lora, spul")
+    assert cli.run(["serve"], CommandContext()) == 7
+    assert started.settings.methods == "spul,lora"
+    assert cli.run(["serve", "--methods", "lora,delta"], CommandContext()) == 7
+    assert started.settings.offered == {"lora", "delta"}
+
+
+@pytest.mark.parametrize(
+    ("options", "own"),
+    [
+        ([], False),
+        (["--offset-reference", "own"], True),
+        (["--methods", "delta,lora"], True),
+    ],
+)
+def test_a_target_whose_layers_change_is_no_reference(started: Started, options: list[str], own: bool) -> None:
+    assert cli.run(["serve", *options], CommandContext()) == 7
+    assert started.settings.own_reference is own
 
 
 def test_every_setting_but_secrets_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
-"""Offset adapters, real and small."""
+"""Adapters with LoRAs on the pair and on the target, real and small."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 
@@ -51,3 +53,15 @@ def offset_artifact(
         offset=spec,
     )
     return Artifact(manifest, tensors)
+
+
+def target_artifact(seed: int = 0, *, rank: int = 3, beside: Artifact | None = None) -> Artifact:
+    """A random LoRA on the target, bfloat16, beside what another artifact has."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    base = beside or offset_artifact(seed)
+    tensors = dict(beside.tensors) if beside else {}
+    for name, (width, height) in SHAPES.items():
+        tensors[f"target.{name}.lora_A"] = torch.randn(rank, width, generator=generator).bfloat16()
+        tensors[f"target.{name}.lora_B"] = torch.randn(height, rank, generator=generator).bfloat16()
+    offset = beside.manifest.offset if beside else None
+    return Artifact(replace(base.manifest, method="lora", offset=offset, target_rank=rank), tensors)

@@ -7,6 +7,9 @@ import math
 import pytest
 import torch
 
+from adapters.combining import filtered as filtered_alone
+from adapters.combining import most_negative, top_choices
+from adapters.combining import ranked as ranked_alone
 from gateway.engine.combine import (
     KIND,
     OFFSET,
@@ -15,11 +18,11 @@ from gateway.engine.combine import (
     REFERENCE,
     RULE_WIDTH,
     Kind,
+    adapted,
     combine_logits,
-    most_negative,
     offset_states,
     rule_columns,
-    top_choices,
+    target_columns,
 )
 
 ROWS, HIDDEN, VOCABULARY = 6, 5, 53
@@ -145,6 +148,14 @@ def test_each_kind_is_its_formula(rule: torch.Tensor) -> None:
     torch.testing.assert_close(served([rule] * ROWS), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_trainer_combines_as_the_engine_does() -> None:
+    offset = OFFSET_STATES @ HEAD.T
+    difference = (OFFSET_STATES - REFERENCE_STATES) @ HEAD.T
+    uld, rank = (served([RULES[name]] * ROWS) for name in ("uld", "rank"))
+    torch.testing.assert_close(filtered_alone(TARGET, -0.8 * offset, 0.1), uld, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ranked_alone(TARGET, difference, 7), rank, rtol=1e-4, atol=1e-4)
+
+
 def test_a_sum_taken_before_the_head_is_the_sum_of_logits() -> None:
     """What the engine does when the pair shares the head and only sums are loaded: one product instead of two."""
     rule = torch.stack([linear(0.7)] * ROWS)
@@ -202,3 +213,21 @@ def test_the_rank_mask(counts: list[int]) -> None:
 
 def test_what_is_not_less_likely_for_the_pair_is_never_masked() -> None:
     assert not most_negative(torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[2.0]])).any()
+
+
+def test_a_lora_on_the_target_alone_adds_exactly_nothing() -> None:
+    rule = torch.stack([target_columns()] * ROWS).bfloat16()
+    offset = offset_states(rule, torch.full((ROWS, HIDDEN), torch.nan), REFERENCE_STATES)
+    assert torch.equal(offset, torch.zeros(ROWS, HIDDEN))
+    assert torch.equal(combine_logits(rule, TARGET, offset @ HEAD.T), TARGET)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_beside_a_lora_on_the_target_an_offset_is_what_it_is(rule: torch.Tensor) -> None:
+    both = rule + target_columns()
+    assert torch.equal(served([both] * ROWS), served([rule] * ROWS))
+
+
+def test_the_tokens_of_an_adapter_are_known_by_its_rule() -> None:
+    rules = torch.stack([NOTHING, linear(0.0), target_columns(), ranked(3) + target_columns()])
+    assert adapted(rules.bfloat16()).tolist() == [False, True, True, True]

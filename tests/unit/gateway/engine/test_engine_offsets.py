@@ -14,6 +14,7 @@ from gateway.engine.worker_extension import UnlearningWorkerExtension
 from gateway.errors import AdapterUnavailable
 
 A, B = Offset(3, "a" * 64, Path("/offsets/a")), Offset(4, "b" * 64, Path("/offsets/b"))
+ON_TARGET = ("target.model.layers.0.self_attn.k_proj", "target.model.layers.2.mlp.down_proj")
 MODULES = ("offset.model.layers.0.self_attn.q_proj", "offset.model.layers.0.mlp.down_proj")
 
 
@@ -22,11 +23,18 @@ class Worker(UnlearningWorkerExtension):
 
     def __init__(self) -> None:
         modules = dict.fromkeys(
-            ("pair.offset.model.layers.0.self_attn.qkv_proj", "pair.offset.model.layers.0.mlp.down_proj", "pair.rule")
+            (
+                "pair.offset.model.layers.0.self_attn.qkv_proj",
+                "pair.offset.model.layers.0.mlp.down_proj",
+                "pair.rule",
+                "target.model.layers.0.self_attn.qkv_proj",
+                "target.model.layers.2.mlp.down_proj",
+                "mark",
+            )
         )
         packed = {"qkv_proj": ["q_proj", "k_proj", "v_proj"]}
         manager = SimpleNamespace(modules=modules, packed_modules_mapping=packed)
-        self.model = SimpleNamespace(needs_both_logits=False)
+        self.model = SimpleNamespace(needs_both_logits=False, without_offset=frozenset())
         self.model_runner = SimpleNamespace(
             lora_manager=SimpleNamespace(_adapter_manager=manager), get_model=lambda: self.model
         )
@@ -55,6 +63,10 @@ class AsyncLLM:
     @property
     def needs_both_logits(self) -> list[bool]:
         return [worker.model.needs_both_logits for worker in self.workers]
+
+    @property
+    def without_offset(self) -> list[frozenset[int]]:
+        return [worker.model.without_offset for worker in self.workers]
 
 
 @pytest.fixture
@@ -115,3 +127,32 @@ async def test_they_are_made_before_the_rule_is_loaded_and_not_for_one_that_fail
     assert llm.needs_both_logits == [True, True]
     await engine.remove(A)
     assert llm.needs_both_logits == [False, False]
+
+
+async def test_modules_on_which_the_target_takes_no_lora_are_refused(engine: EngineOffsets, llm: AsyncLLM) -> None:
+    unknown = "target.model.layers.1.mlp.down_proj"
+    with pytest.raises(AdapterUnavailable, match=f"1 modules that the target takes no LoRA on: {unknown}"):
+        await engine.add(A, [*ON_TARGET, unknown], plain_sum=True)
+    assert llm.loras == {}
+    assert llm.without_offset == [frozenset()] * 2
+
+
+async def test_the_workers_know_which_loras_leave_the_pair_alone(engine: EngineOffsets, llm: AsyncLLM) -> None:
+    """An id must be forgotten with its adapter: another may get it."""
+    await engine.add(A, ON_TARGET, plain_sum=True)
+    await engine.add(B, [*MODULES, *ON_TARGET], plain_sum=True)
+    assert llm.without_offset == [frozenset({A.id})] * 2
+    await engine.remove(B)
+    assert llm.without_offset == [frozenset({A.id})] * 2
+    await engine.remove(A)
+    assert llm.without_offset == [frozenset()] * 2
+    await engine.add(A, MODULES, plain_sum=True)
+    assert llm.without_offset == [frozenset()] * 2
+
+
+async def test_a_lora_that_failed_is_known_no_longer(engine: EngineOffsets, llm: AsyncLLM) -> None:
+    llm.failure = ValueError("damaged")
+    with pytest.raises(AdapterUnavailable):
+        await engine.add(A, ON_TARGET, plain_sum=True)
+    await engine.remove(A)
+    assert llm.without_offset == [frozenset()] * 2

@@ -14,7 +14,7 @@ from gateway.engine.slots import SlotTable
 from gateway.errors import AdapterUnavailable
 from gateway.metrics import GatewayMetrics
 from gateway.policy.plan import AdapterRef
-from tests.unit.gateway.engine.samples import offset_artifact
+from tests.unit.gateway.engine.samples import offset_artifact, target_artifact
 from tests.unit.gateway.engine.stub_engine import StubEngine, library
 
 ROWS = 8
@@ -110,6 +110,16 @@ async def test_without_a_pair_offsets_are_refused_and_never_left_out() -> None:
     with pytest.raises(AdapterUnavailable):
         await setup.holdings.acquire([soft, offset])
     assert setup.held(soft) == [0]
+
+
+async def test_a_lora_on_the_target_is_held_like_an_offset(setup: Setup) -> None:
+    digest = setup.engine.store(target_artifact())
+    async with setup.holdings.hold([setup.adapter(1, rows=2), AdapterRef("req", digest, 0, 0, 3)]) as holding:
+        assert holding.offset is not None
+        assert holding.offset.name == digest
+    setup = Setup(None)
+    with pytest.raises(AdapterUnavailable, match="without `lora` in --methods"):
+        await setup.holdings.acquire([AdapterRef("req", digest, 0, 0, 3)])
 
 
 async def test_without_a_pair_soft_prompts_are_served() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.engine.launch import (
     RESERVED_FLAGS,
     InvalidEngineArguments,
     PairOptions,
+    keeps_target_compiled,
     pair_spec,
     plan_engine,
     plan_pair,
@@ -187,3 +189,47 @@ def test_the_hub_is_left_alone_when_every_model_is_on_disk(monkeypatch: pytest.M
     monkeypatch.setattr("os.environ", {})
     set_environment(local)
     assert os.environ.get("HF_HUB_OFFLINE") == ("1" if local else None)
+
+
+def offering(checkpoint: str, methods: Sequence[str], pair: PairOptions = NO_PAIR) -> Any:
+    return plan_engine(
+        checkpoint,
+        served_name="tiny",
+        soft_rows=64,
+        prompt_budget=32,
+        pair=pair,
+        extra_args=(),
+        default_model=False,
+        methods=methods,
+    )
+
+
+def test_loras_on_the_target_need_no_pair(checkpoint: str) -> None:
+    made = offering(checkpoint, ["lora"], replace(UNASKED, slots=2, rank=32))
+    assert (made.layout.pair, made.layout.target_lora) == (None, True)
+    assert (made.args.enable_lora, made.args.max_loras, made.args.max_lora_rank) == (True, 2, 32)
+    assert made.args.hf_overrides["unlearning"]["target_lora"] is True
+    assert made.args.hf_overrides["vocab_size"] == made.layout.fault_id + 1
+
+
+def test_beside_them_there_may_be_a_pair(checkpoint: str) -> None:
+    options = replace(NO_PAIR, layers=1, own_reference=True)
+    layout = offering(checkpoint, ("spul", "delta", "lora"), options).layout
+    assert (layout.pair, layout.target_lora) == (PairLayout(1, own_reference=True), True)
+
+
+def test_without_delta_there_is_no_pair(checkpoint: str) -> None:
+    assert offering(checkpoint, ["spul"], UNASKED).layout == Layout(("LlamaForCausalLM",), 500, 64)
+    for asked in (replace(UNASKED, layers=1), replace(UNASKED, model="small")):
+        with pytest.raises(InvalidEngineArguments, match="--methods does not offer delta"):
+            offering(checkpoint, ["spul", "lora"], asked)
+
+
+@pytest.mark.parametrize(("target_lora", "compiled"), [(False, True), (True, False)])
+def test_a_target_that_takes_loras_is_not_compiled_on_cpu(target_lora: bool, compiled: bool) -> None:
+    layout = Layout(("A",), 10, 4, PairLayout(1), target_lora)
+    assert keeps_target_compiled(layout) is compiled
+
+
+def test_without_a_pair_there_is_nothing_to_undo() -> None:
+    assert not keeps_target_compiled(Layout(("A",), 10, 4))

@@ -15,9 +15,10 @@ SEPARATE = PairLayout(0, "org/small", ("LlamaForCausalLM", "Other"), own_referen
 
 
 @pytest.mark.parametrize("pair", [None, LAYERS, OWN, SEPARATE], ids=["none", "layers", "own", "separate"])
+@pytest.mark.parametrize("target_lora", [False, True])
 @pytest.mark.parametrize("through_json", [False, True])
-def test_round_trip(pair: PairLayout | None, through_json: bool) -> None:
-    layout = Layout(("A", "B"), vocab_size=10, soft_rows=4, pair=pair)
+def test_round_trip(pair: PairLayout | None, target_lora: bool, through_json: bool) -> None:
+    layout = Layout(("A", "B"), vocab_size=10, soft_rows=4, pair=pair, target_lora=target_lora)
     data = layout.hf_overrides()[CONFIG_KEY]
     config = SimpleNamespace(**{CONFIG_KEY: json.loads(json.dumps(data)) if through_json else data})
     assert Layout.from_hf_config(config) == layout
@@ -33,6 +34,11 @@ def test_the_engine_is_told_of_the_wrapper_and_of_virtual_tokens() -> None:
 
 def test_without_a_pair_no_offset_can_fail() -> None:
     assert Layout(("A",), vocab_size=10, soft_rows=4).outer_vocab_size == 14
+
+
+def test_a_lora_on_the_target_can_fail_without_a_pair() -> None:
+    layout = Layout(("A",), vocab_size=10, soft_rows=4, target_lora=True)
+    assert layout.outer_vocab_size == layout.fault_id + 1 == 15
 
 
 def test_a_config_that_was_not_laid_out() -> None:

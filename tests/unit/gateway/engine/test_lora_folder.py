@@ -12,11 +12,11 @@ from vllm.lora.peft_helper import PEFTHelper
 
 from adapters.artifact import Artifact
 from adapters.offset import DD_LINEAR, DD_RANK, DELTA, ULD
-from gateway.engine.combine import KIND, OFFSET, PARAMETER, PRESENT, REFERENCE, RULE_WIDTH, Kind
-from gateway.engine.lora_folder import module_names, write_lora_folder
-from tests.unit.gateway.engine.samples import SHAPES, offset_artifact
+from gateway.engine.combine import KIND, OFFSET, PARAMETER, PRESENT, REFERENCE, RULE_WIDTH, TARGET, Kind
+from gateway.engine.lora_folder import changes_target, engine_name, module_names, write_lora_folder
+from tests.unit.gateway.engine.samples import SHAPES, offset_artifact, target_artifact
 
-EXPECTED = {name.rpartition(".")[2] for name in SHAPES} | {"rule"}
+EXPECTED = {name.rpartition(".")[2] for name in SHAPES} | {"rule", "mark"}
 
 
 def load(folder: Path) -> LoRAModel:
@@ -33,9 +33,9 @@ def written(artifact: Artifact, folder: Path) -> LoRAModel:
     return load(folder / "adapter")
 
 
-def constants(model: LoRAModel) -> torch.Tensor:
+def constants(model: LoRAModel, name: str = "pair.rule") -> torch.Tensor:
     """What the engine's rule layer, fed with ones, gives a token of this adapter."""
-    layer = model.loras["pair.rule"]
+    layer = model.loras[name]
     ones = torch.ones(RULE_WIDTH, dtype=torch.bfloat16)
     rule: torch.Tensor = (layer.lora_b @ (layer.lora_a @ ones)).float() * layer.scaling
     return rule
@@ -104,3 +104,41 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space"):
         write_lora_folder(offset_artifact(), tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lora_on_the_target_comes_back_under_the_targets_names_and_marks_its_tokens(tmp_path: Path) -> None:
+    artifact = target_artifact()
+    model = written(artifact, tmp_path)
+    assert module_names(artifact) == sorted(f"target.{layer}" for layer in SHAPES)
+    assert set(model.loras) == {f"target.{layer}" for layer in SHAPES} | {"mark"}
+    for name in module_names(artifact):
+        assert torch.equal(model.loras[name].lora_a, artifact.tensors[f"{name}.lora_A"])
+        assert torch.equal(model.loras[name].lora_b, artifact.tensors[f"{name}.lora_B"])
+        assert model.loras[name].scaling == 1
+    mark = constants(model, "mark")
+    assert mark.nonzero().flatten().tolist() == [TARGET]
+    assert mark[TARGET] == 1
+
+
+@pytest.mark.parametrize(("offset_rank", "target_rank"), [(2, 5), (5, 2)])
+def test_beside_an_offset_each_keeps_its_own_rank_and_its_own_rule(
+    tmp_path: Path, offset_rank: int, target_rank: int
+) -> None:
+    offset = offset_artifact(rank=offset_rank, strength=0.5)
+    model = written(target_artifact(rank=target_rank, beside=offset), tmp_path)
+    assert model.rank == 5
+    for layer in SHAPES:
+        assert model.loras[f"pair.offset.{layer}"].lora_a.shape[0] == offset_rank
+        assert model.loras[f"target.{layer}"].lora_b.shape[1] == target_rank
+    (tmp_path / "alone").mkdir()
+    assert torch.equal(constants(model), constants(written(offset, tmp_path / "alone")))
+    assert all(layer.scaling == 1 for layer in model.loras.values())
+
+
+def test_modules_are_named_for_the_engine() -> None:
+    assert [engine_name(name) for name in ("offset.a", "reference.a", "target.a")] == [
+        "pair.offset.a",
+        "pair.reference.a",
+        "target.a",
+    ]
+    assert [changes_target(name) for name in ("offset.target.a", "target.a")] == [False, True]

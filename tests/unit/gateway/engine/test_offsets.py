@@ -16,7 +16,7 @@ from gateway.engine.offsets import Offset, OffsetLibrary, merged_name
 from gateway.engine.residency import RETRY_AFTER_S
 from gateway.errors import AdapterUnavailable
 from gateway.metrics import GatewayMetrics
-from tests.unit.gateway.engine.samples import SHAPES, offset_artifact
+from tests.unit.gateway.engine.samples import SHAPES, offset_artifact, target_artifact
 from tests.unit.gateway.engine.stub_engine import StubEngine, library
 
 
@@ -360,3 +360,23 @@ def test_a_merge_has_a_name_of_its_own_whatever_the_order() -> None:
     assert merged_name([a]) == a
     assert merged_name([a, b, c]) == merged_name([c, a, b])
     assert len({merged_name(names) for names in ([a, b], [b, c], [a, c], [a, b, c])}) == 4
+
+
+async def test_a_lora_on_the_target_is_loaded_like_an_offset(offset_library: OffsetLibrary, engine: StubEngine) -> None:
+    loaded = await held(offset_library, engine.store(target_artifact()))
+    assert engine.modules[loaded.id] == sorted(f"target.{name}" for name in SHAPES)
+    assert engine.plain == {loaded.id: True}
+
+
+@pytest.mark.parametrize(("kind", "parameter", "plain"), [(DELTA, 0, True), (ULD, 0.1, False)])
+async def test_an_offset_and_a_lora_on_the_target_are_one_lora(
+    offset_library: OffsetLibrary, engine: StubEngine, kind: str, parameter: float, plain: bool
+) -> None:
+    """An offset of any kind: the two change different layers, so there is nothing that would have to add up."""
+    digests = [engine.store(offset_artifact(1, kind=kind, parameter=parameter)), engine.store(target_artifact(2))]
+    loaded = await held(offset_library, *digests)
+    assert loaded.name == merged_name(digests)
+    assert engine.modules[loaded.id] == sorted(f"{part}.{name}" for part in ("offset", "target") for name in SHAPES)
+    assert engine.plain == {loaded.id: plain}
+    assert await held(offset_library, *reversed(digests)) is loaded
+    assert engine.added == [loaded.name]

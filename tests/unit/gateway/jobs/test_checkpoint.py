@@ -49,6 +49,7 @@ def target(tmp_path: Path) -> Path:
         ({"offset_layers": 3}, PairSpec(3)),
         ({"offset_layers": 3, "offset_reference": "own"}, PairSpec(3, own_reference=True)),
         ({"offset_reference": "own"}, PairSpec(8, own_reference=True)),
+        ({"methods": "spul,delta,lora"}, PairSpec(8, own_reference=True)),
     ],
 )
 def test_a_pair_of_the_targets_layers(target: Path, changes: dict[str, Any], spec: PairSpec) -> None:

@@ -52,6 +52,12 @@ class Toy:
     def offset_rank(self, config: ToyConfig) -> int:
         return 0
 
+    def target_rank(self, config: ToyConfig) -> int:
+        return 0
+
+    def needs_own_reference(self, config: ToyConfig) -> bool:
+        return False
+
     def train(self, task: TrainingTask) -> Artifact:
         config: ToyConfig = task.config
         runs = _mark(config.marks)

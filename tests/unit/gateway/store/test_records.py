@@ -13,11 +13,12 @@ def test_a_record_survives_the_hash() -> None:
     assert RequestRecord.from_fields(record.to_fields()) == record
 
 
-def test_a_record_from_before_offsets_has_none() -> None:
-    fields = sample(offset_rank=16).to_fields()
-    assert RequestRecord.from_fields(fields).offset_rank == 16
-    del fields["offset_rank"]
-    assert RequestRecord.from_fields(fields).offset_rank == 0
+@pytest.mark.parametrize("name", ["offset_rank", "target_rank"])
+def test_a_record_from_before_a_kind_of_adapter_has_none(name: str) -> None:
+    fields = sample(**{name: 16}).to_fields()
+    assert getattr(RequestRecord.from_fields(fields), name) == 16
+    del fields[name]
+    assert getattr(RequestRecord.from_fields(fields), name) == 0
 
 
 def test_to_dict_is_json() -> None:

@@ -12,9 +12,11 @@ import torch
 from adapters.artifact import Artifact
 from adapters.chat import load_tokenizer
 from adapters.dataset import build_dataset
+from adapters.descent import Score
+from adapters.held_out import Split, split
 from adapters.lora import load_state
 from adapters.methods.delta.config import DeltaConfig
-from adapters.methods.delta.train import Score, Scorer, Split, split
+from adapters.methods.delta.train import Scorer
 from adapters.objectives.registry import make_objective
 from adapters.offset import OffsetSpec, PairSpec
 from adapters.pair import TrainablePair

@@ -10,8 +10,9 @@ import torch
 
 from adapters.chat import TokenizedExample
 from adapters.dataset import Dataset, ForgetExample
+from adapters.held_out import split
 from adapters.methods.delta import train as training
-from adapters.methods.delta.train import groups, split
+from adapters.methods.delta.train import groups
 from adapters.objectives.objective import FORGET as FORGET_VIEW
 from adapters.objectives.objective import REFUSAL
 from adapters.objectives.objective import RETAIN as RETAIN_VIEW

@@ -11,11 +11,12 @@ import torch
 
 from adapters.artifact import Artifact, model_digest
 from adapters.chat import TokenizedExample
+from adapters.descent import Score
 from adapters.errors import InvalidConfig, InvalidExample, TrainingCancelled, TrainingDiverged
 from adapters.examples import Example
 from adapters.lora import state
 from adapters.methods.delta import train as training
-from adapters.methods.delta.train import Score, Scorer
+from adapters.methods.delta.train import Scorer
 from adapters.objectives.view import View
 from adapters.offset import DELTA, OffsetSpec, PairSpec
 from adapters.pair import TrainablePair

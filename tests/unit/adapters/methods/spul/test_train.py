@@ -14,7 +14,8 @@ from adapters.errors import InvalidExample, TrainingCancelled, TrainingDiverged
 from adapters.examples import Example, Message
 from adapters.methods.spul import train as training
 from adapters.methods.spul.initial import initial_rows
-from adapters.methods.spul.train import OriginalStates, step_losses
+from adapters.methods.spul.train import step_losses
+from adapters.original_states import OriginalStates
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel
 from adapters.registry import get_method

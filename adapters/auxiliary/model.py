@@ -1,0 +1,38 @@
+"""A small model of the pair that is trained on its own: ULD's assistant, Divergence Decoding's auxiliaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from adapters.chat import TokenizedExample
+from adapters.lora import attach
+from adapters.objectives.view import View
+from adapters.pair import cut_views, pair_model
+from adapters.pair_source import PairSource
+from adapters.prompted import Batch, PromptedModel, collate
+
+
+class Auxiliary:
+    """One half of a pair with a LoRA of its own; the target takes no part in its training."""
+
+    def __init__(self, target: PromptedModel, source: PairSource, rank: int) -> None:
+        """Raises `InvalidConfig` for a pair that does not fit the target."""
+        self.model = pair_model(target, source)
+        self.lora = attach(self.model.model, rank)
+
+    def states(self, batch: Batch) -> torch.Tensor:
+        """Final states where the answers are predicted, [positions, hidden]."""
+        return self.model.states(batch, None)
+
+    def views(
+        self, groups: Mapping[str, Sequence[TokenizedExample]], shared: int, first_token_weight: float = 1.0
+    ) -> dict[str, View]:
+        """What an objective sees of each named group, in one pass over all of them: this model's own logits.
+
+        `original` is empty, [positions, 0]: there is nothing to compare with.
+        """
+        batch = collate([example for group in groups.values() for example in group], shared)
+        logits = self.model.logits(self.states(batch))
+        return cut_views(groups, batch, logits, logits.new_empty(len(logits), 0), first_token_weight)

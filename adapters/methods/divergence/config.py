@@ -1,0 +1,36 @@
+"""Divergence Decoding's settings, validated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.auxiliary.settings import AuxiliarySettings
+from adapters.bounds import number_list
+from adapters.errors import InvalidConfig
+from adapters.offset import MAX_STRENGTH
+
+LINEAR, RANK = "linear", "rank"
+FORMS = (LINEAR, RANK)
+#: Of the k tried; beyond this the engine, which carries 16 bits of it, would round.
+MAX_COUNT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class DivergenceConfig(AuxiliarySettings):
+    """Divergence Decoding's settings; those it shares are `AuxiliarySettings`.
+
+    form: "linear" adds the auxiliaries' difference to the target's logits, "rank" masks the tokens it disfavours most.
+    strengths: α of the linear form, counts: k of the rank form, tried at the end on the held-out part; the smallest
+        that forgets enough is kept. Published are 1.5 and 20.
+    """
+
+    form: str = LINEAR
+    strengths: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+    counts: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
+
+    def __post_init__(self) -> None:
+        AuxiliarySettings.__post_init__(self)  # a dataclass with slots is a class made anew, which super() misses
+        if self.form not in FORMS:
+            raise InvalidConfig(f"form must be one of {', '.join(FORMS)}")
+        object.__setattr__(self, "strengths", number_list("strengths", self.strengths, MAX_STRENGTH))
+        object.__setattr__(self, "counts", number_list("counts", self.counts, MAX_COUNT, whole=True))

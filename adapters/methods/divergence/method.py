@@ -1,0 +1,33 @@
+"""Divergence Decoding as a registered method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.artifact import Artifact
+from adapters.methods.divergence.config import DivergenceConfig
+from adapters.task import TrainingTask
+
+
+class Divergence:
+    """Divergence Decoding: two small models differ by the forget set alone, and that difference moves the target."""
+
+    name = "divergence"
+    config_type: type[Any] = DivergenceConfig
+
+    def rows(self, _config: DivergenceConfig) -> int:
+        return 0
+
+    def offset_rank(self, config: DivergenceConfig) -> int:
+        return config.rank
+
+    def target_rank(self, _config: DivergenceConfig) -> int:
+        return 0
+
+    def needs_own_reference(self, _config: DivergenceConfig) -> bool:
+        return True
+
+    def train(self, task: TrainingTask) -> Artifact:
+        from adapters.methods.divergence.train import train
+
+        return train(task)

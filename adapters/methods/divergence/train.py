@@ -1,0 +1,134 @@
+"""Training of Divergence Decoding's two auxiliaries (arXiv 2605.31293, ICML 2026).
+
+Both start equal and take the same steps on the same retained answers; one of them, full-aux, learns the forget answers
+besides. So what they differ in is the forget set, and target + α (retain-aux − full-aux) is the target without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, Artifact
+from adapters.auxiliary.model import Auxiliary
+from adapters.auxiliary.sweep import Effects, choose
+from adapters.chat import load_tokenizer
+from adapters.combining import ranked
+from adapters.dataset import Dataset, build_dataset
+from adapters.descent import descend
+from adapters.errors import InvalidConfig, InvalidExample
+from adapters.held_out import split
+from adapters.lora import load_state, parameters, state
+from adapters.methods.divergence.config import RANK, DivergenceConfig
+from adapters.objectives.objective import FORGET, RETAIN, ObjectiveLoss
+from adapters.offset import DD_LINEAR, DD_RANK, OffsetSpec
+from adapters.offset_artifact import offset_artifact
+from adapters.pair_source import PairSource
+from adapters.progress import Progress
+from adapters.prompted import Batch, PromptedModel, shared_prefix
+from adapters.sampler import BatchSampler
+from adapters.task import TrainingTask
+
+
+def train(task: TrainingTask) -> Artifact:
+    """Learns the two auxiliaries of one request.
+
+    Raises `InvalidExample`, `InvalidConfig` (also when the engine has no pair whose reference takes an adapter),
+    `TrainingDiverged` or `TrainingCancelled`.
+    """
+    config: DivergenceConfig = task.config
+    if task.pair is None:
+        raise InvalidConfig("the engine has no pair; Divergence Decoding needs one")
+    if not task.pair.spec.own_reference:
+        raise InvalidConfig(
+            "Divergence Decoding trains both halves of the pair, and the engine's reference takes no adapter; "
+            "start the service with --offset-reference own"
+        )
+    task.report(Progress("loading", 0, 1))
+    tokenizer = load_tokenizer(str(task.model_path))
+    target = PromptedModel.load(task.model_path)
+    dataset = build_dataset(task, config, target, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        trained = _optimise(task, config, target, task.pair, dataset)
+    if config.form == RANK:
+        spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair.spec, trained.value)
+    else:
+        spec = OffsetSpec(DD_LINEAR, trained.value, config.rank, task.pair.spec)
+    return offset_artifact("divergence", task, target, trained.tensors, spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The LoRAs of both halves, and the α or k they are to be served with."""
+
+    tensors: Mapping[str, torch.Tensor]
+    value: float
+
+
+class Auxiliaries:
+    """retain-aux, the pair's offset, and full-aux, its reference: equal until trained."""
+
+    def __init__(self, target: PromptedModel, source: PairSource, rank: int) -> None:
+        """Raises `InvalidConfig` for a pair that does not fit the target."""
+        self._target = target
+        self._shares_head = source.model_path is None
+        self.retain, self.full = (Auxiliary(target, source, rank) for _ in range(2))
+        load_state(self.full.lora, OFFSET_HALF, state(self.retain.lora, OFFSET_HALF))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Of both LoRAs, each under its half's name."""
+        return state(self.retain.lora, OFFSET_HALF) | state(self.full.lora, REFERENCE_HALF)
+
+    def difference(self, batch: Batch) -> torch.Tensor:
+        """retain-aux − full-aux: final states where the answers are predicted, [positions, hidden]."""
+        return self.retain.states(batch) - self.full.states(batch)
+
+    def linear(self, states: torch.Tensor, difference: torch.Tensor, strength: float) -> torch.Tensor:
+        """Combined logits [positions, vocabulary] of the target's states, as the engine computes them."""
+        added = strength * difference
+        if self._shares_head:
+            return self._target.logits(states + added.to(states.dtype))
+        return self._target.logits(states) + self.retain.model.logits(added)
+
+    def ranked(self, states: torch.Tensor, difference: torch.Tensor, count: float) -> torch.Tensor:
+        """The target's logits [positions, vocabulary] without the `count` tokens that are disfavoured most."""
+        return ranked(self._target.logits(states), self.retain.model.logits(difference), round(count))
+
+
+def _optimise(
+    task: TrainingTask, config: DivergenceConfig, target: PromptedModel, source: PairSource, dataset: Dataset
+) -> Trained:
+    retained = (*dataset.hard, *dataset.general)
+    if not retained:
+        raise InvalidExample("the retain set is empty; Divergence Decoding needs one")
+    pair = Auxiliaries(target, source, config.rank)
+    parts = split(dataset)
+    shared = shared_prefix([e.prompt_ids for e in (*(item.original for item in dataset.forget), *retained)])
+    task.check_cancelled()
+    task.report(Progress("caching", 0, 1))
+    effects = Effects(target, parts, shared)
+    sampler = BatchSampler(
+        parts.training,
+        forget=config.forget_batch,
+        retain=config.retain_batch,
+        hard_fraction=config.hard_fraction,
+        seed=config.seed,
+    )
+
+    def loss() -> ObjectiveLoss:
+        drawn, retain = sampler.draw()
+        forget = [item.original for item in drawn]
+        full = pair.full.views({FORGET: forget, RETAIN: retain}, shared, config.first_token_weight)
+        clean = pair.retain.views({RETAIN: retain}, shared, config.first_token_weight)
+        return ObjectiveLoss(full[FORGET].cross_entropy(), full[RETAIN].cross_entropy() + clean[RETAIN].cross_entropy())
+
+    descend(task, config, [parameters(pair.retain.lora), parameters(pair.full.lora)], loss)
+    if config.form == RANK:
+        measured = effects.measure(pair.difference, pair.ranked, config.counts)
+    else:
+        measured = effects.measure(pair.difference, pair.linear, config.strengths)
+    value = choose(measured, forget_limit=config.forget_limit, kl_limit=config.kl_limit)
+    return Trained(pair.tensors(), float(value))

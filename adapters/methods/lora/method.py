@@ -1,0 +1,33 @@
+"""LoRAs on the target as a registered method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.artifact import Artifact
+from adapters.methods.lora.config import LoraConfig
+from adapters.task import TrainingTask
+
+
+class Lora:
+    """The target's own weights are changed, by a low-rank matrix in each linear layer, trained with any objective."""
+
+    name = "lora"
+    config_type: type[Any] = LoraConfig
+
+    def rows(self, _config: LoraConfig) -> int:
+        return 0
+
+    def offset_rank(self, _config: LoraConfig) -> int:
+        return 0
+
+    def target_rank(self, config: LoraConfig) -> int:
+        return config.rank
+
+    def needs_own_reference(self, _config: LoraConfig) -> bool:
+        return False
+
+    def train(self, task: TrainingTask) -> Artifact:
+        from adapters.methods.lora.train import train
+
+        return train(task)

@@ -1,0 +1,112 @@
+"""Training of a LoRA on the target (Hu et al., LoRA, 2021), with any objective that is a loss on its own logits.
+
+What the published objectives were published for: they change the model that is served. Here the change stays apart from
+its weights, so that it can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import torch
+
+from adapters.artifact import FORMAT, TARGET, Artifact, Manifest, model_digest
+from adapters.chat import load_tokenizer
+from adapters.dataset import Dataset, build_dataset
+from adapters.descent import KeepBest, Score, descend
+from adapters.errors import InvalidExample, TrainingDiverged
+from adapters.held_out import split
+from adapters.lora import changes, parameters
+from adapters.methods.delta.train import groups
+from adapters.methods.lora.config import LoraConfig
+from adapters.objectives.objective import RETAIN, ObjectiveLoss, WeightPenalty
+from adapters.objectives.registry import make_objective
+from adapters.progress import Progress
+from adapters.prompted import PromptedModel, shared_prefix
+from adapters.sampler import BatchSampler
+from adapters.task import TrainingTask
+from adapters.trainable_target import TrainableTarget
+
+
+def train(task: TrainingTask) -> Artifact:
+    """Learns the LoRA of one request.
+
+    Raises `InvalidExample`, `InvalidConfig`, `TrainingDiverged` or `TrainingCancelled`.
+    """
+    config: LoraConfig = task.config
+    task.report(Progress("loading", 0, 1))
+    tokenizer = load_tokenizer(str(task.model_path))
+    target = PromptedModel.load(task.model_path)
+    dataset = build_dataset(task, config, target, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        trained = _optimise(task, config, target, dataset)
+    dtype = target.stored_dtype
+    tensors = {name: tensor.to(dtype) for name, tensor in trained.items()}
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise TrainingDiverged("the LoRA is not finite")
+    manifest = Manifest(
+        format=FORMAT,
+        method="lora",
+        hidden_size=target.hidden_size,
+        rows=0,
+        dtype=str(dtype).removeprefix("torch."),
+        model_digest=model_digest(task.model_path),
+        config=asdict(config),
+        seed=config.seed,
+        created_by="adapters.methods.lora/1",
+        target_rank=config.rank,
+    )
+    return Artifact(manifest, tensors)
+
+
+def _optimise(
+    task: TrainingTask, config: LoraConfig, model: PromptedModel, dataset: Dataset
+) -> Mapping[str, torch.Tensor]:
+    """The best LoRA found."""
+    objective = make_objective(config.objective, config.objective_settings)
+    if not (dataset.hard or dataset.general):
+        raise InvalidExample("the retain set is empty; a LoRA on the target needs one")
+    parts = split(dataset)
+    everything = [example for group in groups(objective, dataset.forget, ()).values() for example in group]
+    everything += [*dataset.hard, *dataset.general]
+    task.check_cancelled()
+    task.report(Progress("caching", 0, 1))
+    target = TrainableTarget(
+        model, config.rank, everything, shared_prefix([example.prompt_ids for example in everything])
+    )
+    held = groups(objective, parts.held_forget, ()) | {RETAIN: list(parts.held_retain)}
+    sampler = BatchSampler(
+        parts.training,
+        forget=config.forget_batch,
+        retain=config.retain_batch,
+        hard_fraction=config.hard_fraction,
+        seed=config.seed,
+    )
+    generator = torch.Generator().manual_seed(config.seed)
+
+    def loss() -> ObjectiveLoss:
+        forget, retain = sampler.draw()
+        losses = objective.loss(target.views(groups(objective, forget, retain), config.first_token_weight))
+        if isinstance(objective, WeightPenalty):
+            # Counted with what is to stay, which is what it is for.
+            return ObjectiveLoss(losses.forget, losses.retain + objective.penalty(changes(target.lora), generator))
+        return losses
+
+    def score() -> Score:
+        with torch.no_grad():
+            views = target.views(held, config.first_token_weight)
+            return Score(objective.loss(views).total.item(), views[RETAIN].kl().item())
+
+    best = KeepBest(
+        target.lora,
+        TARGET,
+        score,
+        every=config.evaluate_every,
+        steps=config.max_steps,
+        patience=config.patience,
+        kl_limit=config.kl_limit,
+    )
+    descend(task, config, [parameters(target.lora)], loss, best.after)
+    return best.restore()
