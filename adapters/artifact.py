@@ -18,9 +18,10 @@ from adapters.offset import OffsetSpec, PairSpec
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 2
+FORMAT = 3
 SOFT_PROMPT = "soft_prompt"
 OFFSET_HALF, REFERENCE_HALF = "offset", "reference"
+TARGET = "target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Manifest:
 
     rows: soft rows it occupies (0 for a method without any). hidden_size: width of the model it was made
     for. model_digest: `model_digest` of that model's checkpoint. config: the method's own settings. offset: how the
-    LoRA on the pair is applied, None for an adapter without one.
+    LoRA on the pair is applied, None for an adapter without one. target_rank: rank of the LoRA on the target itself, 0
+    for an adapter without one.
     """
 
     format: int
@@ -42,6 +44,7 @@ class Manifest:
     seed: int
     created_by: str
     offset: OffsetSpec | None = None
+    target_rank: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
@@ -63,6 +66,7 @@ class Manifest:
             "config": dict,
             "seed": int,
             "created_by": str,
+            "target_rank": int,
         }
         if not isinstance(data, dict) or data.keys() != {field.name for field in fields(cls)}:
             raise InvalidArtifact("the manifest does not have exactly the fields it should")
@@ -81,7 +85,8 @@ class Artifact:
 
     A soft prompt is {"soft_prompt": [rows, hidden]}. An offset is {"offset.<layer>.lora_A": [rank, in],
     "offset.<layer>.lora_B": [out, rank]} for layers under their names in the checkpoint, and the same under
-    "reference." for a half on the reference.
+    "reference." for a half on the reference. A LoRA on the target is the same under "target.". Any of the three may
+    stand beside the others.
     """
 
     manifest: Manifest
@@ -124,13 +129,22 @@ class Artifact:
         _check(artifact)
         return artifact
 
-    def require(self, *, hidden_size: int, model_digest: str | None = None, pair: PairSpec | None = None) -> None:
-        """Raises `InvalidArtifact` when this artifact was made for a model of another width or digest, or for a pair
-        other than the one there is."""
+    def require(
+        self,
+        *,
+        hidden_size: int,
+        model_digest: str | None = None,
+        pair: PairSpec | None = None,
+        target_lora: bool = False,
+    ) -> None:
+        """Raises `InvalidArtifact` when this artifact was made for a model of another width or digest, for a pair other
+        than the one there is, or for a target that takes LoRAs where `target_lora` says that it does not."""
         if self.manifest.hidden_size != hidden_size:
             raise InvalidArtifact(f"the adapter is {self.manifest.hidden_size} wide, this model is {hidden_size} wide")
         if model_digest is not None and self.manifest.model_digest != model_digest:
             raise InvalidArtifact("the adapter was made for another model's weights")
+        if self.manifest.target_rank and not target_lora:
+            raise InvalidArtifact("the adapter is a LoRA on the target, and the target takes none here")
         offset = self.manifest.offset
         if offset is None:
             return
@@ -171,24 +185,33 @@ def _check(artifact: Artifact) -> None:
     if not artifact.tensors:
         raise InvalidArtifact("the artifact holds no tensor")
     low_rank = {name: tensor for name, tensor in artifact.tensors.items() if name != SOFT_PROMPT}
-    if bool(low_rank) != (manifest.offset is not None):
+    on_target = {name: tensor for name, tensor in low_rank.items() if name.startswith(f"{TARGET}.")}
+    on_pair = {name: tensor for name, tensor in low_rank.items() if name not in on_target}
+    if bool(on_pair) != (manifest.offset is not None):
         raise InvalidArtifact("an offset's tensors and its part of the manifest belong together")
     if manifest.offset is not None:
-        _check_lora(low_rank, manifest.offset)
+        _check_halves(on_pair, manifest.offset)
+        _check_lora(on_pair, manifest.offset.rank)
+    if bool(on_target) != (manifest.target_rank != 0) or manifest.target_rank < 0:
+        raise InvalidArtifact("a target's LoRA and its rank in the manifest belong together")
+    _check_lora(on_target, manifest.target_rank)
 
 
-def _check_lora(tensors: Mapping[str, torch.Tensor], offset: OffsetSpec) -> None:
+def _check_halves(tensors: Mapping[str, torch.Tensor], offset: OffsetSpec) -> None:
     halves = {OFFSET_HALF, REFERENCE_HALF} if offset.needs_reference_half else {OFFSET_HALF}
     if {name.partition(".")[0] for name in tensors} != halves:
         raise InvalidArtifact(
             f"a {offset.kind} adapter has tensors under {' and '.join(sorted(halves))}, and no others"
         )
+
+
+def _check_lora(tensors: Mapping[str, torch.Tensor], rank: int) -> None:
     for name, tensor in tensors.items():
         layer, _, part = name.rpartition(".")
         side = {"lora_A": 0, "lora_B": 1}.get(part)
         if side is None or tensor.ndim != 2 or f"{layer}.{'lora_B' if side == 0 else 'lora_A'}" not in tensors:
             raise InvalidArtifact(f"tensor {name} is not one of a pair of LoRA matrices")
-        if tensor.shape[side] != offset.rank:
+        if tensor.shape[side] != rank:
             raise InvalidArtifact(f"tensor {name} is not of the manifest's rank")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -46,6 +46,22 @@ class Objective(Protocol):
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
         """Raises `KeyError` when a needed view is missing."""
+        ...
+
+
+#: A layer's change, W0 + B A: (W0 [out, in], A [rank, in], B [out, rank]). W0 is frozen.
+WeightChange = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@runtime_checkable
+class WeightPenalty(Protocol):
+    """An objective that also has a term on the weights themselves, where those are the target's own."""
+
+    def penalty(self, changes: Mapping[str, WeightChange], generator: torch.Generator) -> torch.Tensor:
+        """Scalar, already weighted, added to the loss of a step; gradients reach A and B.
+
+        changes: by layer name. generator: whatever is drawn comes from it, so that a seed decides the run.
+        """
         ...
 
 

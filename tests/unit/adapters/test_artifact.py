@@ -14,7 +14,7 @@ from adapters.errors import InvalidArtifact
 from adapters.offset import DD_LINEAR, DELTA, OffsetSpec, PairSpec
 
 MANIFEST = Manifest(
-    format=2,
+    format=3,
     method="spul",
     hidden_size=8,
     rows=3,
@@ -85,7 +85,7 @@ def test_values_that_are_not_finite_are_refused_in_both_directions(value: float)
         replace(MANIFEST, hidden_size=16),
         replace(MANIFEST, rows=0),
         replace(MANIFEST, dtype="float32"),
-        replace(MANIFEST, format=1),
+        replace(MANIFEST, format=2),
     ],
 )
 def test_a_manifest_that_contradicts_the_tensors_is_refused(manifest: Manifest) -> None:
@@ -96,7 +96,12 @@ def test_a_manifest_that_contradicts_the_tensors_is_refused(manifest: Manifest) 
 
 def test_a_manifest_with_a_field_too_many_or_of_a_wrong_type_is_refused() -> None:
     plain = json.loads(MANIFEST.to_json())
-    for changed in ({**plain, "text": "x"}, {**plain, "rows": "3"}, {**plain, "rows": True}):
+    for changed in (
+        {**plain, "text": "x"},
+        {**plain, "rows": "3"},
+        {**plain, "rows": True},
+        {**plain, "target_rank": None},
+    ):
         with pytest.raises(InvalidArtifact):
             Manifest.from_json(json.dumps(changed))
 
@@ -124,6 +129,8 @@ def lora(layer: str, rank: int = 2) -> dict[str, torch.Tensor]:
 LORA = {**lora("offset.model.layers.0.q"), **lora("offset.model.layers.1.q")}
 REFERENCE = lora("reference.model.layers.0.q")
 SOFT = {"soft_prompt": torch.zeros(3, 8)}
+TARGET = replace(MANIFEST, method="lora", rows=0, dtype="float32", target_rank=3)
+ON_TARGET = {**lora("target.model.layers.0.q", 3), **lora("target.model.layers.1.q", 3)}
 
 
 @pytest.mark.parametrize(
@@ -132,9 +139,13 @@ SOFT = {"soft_prompt": torch.zeros(3, 8)}
         (OFFSET, LORA),
         (BOTH_HALVES, {**LORA, **REFERENCE}),
         (replace(OFFSET, rows=3), {**LORA, **SOFT}),
+        (TARGET, ON_TARGET),
+        (replace(TARGET, rows=3), {**ON_TARGET, **SOFT}),
+        (replace(OFFSET, target_rank=3), {**LORA, **ON_TARGET}),
+        (replace(BOTH_HALVES, target_rank=3, rows=3), {**LORA, **REFERENCE, **ON_TARGET, **SOFT}),
     ],
 )
-def test_an_offset_round_trip_keeps_everything(manifest: Manifest, tensors: dict[str, torch.Tensor]) -> None:
+def test_a_lora_round_trip_keeps_everything(manifest: Manifest, tensors: dict[str, torch.Tensor]) -> None:
     artifact = Artifact(manifest, tensors)
     again = Artifact.from_bytes(artifact.to_bytes(), expect_digest=artifact.digest)
     assert again.manifest == manifest
@@ -167,9 +178,17 @@ def without(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tens
         (OFFSET, {**LORA, "offset.model.layers.0.q.lora_B": torch.zeros(2, 7)}, "lora_B is not of the manifest's rank"),
         (OFFSET, {name: tensor.bfloat16() for name, tensor in LORA.items()}, "dtype"),
         (OFFSET, {**LORA, "offset.model.layers.0.q.lora_A": torch.full((2, 5), torch.nan)}, "finite"),
+        (TARGET, {}, "no tensor"),
+        (TARGET, LORA, "belong together"),
+        (OFFSET, {**LORA, **ON_TARGET}, "a target's LoRA and its rank"),
+        (replace(OFFSET, target_rank=3), LORA, "a target's LoRA and its rank"),
+        (replace(TARGET, target_rank=-3), ON_TARGET, "a target's LoRA and its rank"),
+        (replace(TARGET, target_rank=2), ON_TARGET, "not of the manifest's rank"),
+        (TARGET, without(ON_TARGET, "target.model.layers.0.q.lora_A"), "layers.0.q.lora_B is not one of a pair"),
+        (TARGET, {**ON_TARGET, "target.model.norm.weight": torch.zeros(3, 3)}, "norm.weight is not one of a pair"),
     ],
 )
-def test_offset_tensors_that_contradict_the_manifest_are_refused_in_both_directions(
+def test_lora_tensors_that_contradict_the_manifest_are_refused_in_both_directions(
     manifest: Manifest, tensors: dict[str, torch.Tensor], message: str
 ) -> None:
     with pytest.raises(InvalidArtifact, match=message):
@@ -199,6 +218,18 @@ def test_an_offset_requires_the_pair_it_was_made_for() -> None:
         artifact.require(hidden_size=8, pair=PairSpec(3))
     with pytest.raises(InvalidArtifact, match="made for a pair"):
         artifact.require(hidden_size=8, pair=PairSpec(0, "c" * 64))
+
+
+def test_a_lora_on_the_target_requires_a_target_that_takes_one() -> None:
+    artifact = Artifact(TARGET, ON_TARGET)
+    artifact.require(hidden_size=8, target_lora=True)
+    for pair in (None, PAIR):
+        with pytest.raises(InvalidArtifact, match="takes none"):
+            artifact.require(hidden_size=8, pair=pair)
+    both = Artifact(replace(OFFSET, target_rank=3), {**LORA, **ON_TARGET})
+    both.require(hidden_size=8, pair=PAIR, target_lora=True)
+    with pytest.raises(InvalidArtifact, match="no pair"):
+        both.require(hidden_size=8, target_lora=True)
 
 
 def test_a_soft_prompt_is_served_with_any_pair_or_none() -> None:
