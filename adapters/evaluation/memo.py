@@ -51,7 +51,7 @@ class Slide:
             raise InvalidConfig(f"step must be at least 1, not {self.step}")
 
     def cuts(self, tokenizer: Any, answer: str) -> list[int]:
-        """Positions in the answer, in characters, at least one. tokenizer: a fast one, which knows its tokens' places."""
+        """Positions in the answer, in characters; at least one. tokenizer: a fast one, which knows where tokens are."""
         step = self.step or _STEPS[self.unit]
         if self.unit == CHARACTER:
             return list(range(1, len(answer), step)) or [0]
