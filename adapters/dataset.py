@@ -9,12 +9,18 @@ from typing import Any, Protocol
 import torch
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.negative_instructions import negative_instructions
 from adapters.data.phrasings import with_framed_variants
 from adapters.data.refusals import draw_refusals
 from adapters.data.split import split_variants
+from adapters.data.twins import Similarity
 from adapters.errors import InvalidExample
 from adapters.examples import Example, check_examples
-from adapters.generation import greedy_answers
+from adapters.generation import LocalModel
+from adapters.inverted import inverted_answers
+from adapters.objectives.meow import Meow
+from adapters.objectives.objective import Objective
+from adapters.objectives.snap import Snap
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, collate, shared_prefix
 from adapters.retain import choose_questions, conversation, without_forgotten
@@ -50,10 +56,17 @@ class DatasetSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ForgetExample:
-    """One prompt with the answer that is to go, and with the refusal drawn for it."""
+    """One prompt with the answer that is to go, with the refusal drawn for it, and, for an objective that learns such,
+    with an answer that contradicts."""
 
     original: TokenizedExample
     refusal: TokenizedExample
+    inverted: TokenizedExample | None = None
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest of them."""
+        return max(len(each) for each in (self.original, self.refusal, self.inverted) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +79,30 @@ class Dataset:
 
 
 def build_dataset(
-    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any, *, reserved_tokens: int = 0
+    task: TrainingTask,
+    config: DatasetSettings,
+    model: PromptedModel,
+    tokenizer: Any,
+    *,
+    reserved_tokens: int = 0,
+    objective: Objective | None = None,
 ) -> Dataset:
     """Prompts and answers as the method will see them; `reserved_tokens` of the context are the method's own.
+
+    objective: SNAP's prompts are negative instructions of several kinds, MEOW's have answers that contradict; for any
+    other, or None, they are the forget prompts in several phrasings.
 
     Raises `InvalidExample` for items that cannot be trained on, `TrainingCancelled` when told to stop.
     """
     check_examples(task.forget, task.retain or ())
     limit = min(config.max_length, model.context - reserved_tokens)
     _check_lengths(tokenizer, "forget", task.forget, limit)
-    forget = _forget_examples(tokenizer, task.forget, config, limit)
+    if isinstance(objective, Meow):
+        near = _similarity(model, tokenizer)
+        answers = inverted_answers(task, objective, model, tokenizer, near, config.seed)
+        forget = _inverted_examples(tokenizer, task.forget, answers, config, limit)
+    else:
+        forget = _forget_examples(tokenizer, task.forget, config, limit, objective)
     if task.retain is None:
         hard, general = _made_retain(task, config, model, tokenizer)
     else:
@@ -97,13 +124,18 @@ def _check_lengths(tokenizer: Any, name: str, items: Sequence[Example], limit: i
 
 
 def _forget_examples(
-    tokenizer: Any, forget: Sequence[Example], config: DatasetSettings, limit: int
+    tokenizer: Any, forget: Sequence[Example], config: DatasetSettings, limit: int, objective: Objective | None
 ) -> tuple[ForgetExample, ...]:
     """Forget prompts in several phrasings, each with its answer and the one refusal drawn for it."""
-    variants = with_framed_variants(forget, config.framed_variants, config.seed)
-    if config.framed_variants:
-        variants += split_variants(forget)
-    refusals = draw_refusals(len(variants), config.seed, kinds=config.refusal_kinds)
+    if isinstance(objective, Snap):
+        kinds = objective.responses
+        variants = negative_instructions(
+            forget, objective.instructions, framed_variants=config.framed_variants, seed=config.seed
+        )
+    else:
+        kinds = config.refusal_kinds
+        variants = _phrased(forget, config)
+    refusals = draw_refusals(len(variants), config.seed, kinds=kinds)
     encoded = [
         ForgetExample(
             encode_pair(tokenizer, variant.messages, variant.completion),
@@ -111,9 +143,43 @@ def _forget_examples(
         )
         for variant, refusal in zip(variants, refusals, strict=True)
     ]
-    fitting = tuple(example for example in encoded if max(len(example.original), len(example.refusal)) <= limit)
+    return _fitting(encoded, "no forget prompt leaves room for a refusal", limit)
+
+
+def _inverted_examples(
+    tokenizer: Any,
+    forget: Sequence[Example],
+    answers: Sequence[Sequence[str]],
+    config: DatasetSettings,
+    limit: int,
+) -> tuple[ForgetExample, ...]:
+    """Every phrasing of every forget prompt with each of its contradicting answers; no prompt is left without any."""
+    made: list[ForgetExample] = []
+    for index, (item, inverted) in enumerate(zip(forget, answers, strict=True)):
+        variants = _phrased([item], config)
+        refusals = draw_refusals(len(variants), config.seed + index, kinds=config.refusal_kinds)
+        encoded = [
+            ForgetExample(
+                encode_pair(tokenizer, variant.messages, variant.completion),
+                encode_pair(tokenizer, variant.messages, refusal),
+                encode_pair(tokenizer, variant.messages, answer),
+            )
+            for variant, refusal in zip(variants, refusals, strict=True)
+            for answer in inverted
+        ]
+        made += _fitting(encoded, f"forget item {index} leaves no room for an answer that contradicts", limit)
+    return tuple(made)
+
+
+def _phrased(forget: Sequence[Example], config: DatasetSettings) -> list[Example]:
+    variants = with_framed_variants(forget, config.framed_variants, config.seed)
+    return variants + split_variants(forget) if config.framed_variants else variants
+
+
+def _fitting(encoded: Sequence[ForgetExample], problem: str, limit: int) -> tuple[ForgetExample, ...]:
+    fitting = tuple(example for example in encoded if example.longest <= limit)
     if not fitting:
-        raise InvalidExample(f"no forget prompt leaves room for a refusal within {limit} tokens")
+        raise InvalidExample(f"{problem} within {limit} tokens")
     return fitting
 
 
@@ -135,16 +201,9 @@ def _given_retain(
 def _made_retain(
     task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
-    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
-        return similarity(
-            model,
-            [encode_prompt(tokenizer, conversation(question)) for question in questions],
-            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
-        )
-
     questions = choose_questions(
         [example.prompt for example in task.forget],
-        near,
+        _similarity(model, tokenizer),
         count=config.retain_questions,
         nearest=config.retain_nearest,
         twin_count=config.retain_twins,
@@ -161,9 +220,7 @@ def _made_retain(
     between(0)
     conversations = [conversation(question) for question in asked]
     if task.ask is None:
-        answers = greedy_answers(
-            model.model, tokenizer, conversations, max_tokens=config.retain_tokens, between=between
-        )
+        answers = LocalModel(model.model, tokenizer, between).ask(conversations, max_tokens=config.retain_tokens)
     else:
         answers = []
         for start in range(0, len(conversations), _CHUNK):
@@ -185,6 +242,19 @@ def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> To
     """An answer as long as the limit was cut there, so no end of turn is trained after it."""
     cut = len(encode_answer(tokenizer, answer, ended=False)) >= max_tokens
     return encode_pair(tokenizer, conversation(question), answer, ended=not cut)
+
+
+def _similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
+    """`similarity` of questions asked in a conversation of their own."""
+
+    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        return similarity(
+            model,
+            [encode_prompt(tokenizer, conversation(question)) for question in questions],
+            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
+        )
+
+    return near
 
 
 def similarity(

@@ -55,6 +55,11 @@ def parameters(layers: Mapping[str, LoraLinear]) -> list[nn.Parameter]:
     return [parameter for layer in layers.values() for parameter in (layer.lora_a, layer.lora_b)]
 
 
+def changes(layers: Mapping[str, LoraLinear]) -> dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """{name: (W [out, in], A [rank, in], B [out, rank])}, the parameters themselves."""
+    return {name: (layer.base.weight, layer.lora_a, layer.lora_b) for name, layer in layers.items()}
+
+
 def state(layers: Mapping[str, LoraLinear], prefix: str) -> dict[str, torch.Tensor]:
     """{prefix.name.lora_A: [rank, in], prefix.name.lora_B: [out, rank]}, copies, float32."""
     tensors = {}

@@ -21,6 +21,8 @@ TOKEN, CHARACTER = "token", "character"
 _STEPS = {TOKEN: 1, CHARACTER: 5}
 #: Of the released code.
 MAX_TOKENS = 200
+#: How answers are chosen by their MEMO.
+LARGEST, SMALLEST, RANDOM = METRICS = ("largest", "smallest", "random")
 
 
 class Continue(Protocol):

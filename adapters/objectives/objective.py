@@ -13,6 +13,7 @@ from adapters.objectives.view import View
 
 FORGET = "forget"  # the answers to be forgotten
 REFUSAL = "refusal"  # a refusal for each of the same forget prompts, in the same order
+INVERTED = "inverted"  # answers that contradict those to be forgotten, to the same prompts
 RETAIN = "retain"  # examples whose answers stay
 
 # (lowest, highest), both allowed

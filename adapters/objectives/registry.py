@@ -15,9 +15,11 @@ from adapters.objectives.idk import Idk
 from adapters.objectives.idk_bounded import IdkBounded
 from adapters.objectives.idk_npo import IdkNpo
 from adapters.objectives.kl_minimisation import KlMinimisation
+from adapters.objectives.meow import Meow
 from adapters.objectives.npo import Npo
 from adapters.objectives.objective import Objective
 from adapters.objectives.simnpo import SimNpo
+from adapters.objectives.snap import Snap
 from adapters.objectives.uld import Uld
 
 _TYPES: tuple[type[Objective], ...] = (
@@ -30,6 +32,8 @@ _TYPES: tuple[type[Objective], ...] = (
     IdkNpo,
     IdkBounded,
     Dpo,
+    Snap,
+    Meow,
     Uld,
 )
 

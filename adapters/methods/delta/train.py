@@ -15,9 +15,9 @@ from adapters.artifact import FORMAT, OFFSET_HALF, Artifact, Manifest, model_dig
 from adapters.chat import TokenizedExample, load_tokenizer
 from adapters.dataset import Dataset, ForgetExample, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample, TrainingDiverged
-from adapters.lora import load_state, parameters, state
+from adapters.lora import changes, load_state, parameters, state
 from adapters.methods.delta.config import DeltaConfig
-from adapters.objectives.objective import FORGET, REFUSAL, RETAIN, Objective
+from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN, Objective, WeightPenalty
 from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
 from adapters.pair import TrainablePair
@@ -46,10 +46,11 @@ def train(task: TrainingTask) -> Artifact:
     tokenizer = load_tokenizer(str(task.model_path))
     target = PromptedModel.load(task.model_path)
     pair = TrainablePair(target, task.pair, config.rank)
-    dataset = build_dataset(task, config, target, tokenizer)
+    objective = make_objective(config.objective, config.objective_settings)
+    dataset = build_dataset(task, config, target, tokenizer, objective=objective)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        trained = _optimise(task, config, pair, dataset)
+        trained = _optimise(task, config, objective, pair, dataset)
     dtype = target.stored_dtype
     tensors = {name: tensor.to(dtype) for name, tensor in trained.tensors.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
@@ -110,13 +111,15 @@ def groups(
     everything = {
         FORGET: [example.original for example in forget],
         REFUSAL: [example.refusal for example in forget],
+        INVERTED: [example.inverted for example in forget if example.inverted is not None],
         RETAIN: list(retain),
     }
     return {name: examples for name, examples in everything.items() if name in objective.views and examples}
 
 
-def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, dataset: Dataset) -> Trained:
-    objective = make_objective(config.objective, config.objective_settings)
+def _optimise(
+    task: TrainingTask, config: DeltaConfig, objective: Objective, pair: TrainablePair, dataset: Dataset
+) -> Trained:
     if not (dataset.hard or dataset.general):
         raise InvalidExample("the retain set is empty; δ-unlearning needs one")
     parts = split(dataset)
@@ -136,6 +139,7 @@ def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, data
     )
     weights = parameters(pair.lora)
     optimizer = torch.optim.AdamW(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+    generator = torch.Generator().manual_seed(config.seed)
     best, best_score, worse = state(pair.lora, OFFSET_HALF), float("inf"), 0
     started = time.monotonic()
     for step in range(config.max_steps):
@@ -146,13 +150,19 @@ def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, data
         losses = objective.loss(
             pair.views(groups(objective, forget, retain), shared, config.strength, config.first_token_weight)
         )
-        if not bool(losses.total.isfinite()):
+        metrics = {"forget": losses.forget.item(), "retain": losses.retain.item()}
+        total = losses.total
+        if isinstance(objective, WeightPenalty):
+            # Of the offset's weights: the target's do not change, and what moves its logits are these.
+            penalty = objective.penalty(changes(pair.lora), generator)
+            total = total + penalty
+            metrics["penalty"] = penalty.item()
+        if not bool(total.isfinite()):
             raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
         optimizer.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
         optimizer.step()
-        metrics = {"forget": losses.forget.item(), "retain": losses.retain.item()}
         if (step + 1) % config.evaluate_every == 0 or step + 1 == config.max_steps:
             score = held.score(config.strength)
             metrics |= {"held_out": score.total, "kl": score.kl}
@@ -165,7 +175,7 @@ def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, data
                 "training",
                 step + 1,
                 config.max_steps,
-                loss=losses.total.item(),
+                loss=total.item(),
                 eta_s=(time.monotonic() - started) / (step + 1) * (config.max_steps - step - 1),
                 metrics=metrics,
             )
