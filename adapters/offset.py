@@ -82,6 +82,11 @@ class OffsetSpec:
         """Whether the LoRA has a half on the reference."""
         return self.kind in (DD_LINEAR, DD_RANK)
 
+    @property
+    def is_plain_sum(self) -> bool:
+        """Whether the offset's logits are added to the target's and nothing else happens."""
+        return self.kind in (DELTA, DD_LINEAR)
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

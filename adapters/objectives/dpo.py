@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
+from adapters.bounds import check_bounds
 from adapters.objectives.objective import (
     BETA,
     FORGET,
@@ -16,7 +17,6 @@ from adapters.objectives.objective import (
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
-    check_bounds,
     needed,
     retain_term,
 )

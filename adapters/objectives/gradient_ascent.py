@@ -8,7 +8,11 @@ from typing import ClassVar
 
 import torch
 
-from adapters.objectives.objective import FORGET, ObjectiveLoss, check_bounds
+from adapters.bounds import check_bounds
+from adapters.objectives.objective import (
+    FORGET,
+    ObjectiveLoss,
+)
 from adapters.objectives.view import View
 
 BOUND = (0.01, 100.0)  # nats a token

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from adapters.objectives.objective import REFUSAL, RETAIN, WEIGHT, ObjectiveLoss, check_bounds, needed, retain_term
+from adapters.bounds import check_bounds
+from adapters.objectives.objective import (
+    REFUSAL,
+    RETAIN,
+    WEIGHT,
+    ObjectiveLoss,
+    needed,
+    retain_term,
+)
 from adapters.objectives.view import View
 
 

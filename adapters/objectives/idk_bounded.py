@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from adapters.bounds import check_bounds
 from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
 from adapters.objectives.objective import (
     FORGET,
@@ -14,7 +15,6 @@ from adapters.objectives.objective import (
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
-    check_bounds,
     needed,
     retain_term,
 )

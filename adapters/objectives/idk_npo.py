@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from adapters.bounds import check_bounds
 from adapters.objectives.npo import negative_preference
 from adapters.objectives.objective import (
     BETA,
@@ -15,7 +16,6 @@ from adapters.objectives.objective import (
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
-    check_bounds,
     needed,
     retain_term,
 )

@@ -6,8 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from adapters.bounds import check_bounds
 from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
-from adapters.objectives.objective import FORGET, RETAIN, WEIGHT, ObjectiveLoss, check_bounds, needed, retain_term
+from adapters.objectives.objective import (
+    FORGET,
+    RETAIN,
+    WEIGHT,
+    ObjectiveLoss,
+    needed,
+    retain_term,
+)
 from adapters.objectives.view import View
 
 

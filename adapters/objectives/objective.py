@@ -8,7 +8,6 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
-from adapters.errors import InvalidConfig
 from adapters.objectives.view import View
 
 FORGET = "forget"  # the answers to be forgotten
@@ -86,16 +85,3 @@ def retain_term(view: View | None, ce_weight: float, kl_weight: float) -> torch.
     if kl_weight:
         term = term + kl_weight * view.kl()
     return term
-
-
-def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
-    """Check the fields of `config` against (lowest, highest), finite, both allowed.
-
-    Raises `InvalidConfig` for a value that is not a number (a bool is not one), not finite, or outside its bounds.
-    """
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InvalidConfig(f"{name} must be a number")
-        if not low <= value <= high:  # false for NaN as well
-            raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")

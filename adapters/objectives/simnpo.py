@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
+from adapters.bounds import check_bounds
 from adapters.objectives.objective import (
     BETA,
     FORGET,
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
-    check_bounds,
     needed,
     retain_term,
 )

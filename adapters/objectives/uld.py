@@ -9,7 +9,14 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from adapters.objectives.objective import FORGET, RETAIN, WEIGHT, ObjectiveLoss, check_bounds, needed
+from adapters.bounds import check_bounds
+from adapters.objectives.objective import (
+    FORGET,
+    RETAIN,
+    WEIGHT,
+    ObjectiveLoss,
+    needed,
+)
 from adapters.objectives.reduction import mean_over_examples
 from adapters.objectives.view import View
 

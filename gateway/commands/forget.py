@@ -29,7 +29,7 @@ def forget(
         str | None, typer.Option(help="A label for listings. Stored in clear: no personal data.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="The unlearning method: spul, delta, or auto, the default.")
+        str | None, typer.Option(help="The unlearning method: spul, delta, or auto; the service's default is spul.")
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from adapters.artifact import SOFT_PROMPT, Artifact
-from adapters.offset import DD_LINEAR, DD_RANK, DELTA, ULD, OffsetSpec
+from adapters.offset import DD_RANK, ULD, OffsetSpec
 from gateway.engine.combine import RULE_WIDTH, Kind, rule_columns
 
 _PREFIX = "base_model.model.pair."
@@ -20,7 +20,7 @@ RULE = "rule"
 
 def rule_of(spec: OffsetSpec) -> torch.Tensor:
     """The constants of an adapter, [RULE_WIDTH]; see `combine`."""
-    if spec.kind in (DELTA, DD_LINEAR):
+    if spec.is_plain_sum:
         return rule_columns(spec.strength, -spec.strength, Kind.LINEAR, 0.0)
     if spec.kind == ULD:
         return rule_columns(-spec.strength, 0.0, Kind.FILTERED, spec.parameter)

@@ -178,7 +178,7 @@ class OffsetLibrary:
         except OSError as error:
             raise AdapterUnavailable(f"offset {name[:12]} cannot be written to disk: {error.strerror}") from error
         assert artifact.manifest.offset is not None
-        plain_sum = artifact.manifest.offset.kind in ("delta", "dd_linear")
+        plain_sum = artifact.manifest.offset.is_plain_sum
         try:
             await self._engine.add(offset, module_names(artifact), plain_sum=plain_sum)
         except BaseException:

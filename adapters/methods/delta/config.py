@@ -6,35 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds
 from adapters.errors import InvalidConfig
 from adapters.offset import MAX_STRENGTH
 
-# name: (lowest, highest), both allowed
-_BOUNDS: dict[str, tuple[float, float]] = {
+_BOUNDS: dict[str, Bounds] = {
+    **TRAINING_BOUNDS,
     "rank": (1, 64),
     "strength": (1e-3, MAX_STRENGTH),
-    "learning_rate": (1e-7, 1.0),
-    "max_steps": (1, 100_000),
-    "forget_batch": (1, 512),
-    "retain_batch": (1, 512),
     "evaluate_every": (1, 100_000),
     "patience": (1, 10_000),
     "kl_limit": (0.0, 100.0),
-    "refusal_kinds": (1, 1000),
-    "retain_questions": (1, 100_000),
-    "retain_nearest": (0, 100_000),
-    "retain_twins": (0, 10_000),
-    "retain_siblings": (0, 10_000),
-    "retain_tokens": (1, 1024),
-    "hard_fraction": (0.0, 1.0),
-    "first_token_weight": (1.0, 100.0),
-    "framed_variants": (0, 5),
-    "framed_fraction": (0.0, 1.0),
-    "warmup_ratio": (0.0, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "max_grad_norm": (1e-6, 1e6),
-    "max_length": (8, 1_048_576),
-    "seed": (0, 2**31 - 1),
 }
 
 
@@ -87,13 +69,7 @@ class DeltaConfig:
     def __post_init__(self) -> None:
         from adapters.objectives.registry import make_objective  # imports torch, which the registry must not
 
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            whole = isinstance(low, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
-            if not low <= value <= high:  # false for NaN as well
-                raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
+        check_bounds(self, **_BOUNDS)
         objective: Any = self.objective
         settings: Any = self.objective_settings
         if not isinstance(objective, str) or not isinstance(settings, Mapping):

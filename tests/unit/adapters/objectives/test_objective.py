@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from adapters.bounds import check_bounds
 from adapters.errors import InvalidConfig
-from adapters.objectives.objective import RETAIN, ObjectiveLoss, check_bounds, needed, retain_term
+from adapters.objectives.objective import RETAIN, ObjectiveLoss, needed, retain_term
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import make_view
 
