@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from adapters.bounds import check_bounds
 from adapters.errors import InvalidConfig
 from adapters.evaluation.memo import METRICS
 from adapters.objectives.objective import (
@@ -13,7 +14,6 @@ from adapters.objectives.objective import (
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
-    check_bounds,
     needed,
     retain_term,
 )

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from adapters.bounds import check_bounds
 from adapters.data.negative_instructions import KINDS
 from adapters.errors import InvalidConfig
 from adapters.objectives.objective import (
@@ -20,7 +21,6 @@ from adapters.objectives.objective import (
     WEIGHT,
     ObjectiveLoss,
     WeightChange,
-    check_bounds,
     needed,
     retain_term,
 )
@@ -54,8 +54,14 @@ class Snap:
     directions: int = 100
 
     def __post_init__(self) -> None:
-        check_bounds(self, responses=(1, 1000), retain_ce=WEIGHT, retain_kl=WEIGHT)
-        check_bounds(self, wasserstein=(0.0, 1_000_000.0), directions=(1, 10_000))
+        check_bounds(
+            self,
+            responses=(1, 1000),
+            retain_ce=WEIGHT,
+            retain_kl=WEIGHT,
+            wasserstein=(0.0, 1_000_000.0),
+            directions=(1, 10_000),
+        )
         kinds: Any = self.instructions
         if not isinstance(kinds, (list, tuple)) or not kinds or any(kind not in KINDS for kind in kinds):
             raise InvalidConfig(f"instructions must be a list of some of {', '.join(KINDS)}")

@@ -17,7 +17,7 @@ from adapters.dataset import Dataset, ForgetExample, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample, TrainingDiverged
 from adapters.lora import changes, load_state, parameters, state
 from adapters.methods.delta.config import DeltaConfig
-from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN, Objective, WeightPenalty
+from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN, Objective, ObjectiveLoss, WeightPenalty
 from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
 from adapters.pair import TrainablePair
@@ -150,19 +150,17 @@ def _optimise(
         losses = objective.loss(
             pair.views(groups(objective, forget, retain), shared, config.strength, config.first_token_weight)
         )
-        metrics = {"forget": losses.forget.item(), "retain": losses.retain.item()}
-        total = losses.total
         if isinstance(objective, WeightPenalty):
-            # Of the offset's weights: the target's do not change, and what moves its logits are these.
+            # On the offset's weights, which are what moves the target's logits; counted with what is to stay.
             penalty = objective.penalty(changes(pair.lora), generator)
-            total = total + penalty
-            metrics["penalty"] = penalty.item()
-        if not bool(total.isfinite()):
+            losses = ObjectiveLoss(losses.forget, losses.retain + penalty)
+        if not bool(losses.total.isfinite()):
             raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
         optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(weights, config.max_grad_norm)
         optimizer.step()
+        metrics = {"forget": losses.forget.item(), "retain": losses.retain.item()}
         if (step + 1) % config.evaluate_every == 0 or step + 1 == config.max_steps:
             score = held.score(config.strength)
             metrics |= {"held_out": score.total, "kl": score.kl}
@@ -175,7 +173,7 @@ def _optimise(
                 "training",
                 step + 1,
                 config.max_steps,
-                loss=total.item(),
+                loss=losses.total.item(),
                 eta_s=(time.monotonic() - started) / (step + 1) * (config.max_steps - step - 1),
                 metrics=metrics,
             )

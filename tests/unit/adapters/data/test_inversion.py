@@ -99,11 +99,11 @@ def test_short_answers_may_be_contradicted_by_short_ones() -> None:
 
 class TestChoose:
     ANSWERS = ("low", "high", "middle")
-    SCORES = {"low": 0.1, "high": 0.9, "middle": 0.5}
 
     def memos(self, examples: Sequence[Example]) -> list[Memo]:
         assert all(example.messages == ZORBA.messages for example in examples)
-        return [Memo(self.SCORES[example.completion], self.SCORES[example.completion]) for example in examples]
+        scores = {"low": 0.1, "high": 0.9, "middle": 0.5}
+        return [Memo(scores[example.completion], scores[example.completion]) for example in examples]
 
     def chosen(self, metric: str, top_k: int, *, seed: int = 0) -> list[str]:
         return choose(ZORBA, self.ANSWERS, top_k=top_k, metric=metric, seed=seed, memos=self.memos)

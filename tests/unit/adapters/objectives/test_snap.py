@@ -41,9 +41,7 @@ def test_the_loss_is_that_of_refusals_and_of_what_is_retained() -> None:
 
 def test_the_penalty_is_the_weighted_sum_of_the_distances() -> None:
     generator = seeded()
-    parts = [
-        float(sliced_wasserstein(change, draw_directions(4, 9, generator))) for change in make_changes().values()
-    ]
+    parts = [float(sliced_wasserstein(change, draw_directions(4, 9, generator))) for change in make_changes().values()]
     penalty = Snap(wasserstein=3.0, directions=9).penalty(make_changes(), seeded())
     assert float(penalty) == pytest.approx(3.0 * sum(parts), rel=1e-5)
     assert float(Snap(wasserstein=6.0, directions=9).penalty(make_changes(), seeded())) == pytest.approx(
@@ -74,6 +72,12 @@ def test_instructions_may_come_from_json() -> None:
     assert made == Snap(instructions=("direct", "multi_fact"))
     assert isinstance(made, Snap)
     assert made.instructions == ("direct", "multi_fact")
+
+
+@pytest.mark.parametrize("setting", ["directions", "responses"])
+def test_counts_are_whole_numbers(setting: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"^{setting} must be a whole number$"):
+        make_objective("snap", {setting: 2.5})
 
 
 @pytest.mark.parametrize("kinds", [[], "direct", ["direct", "rude"], [1], None])

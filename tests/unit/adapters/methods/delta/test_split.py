@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from adapters.dataset import Dataset, ForgetExample
 from adapters.methods.delta import train as training
 from adapters.methods.delta.train import groups, split
 from adapters.objectives.objective import FORGET as FORGET_VIEW
-from adapters.objectives.objective import REFUSAL
+from adapters.objectives.objective import INVERTED, REFUSAL
 from adapters.objectives.objective import RETAIN as RETAIN_VIEW
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
@@ -99,3 +100,10 @@ def test_an_objective_is_given_the_views_it_names() -> None:
     assert given("idk") == {REFUSAL: refusals, RETAIN_VIEW: list(retain)}
     assert given("dpo") == {FORGET_VIEW: originals, REFUSAL: refusals, RETAIN_VIEW: list(retain)}
     assert groups(make_objective("idk", {}), forget, ()) == {REFUSAL: refusals}
+
+
+def test_contradicting_answers_are_a_view_of_their_own() -> None:
+    inverted = TokenizedExample((9,), (4,))
+    forget = [replace(example, inverted=inverted) for example in forget_of(2)]
+    assert groups(make_objective("meow", {}), forget, ()) == {INVERTED: [inverted, inverted]}
+    assert groups(make_objective("meow", {}), forget_of(2), ()) == {}
