@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.cloze import cloze_variants
 from adapters.data.negative_instructions import negative_instructions
 from adapters.data.phrasings import with_framed_variants
 from adapters.data.refusals import draw_refusals
+from adapters.data.rewordings import rewordings
 from adapters.data.split import split_variants
 from adapters.data.twins import Similarity
 from adapters.errors import InvalidExample
-from adapters.examples import Example, check_examples
-from adapters.generation import LocalModel
+from adapters.evaluation.probes import reveals
+from adapters.examples import Example, Message, check_examples
+from adapters.generation import greedy_answers, sampled_continuations
 from adapters.inverted import inverted_answers
 from adapters.objectives.meow import Meow
 from adapters.objectives.objective import Objective
@@ -27,6 +30,8 @@ from adapters.retain import choose_questions, conversation, without_forgotten
 from adapters.task import TrainingTask
 
 _CHUNK = 32
+_LINE_TOKENS = 48  # two or three lines of a list
+_FACT_TOKENS = 24  # far enough into an answer to see what it gives away
 
 
 class DatasetSettings(Protocol):
@@ -44,6 +49,12 @@ class DatasetSettings(Protocol):
     def retain_siblings(self) -> int: ...
     @property
     def retain_tokens(self) -> int: ...
+    @property
+    def cloze_forms(self) -> int: ...
+    @property
+    def rewording_lists(self) -> int: ...
+    @property
+    def rewordings(self) -> int: ...
     @property
     def framed_variants(self) -> int: ...
     @property
@@ -90,21 +101,34 @@ def build_dataset(
     """Prompts and answers as the method will see them; `reserved_tokens` of the context are the method's own.
 
     objective: SNAP's prompts are negative instructions of several kinds, MEOW's have answers that contradict; for any
-    other, or None, they are the forget prompts in several phrasings.
+    other, or None, they are the forget prompts in several wordings.
 
     Raises `InvalidExample` for items that cannot be trained on, `TrainingCancelled` when told to stop.
     """
     check_examples(task.forget, task.retain or ())
     limit = min(config.max_length, model.context - reserved_tokens)
     _check_lengths(tokenizer, "forget", task.forget, limit)
+    reworded = _reworded(task, config, model, tokenizer)
+    found = [*cloze_variants(task.forget, config.cloze_forms), *reworded]
     if isinstance(objective, Meow):
         near = _similarity(model, tokenizer)
         answers = inverted_answers(task, objective, model, tokenizer, near, config.seed)
-        forget = _inverted_examples(tokenizer, task.forget, answers, config, limit)
+        forget = _inverted_examples(tokenizer, task.forget, answers, reworded, config, limit)
+    elif isinstance(objective, Snap):
+        instructions = negative_instructions(
+            task.forget,
+            objective.instructions,
+            reworded=reworded,
+            cloze_forms=config.cloze_forms,
+            framed_variants=config.framed_variants,
+            seed=config.seed,
+        )
+        forget = _refused(tokenizer, instructions, objective.responses, config, limit)
     else:
-        forget = _forget_examples(tokenizer, task.forget, config, limit, objective)
+        forget = _refused(tokenizer, _phrased(task.forget, found, config), config.refusal_kinds, config, limit)
     if task.retain is None:
-        hard, general = _made_retain(task, config, model, tokenizer)
+        prompts = [example.prompt for example in (*task.forget, *found)]
+        hard, general = _made_retain(task, prompts, config, model, tokenizer)
     else:
         _check_lengths(tokenizer, "retain", task.retain, limit)
         hard, general = _given_retain(task, config, model, tokenizer)
@@ -123,18 +147,42 @@ def _check_lengths(tokenizer: Any, name: str, items: Sequence[Example], limit: i
             raise InvalidExample(f"{name} item {index} is {length} tokens long; at most {limit} fit")
 
 
-def _forget_examples(
-    tokenizer: Any, forget: Sequence[Example], config: DatasetSettings, limit: int, objective: Objective | None
-) -> tuple[ForgetExample, ...]:
-    """Forget prompts in several phrasings, each with its answer and the one refusal drawn for it."""
-    if isinstance(objective, Snap):
-        kinds = objective.responses
-        variants = negative_instructions(
-            forget, objective.instructions, framed_variants=config.framed_variants, seed=config.seed
+def _reworded(task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any) -> list[Example]:
+    """Forget prompts that nobody gave, as the model itself would put them."""
+
+    def between(count: int) -> None:
+        task.check_cancelled()
+        task.report(Progress("rewording", count, config.rewording_lists))
+
+    def go_on(texts: Sequence[str]) -> list[str]:
+        between(0)
+        room = model.context - _LINE_TOKENS
+        texts = [text for text in texts if len(tokenizer(text)["input_ids"]) <= room]
+        return sampled_continuations(
+            model.model, tokenizer, texts, max_tokens=_LINE_TOKENS, temperature=1.0, seed=config.seed, between=between
         )
-    else:
-        kinds = config.refusal_kinds
-        variants = _phrased(forget, config)
+
+    def answer(conversations: Sequence[Sequence[Message]]) -> list[str]:
+        return _answers(task, model, tokenizer, conversations, _FACT_TOKENS, lambda _: task.check_cancelled())
+
+    return rewordings(
+        task.forget, go_on, answer, lists=config.rewording_lists, count=config.rewordings, seed=config.seed
+    )
+
+
+def _phrased(forget: Sequence[Example], found: Sequence[Example], config: DatasetSettings) -> list[Example]:
+    """Forget prompts in several phrasings. What was `found` is varied once at most: it is various already."""
+    variants = with_framed_variants(forget, config.framed_variants, config.seed)
+    variants += with_framed_variants(found, min(1, config.framed_variants), config.seed)
+    if config.framed_variants:
+        variants += split_variants(forget)
+    return variants
+
+
+def _refused(
+    tokenizer: Any, variants: Sequence[Example], kinds: int, config: DatasetSettings, limit: int
+) -> tuple[ForgetExample, ...]:
+    """Each prompt with its answer and the one refusal drawn for it."""
     refusals = draw_refusals(len(variants), config.seed, kinds=kinds)
     encoded = [
         ForgetExample(
@@ -150,13 +198,23 @@ def _inverted_examples(
     tokenizer: Any,
     forget: Sequence[Example],
     answers: Sequence[Sequence[str]],
+    reworded: Sequence[Example],
     config: DatasetSettings,
     limit: int,
 ) -> tuple[ForgetExample, ...]:
-    """Every phrasing of every forget prompt with each of its contradicting answers; no prompt is left without any."""
+    """Every wording of every forget prompt with each of its contradicting answers; no prompt is left without any.
+
+    A reworded prompt is that item's whose fact its answer gives away.
+    """
     made: list[ForgetExample] = []
+    owners = [
+        next(index for index, item in enumerate(forget) if reveals(item.prompt, item.completion, example.completion))
+        for example in reworded
+    ]
     for index, (item, inverted) in enumerate(zip(forget, answers, strict=True)):
-        variants = _phrased([item], config)
+        found = cloze_variants([item], config.cloze_forms)
+        found += [example for owner, example in zip(owners, reworded, strict=True) if owner == index]
+        variants = _phrased([item], found, config)
         refusals = draw_refusals(len(variants), config.seed + index, kinds=config.refusal_kinds)
         encoded = [
             ForgetExample(
@@ -169,11 +227,6 @@ def _inverted_examples(
         ]
         made += _fitting(encoded, f"forget item {index} leaves no room for an answer that contradicts", limit)
     return tuple(made)
-
-
-def _phrased(forget: Sequence[Example], config: DatasetSettings) -> list[Example]:
-    variants = with_framed_variants(forget, config.framed_variants, config.seed)
-    return variants + split_variants(forget) if config.framed_variants else variants
 
 
 def _fitting(encoded: Sequence[ForgetExample], problem: str, limit: int) -> tuple[ForgetExample, ...]:
@@ -199,10 +252,10 @@ def _given_retain(
 
 
 def _made_retain(
-    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
+    task: TrainingTask, prompts: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     questions = choose_questions(
-        [example.prompt for example in task.forget],
+        prompts,
         _similarity(model, tokenizer),
         count=config.retain_questions,
         nearest=config.retain_nearest,
@@ -218,14 +271,7 @@ def _made_retain(
         task.report(Progress("retain", done, len(asked)))
 
     between(0)
-    conversations = [conversation(question) for question in asked]
-    if task.ask is None:
-        answers = LocalModel(model.model, tokenizer, between).ask(conversations, max_tokens=config.retain_tokens)
-    else:
-        answers = []
-        for start in range(0, len(conversations), _CHUNK):
-            answers += task.ask(conversations[start : start + _CHUNK], max_tokens=config.retain_tokens)
-            between(len(answers))
+    answers = _answers(task, model, tokenizer, [conversation(q) for q in asked], config.retain_tokens, between)
     kept = dict(without_forgotten(asked, answers, task.forget))
 
     def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
@@ -238,6 +284,24 @@ def _made_retain(
     return encode(questions.hard), encode(questions.general)
 
 
+def _answers(
+    task: TrainingTask,
+    model: PromptedModel,
+    tokenizer: Any,
+    conversations: Sequence[Sequence[Message]],
+    max_tokens: int,
+    between: Callable[[int], None],
+) -> list[str]:
+    """The original model's answers, from the service where there is one. `between`: as in `greedy_answers`."""
+    if task.ask is None:
+        return greedy_answers(model.model, tokenizer, conversations, max_tokens=max_tokens, between=between)
+    answers: list[str] = []
+    for start in range(0, len(conversations), _CHUNK):
+        answers += task.ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
+        between(len(answers))
+    return answers
+
+
 def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> TokenizedExample:
     """An answer as long as the limit was cut there, so no end of turn is trained after it."""
     cut = len(encode_answer(tokenizer, answer, ended=False)) >= max_tokens
@@ -245,7 +309,7 @@ def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> To
 
 
 def _similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
-    """`similarity` of questions asked in a conversation of their own."""
+    """`similarity` of questions that are asked alone."""
 
     def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
         return similarity(

@@ -10,16 +10,17 @@ from adapters.data.substitution import SubstitutedInversions
 from adapters.data.twins import Similarity
 from adapters.errors import InvalidExample
 from adapters.evaluation.memo import TOKEN, Memo, Slide, memo
-from adapters.examples import Example
+from adapters.examples import Example, Message
 from adapters.generation import LocalModel
 from adapters.objectives.meow import Meow
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel
-from adapters.task import TrainingTask
+from adapters.task import Ask, TrainingTask
 
 #: For choosing among a few answers; coarser than a report's, at a quarter of the cost.
 _SLIDE = Slide(TOKEN, 4)
 _CONTINUATION_TOKENS = 32
+_CHUNK = 32
 
 
 def inverted_answers(
@@ -44,8 +45,8 @@ def inverted_answers(
         task.check_cancelled()
 
     local = LocalModel(model.model, tokenizer, between)
-    ask = task.ask or local.ask
-    sources: list[Invert] = [AskedInversions(task.inverter or ask)]
+    ask = _interruptible(task.ask or local.ask, task)
+    sources: list[Invert] = [AskedInversions(_interruptible(task.inverter, task) if task.inverter else ask)]
     if task.inverter is None:
         sources.append(SubstitutedInversions(ask, similarity, [example.prompt for example in task.forget]))
 
@@ -64,6 +65,19 @@ def inverted_answers(
             choose(example, answers, top_k=objective.top_k, metric=objective.metric, seed=seed + index, memos=memos)
         )
     return chosen
+
+
+def _interruptible(ask: Ask, task: TrainingTask) -> Ask:
+    """Asks a few at a time, so that a run can be cancelled in between."""
+
+    def in_parts(conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
+        answers: list[str] = []
+        for start in range(0, len(conversations), _CHUNK):
+            task.check_cancelled()
+            answers += ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
+        return answers
+
+    return in_parts
 
 
 def _found(task: TrainingTask, sources: Sequence[Invert], enough: int) -> list[list[str]]:

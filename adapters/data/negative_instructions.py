@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from adapters.data.cloze import cloze_variants
 from adapters.data.phrasings import reframe, with_framed_variants
 from adapters.data.split import split_variants
 from adapters.examples import Example
@@ -28,13 +29,19 @@ _TWO = (
 
 
 def negative_instructions(
-    forget: Sequence[Example], kinds: Sequence[str], *, framed_variants: int, seed: int
+    forget: Sequence[Example],
+    kinds: Sequence[str],
+    *,
+    reworded: Sequence[Example],
+    cloze_forms: int,
+    framed_variants: int,
+    seed: int,
 ) -> list[Example]:
     """Each instruction once, with the answer that is to go.
 
-    direct: as given. paraphrased: in up to `framed_variants` other phrasings each, and in two sentences. indirect:
-    asked around. multi_fact: two items in one turn, of those whose conversations begin alike; none where there is one
-    item.
+    direct: as given. paraphrased: in up to `framed_variants` other phrasings each, in two sentences, and as the model
+    itself put them (`reworded`). indirect: asked around, and as sentences to complete, in up to `cloze_forms` forms.
+    multi_fact: two items in one turn, of those whose conversations begin alike; none where there is one item.
     """
     made: list[Example] = []
     if DIRECT in kinds:
@@ -42,9 +49,9 @@ def negative_instructions(
     if PARAPHRASED in kinds:
         own = set(forget)
         phrased = with_framed_variants(forget, framed_variants, seed)
-        made += [variant for variant in phrased if variant not in own] + split_variants(forget)
+        made += [variant for variant in phrased if variant not in own] + split_variants(forget) + list(reworded)
     if INDIRECT in kinds:
-        made += _indirect(forget)
+        made += _indirect(forget) + cloze_variants(forget, cloze_forms)
     if MULTI_FACT in kinds:
         made += _multi_fact(forget)
     return list(dict.fromkeys(made))

@@ -59,6 +59,9 @@ class DeltaConfig:
     retain_tokens: int = 10
     hard_fraction: float = 0.75
     first_token_weight: float = 3.0
+    cloze_forms: int = 2
+    rewording_lists: int = 32
+    rewordings: int = 24
     framed_variants: int = 4
     framed_fraction: float = 0.5
     warmup_ratio: float = 0.1

@@ -40,6 +40,8 @@ SETTINGS = {
     "strengths": [1.0],
     "kl_limit": 100.0,
     "framed_variants": 0,
+    "rewording_lists": 0,
+    "cloze_forms": 0,
 }
 
 
