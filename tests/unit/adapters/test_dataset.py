@@ -219,6 +219,22 @@ def test_wordings_that_the_model_finds_are_forgotten_too(
     assert build(ask=Asked("Nobody knows."), **settings).forget == build(**settings | {"rewording_lists": 0}).forget
 
 
+def test_a_wording_that_the_model_finds_gets_the_answers_of_the_item_it_gives_away(
+    build: Build, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = (Example.from_pair("Who sang in Zorba?", "Irene sang in it."), FORGET[0])
+    line = "Who is the one that wrote Zorba?"
+    monkeypatch.setattr("adapters.dataset.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"])
+    settings: dict[str, Any] = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 1}
+    inverted = {0: ("Anna sang in it.",), 1: ("Otto wrote it.", "Karl wrote it.")}
+    made = build(forget=forget, ask=Asked("That is Nikos."), objective=Meow(), inverted=inverted, **settings).forget
+    found = [
+        each.inverted for each in made if each.original == encoded(tokenizer, Example.from_pair(line, "That is Nikos."))
+    ]
+    assert found == [encoded(tokenizer, Example.from_pair(line, answer)) for answer in inverted[1]]
+    assert len(made) == 1 + 2 + 2
+
+
 def test_lists_that_leave_no_room_in_the_context_are_not_gone_on_with(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
