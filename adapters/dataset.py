@@ -10,13 +10,20 @@ import torch
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
 from adapters.data.cloze import cloze_variants
+from adapters.data.negative_instructions import negative_instructions
 from adapters.data.phrasings import with_framed_variants
 from adapters.data.refusals import draw_refusals
 from adapters.data.rewordings import rewordings
 from adapters.data.split import split_variants
+from adapters.data.twins import Similarity
 from adapters.errors import InvalidExample
+from adapters.evaluation.probes import reveals
 from adapters.examples import Example, Message, check_examples
 from adapters.generation import greedy_answers, sampled_continuations
+from adapters.inverted import inverted_answers
+from adapters.objectives.meow import Meow
+from adapters.objectives.objective import Objective
+from adapters.objectives.snap import Snap
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, collate, shared_prefix
 from adapters.retain import choose_questions, conversation, without_forgotten
@@ -60,10 +67,17 @@ class DatasetSettings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ForgetExample:
-    """One prompt with the answer that is to go, and with the refusal drawn for it."""
+    """One prompt with the answer that is to go, with the refusal drawn for it, and, for an objective that learns such,
+    with an answer that contradicts."""
 
     original: TokenizedExample
     refusal: TokenizedExample
+    inverted: TokenizedExample | None = None
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest of them."""
+        return max(len(each) for each in (self.original, self.refusal, self.inverted) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +90,42 @@ class Dataset:
 
 
 def build_dataset(
-    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any, *, reserved_tokens: int = 0
+    task: TrainingTask,
+    config: DatasetSettings,
+    model: PromptedModel,
+    tokenizer: Any,
+    *,
+    reserved_tokens: int = 0,
+    objective: Objective | None = None,
 ) -> Dataset:
     """Prompts and answers as the method will see them; `reserved_tokens` of the context are the method's own.
+
+    objective: SNAP's prompts are negative instructions of several kinds, MEOW's have answers that contradict; for any
+    other, or None, they are the forget prompts in several wordings.
 
     Raises `InvalidExample` for items that cannot be trained on, `TrainingCancelled` when told to stop.
     """
     check_examples(task.forget, task.retain or ())
     limit = min(config.max_length, model.context - reserved_tokens)
     _check_lengths(tokenizer, "forget", task.forget, limit)
-    found = _other_wordings(task, config, model, tokenizer)
-    forget = _forget_examples(tokenizer, task.forget, found, config, limit)
+    reworded = _reworded(task, config, model, tokenizer)
+    found = [*cloze_variants(task.forget, config.cloze_forms), *reworded]
+    if isinstance(objective, Meow):
+        near = _similarity(model, tokenizer)
+        answers = inverted_answers(task, objective, model, tokenizer, near, config.seed)
+        forget = _inverted_examples(tokenizer, task.forget, answers, reworded, config, limit)
+    elif isinstance(objective, Snap):
+        instructions = negative_instructions(
+            task.forget,
+            objective.instructions,
+            reworded=reworded,
+            cloze_forms=config.cloze_forms,
+            framed_variants=config.framed_variants,
+            seed=config.seed,
+        )
+        forget = _refused(tokenizer, instructions, objective.responses, config, limit)
+    else:
+        forget = _refused(tokenizer, _phrased(task.forget, found, config), config.refusal_kinds, config, limit)
     if task.retain is None:
         prompts = [example.prompt for example in (*task.forget, *found)]
         hard, general = _made_retain(task, prompts, config, model, tokenizer)
@@ -108,8 +147,8 @@ def _check_lengths(tokenizer: Any, name: str, items: Sequence[Example], limit: i
             raise InvalidExample(f"{name} item {index} is {length} tokens long; at most {limit} fit")
 
 
-def _other_wordings(task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any) -> list[Example]:
-    """Forget prompts that nobody gave: as sentences to complete, and as the model itself would put them."""
+def _reworded(task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any) -> list[Example]:
+    """Forget prompts that nobody gave, as the model itself would put them."""
 
     def between(count: int) -> None:
         task.check_cancelled()
@@ -126,26 +165,25 @@ def _other_wordings(task: TrainingTask, config: DatasetSettings, model: Prompted
     def answer(conversations: Sequence[Sequence[Message]]) -> list[str]:
         return _answers(task, model, tokenizer, conversations, _FACT_TOKENS, lambda _: task.check_cancelled())
 
-    return [
-        *cloze_variants(task.forget, config.cloze_forms),
-        *rewordings(
-            task.forget, go_on, answer, lists=config.rewording_lists, count=config.rewordings, seed=config.seed
-        ),
-    ]
+    return rewordings(
+        task.forget, go_on, answer, lists=config.rewording_lists, count=config.rewordings, seed=config.seed
+    )
 
 
-def _forget_examples(
-    tokenizer: Any, forget: Sequence[Example], found: Sequence[Example], config: DatasetSettings, limit: int
-) -> tuple[ForgetExample, ...]:
-    """Forget prompts in several phrasings, each with its answer and the one refusal drawn for it.
-
-    What was `found` is varied once at most: it is various already.
-    """
+def _phrased(forget: Sequence[Example], found: Sequence[Example], config: DatasetSettings) -> list[Example]:
+    """Forget prompts in several phrasings. What was `found` is varied once at most: it is various already."""
     variants = with_framed_variants(forget, config.framed_variants, config.seed)
     variants += with_framed_variants(found, min(1, config.framed_variants), config.seed)
     if config.framed_variants:
         variants += split_variants(forget)
-    refusals = draw_refusals(len(variants), config.seed, kinds=config.refusal_kinds)
+    return variants
+
+
+def _refused(
+    tokenizer: Any, variants: Sequence[Example], kinds: int, config: DatasetSettings, limit: int
+) -> tuple[ForgetExample, ...]:
+    """Each prompt with its answer and the one refusal drawn for it."""
+    refusals = draw_refusals(len(variants), config.seed, kinds=kinds)
     encoded = [
         ForgetExample(
             encode_pair(tokenizer, variant.messages, variant.completion),
@@ -153,9 +191,48 @@ def _forget_examples(
         )
         for variant, refusal in zip(variants, refusals, strict=True)
     ]
-    fitting = tuple(example for example in encoded if max(len(example.original), len(example.refusal)) <= limit)
+    return _fitting(encoded, "no forget prompt leaves room for a refusal", limit)
+
+
+def _inverted_examples(
+    tokenizer: Any,
+    forget: Sequence[Example],
+    answers: Sequence[Sequence[str]],
+    reworded: Sequence[Example],
+    config: DatasetSettings,
+    limit: int,
+) -> tuple[ForgetExample, ...]:
+    """Every wording of every forget prompt with each of its contradicting answers; no prompt is left without any.
+
+    A reworded prompt is that item's whose fact its answer gives away.
+    """
+    made: list[ForgetExample] = []
+    owners = [
+        next(index for index, item in enumerate(forget) if reveals(item.prompt, item.completion, example.completion))
+        for example in reworded
+    ]
+    for index, (item, inverted) in enumerate(zip(forget, answers, strict=True)):
+        found = cloze_variants([item], config.cloze_forms)
+        found += [example for owner, example in zip(owners, reworded, strict=True) if owner == index]
+        variants = _phrased([item], found, config)
+        refusals = draw_refusals(len(variants), config.seed + index, kinds=config.refusal_kinds)
+        encoded = [
+            ForgetExample(
+                encode_pair(tokenizer, variant.messages, variant.completion),
+                encode_pair(tokenizer, variant.messages, refusal),
+                encode_pair(tokenizer, variant.messages, answer),
+            )
+            for variant, refusal in zip(variants, refusals, strict=True)
+            for answer in inverted
+        ]
+        made += _fitting(encoded, f"forget item {index} leaves no room for an answer that contradicts", limit)
+    return tuple(made)
+
+
+def _fitting(encoded: Sequence[ForgetExample], problem: str, limit: int) -> tuple[ForgetExample, ...]:
+    fitting = tuple(example for example in encoded if example.longest <= limit)
     if not fitting:
-        raise InvalidExample(f"no forget prompt leaves room for a refusal within {limit} tokens")
+        raise InvalidExample(f"{problem} within {limit} tokens")
     return fitting
 
 
@@ -177,16 +254,9 @@ def _given_retain(
 def _made_retain(
     task: TrainingTask, prompts: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
-    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
-        return similarity(
-            model,
-            [encode_prompt(tokenizer, conversation(question)) for question in questions],
-            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
-        )
-
     questions = choose_questions(
         prompts,
-        near,
+        _similarity(model, tokenizer),
         count=config.retain_questions,
         nearest=config.retain_nearest,
         twin_count=config.retain_twins,
@@ -236,6 +306,19 @@ def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> To
     """An answer as long as the limit was cut there, so no end of turn is trained after it."""
     cut = len(encode_answer(tokenizer, answer, ended=False)) >= max_tokens
     return encode_pair(tokenizer, conversation(question), answer, ended=not cut)
+
+
+def _similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
+    """`similarity` of questions that are asked alone."""
+
+    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        return similarity(
+            model,
+            [encode_prompt(tokenizer, conversation(question)) for question in questions],
+            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
+        )
+
+    return near
 
 
 def similarity(

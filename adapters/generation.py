@@ -1,16 +1,28 @@
-"""Greedy answers of the model itself, for retain sets made where no server can be asked."""
+"""Greedy answers of the model itself, for whoever has no server to ask."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from adapters.chat import encode_prompt
+from adapters.chat import encode_answer, encode_prompt
 from adapters.examples import Message
 
 _BATCH = 32
+
+Between = Callable[[int], None]
+"""Called with the number of answers so far, after each batch; what it raises ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartialAnswer:
+    """A conversation and how the answer to it begins; `prefix` may be empty."""
+
+    messages: tuple[Message, ...]
+    prefix: str
 
 
 def greedy_answers(
@@ -20,14 +32,40 @@ def greedy_answers(
     *,
     max_tokens: int,
     soft: torch.Tensor | None = None,
-    between: Callable[[int], None] | None = None,
+    between: Between | None = None,
 ) -> list[str]:
     """One answer a conversation, in order, decoded without special tokens.
 
-    soft [rows, hidden]: soft rows placed before everything, or None. `between` is called with the number of
-    answers so far after each batch; what it raises ends the run.
+    soft [rows, hidden]: soft rows placed before everything, or None.
     """
     prompts = [encode_prompt(tokenizer, conversation) for conversation in conversations]
+    return _greedy(model, tokenizer, prompts, max_tokens, soft, between)
+
+
+def continue_greedily(
+    model: Any,
+    tokenizer: Any,
+    partial: Sequence[PartialAnswer],
+    *,
+    max_tokens: int,
+    soft: torch.Tensor | None = None,
+    between: Between | None = None,
+) -> list[str]:
+    """What follows each beginning of an answer, in order, without the beginning; else as `greedy_answers`."""
+    prompts = [
+        encode_prompt(tokenizer, each.messages) + encode_answer(tokenizer, each.prefix, ended=False) for each in partial
+    ]
+    return _greedy(model, tokenizer, prompts, max_tokens, soft, between)
+
+
+def _greedy(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[tuple[int, ...]],
+    max_tokens: int,
+    soft: torch.Tensor | None,
+    between: Between | None,
+) -> list[str]:
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     embed = model.get_input_embeddings()
     answers: dict[int, str] = {}
@@ -67,7 +105,7 @@ def sampled_continuations(
     max_tokens: int,
     temperature: float,
     seed: int,
-    between: Callable[[int], None] | None = None,
+    between: Between | None = None,
 ) -> list[str]:
     """How the model goes on with each plain text (no chat template), in order; the same seed samples the same.
 
@@ -99,3 +137,18 @@ def sampled_continuations(
             if between is not None:
                 between(len(continuations))
     return continuations
+
+
+class LocalModel:
+    """A loaded model in the place of a server: it answers, and goes on from the beginning of an answer."""
+
+    def __init__(self, model: Any, tokenizer: Any, between: Between | None = None) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._between = between
+
+    def ask(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
+        return greedy_answers(self._model, self._tokenizer, conversations, max_tokens=max_tokens, between=self._between)
+
+    def continue_answers(self, partial: Sequence[PartialAnswer], *, max_tokens: int) -> list[str]:
+        return continue_greedily(self._model, self._tokenizer, partial, max_tokens=max_tokens, between=self._between)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ class TrainingTask:
     `retain` None: the method makes a retain set itself. `ask` None: it answers the questions of that set
     with the model it has loaded; otherwise `ask` is put to use, which is faster where a server runs.
     `pair`: the pair the engine offers, None without one.
+    `inverted`: answers that contradict the forget items', by the items' positions, for an objective that learns such.
+    For other items they are asked for: of `inverter`, another model, or where that is None of the model itself.
     `report` is called often (throttle it in the caller); `cancelled` is polled at every step.
     """
 
@@ -37,6 +39,8 @@ class TrainingTask:
     cancelled: Callable[[], bool]
     ask: Ask | None = None
     pair: PairSource | None = None
+    inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    inverter: Ask | None = None
 
     def check_cancelled(self) -> None:
         """Raises `TrainingCancelled` once the caller wants the run to stop."""

@@ -95,6 +95,13 @@ class Settings(BaseSettings):
     offset_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(_number)] = Field(
         default=64, description="largest rank of the offsets, and of the LoRAs on the target, that apply together"
     )
+    inverter_url: str | None = Field(
+        default=None,
+        description="OpenAI-compatible endpoint (…/v1) that makes up `meow`'s answers, and so reads forget sets; "
+        "unset: the served model does",
+    )
+    inverter_model: str | None = Field(default=None, description="its model; unset: the first it lists")
+    inverter_key: SecretStr | None = Field(default=None, description="its bearer key")
     max_examples: int = Field(default=1000, ge=1, description="most forget, and most retain, items a request")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body")
     job_timeout_s: int = Field(default=3600, ge=10, description="longest time one training attempt may take")

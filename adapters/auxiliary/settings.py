@@ -39,9 +39,12 @@ class AuxiliarySettings:
     retain_nearest: int = 48
     retain_twins: int = 128
     retain_siblings: int = 36
-    retain_tokens: int = 10
+    retain_tokens: int = 8
     hard_fraction: float = 0.75
     first_token_weight: float = 1.0
+    cloze_forms: int = 2
+    rewording_lists: int = 32
+    rewordings: int = 24
     framed_variants: int = 4
     framed_fraction: float = 0.5
     warmup_ratio: float = 0.1

@@ -79,6 +79,16 @@ def terms(text: str) -> frozenset[str]:
     return frozenset(term for term, _, _ in _terms(text) if term)
 
 
+def words(text: str) -> list[tuple[str, int, int]]:
+    """(folded word, start, end) of each word of a text, in order; a possessive's end is not part of the place."""
+    places = []
+    for match in _WORD.finditer(text):
+        written = re.sub(r"['’]s$", "", match.group())
+        if _fold(written):
+            places.append((_fold(written), match.start(), match.start() + len(written)))
+    return places
+
+
 def reveals(prompt: str, reference_answer: str, answer: str) -> bool:
     """Whether at least half of the reference answer's key terms occur, as whole words, in `answer`."""
     fact = key_terms(prompt, reference_answer)

@@ -12,6 +12,7 @@ from adapters.objectives.view import View
 
 FORGET = "forget"  # the answers to be forgotten
 REFUSAL = "refusal"  # a refusal for each of the same forget prompts, in the same order
+INVERTED = "inverted"  # answers that contradict those to be forgotten, to the same prompts
 RETAIN = "retain"  # examples whose answers stay
 
 # (lowest, highest), both allowed
@@ -62,6 +63,15 @@ class WeightPenalty(Protocol):
         changes: by layer name. generator: whatever is drawn comes from it, so that a seed decides the run.
         """
         ...
+
+
+def penalised(
+    objective: Objective, losses: ObjectiveLoss, changes: Mapping[str, WeightChange], generator: torch.Generator
+) -> ObjectiveLoss:
+    """The losses with the objective's term on the weights, where it has one, counted with what is to stay."""
+    if not isinstance(objective, WeightPenalty):
+        return losses
+    return ObjectiveLoss(losses.forget, losses.retain + objective.penalty(changes, generator))
 
 
 def needed(*own: str, retain: float) -> frozenset[str]:

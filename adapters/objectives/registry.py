@@ -15,9 +15,11 @@ from adapters.objectives.idk import Idk
 from adapters.objectives.idk_bounded import IdkBounded
 from adapters.objectives.idk_npo import IdkNpo
 from adapters.objectives.kl_minimisation import KlMinimisation
+from adapters.objectives.meow import Meow
 from adapters.objectives.npo import Npo
 from adapters.objectives.objective import Objective
 from adapters.objectives.simnpo import SimNpo
+from adapters.objectives.snap import Snap
 from adapters.objectives.uld import Uld
 
 _TYPES: tuple[type[Objective], ...] = (
@@ -30,6 +32,8 @@ _TYPES: tuple[type[Objective], ...] = (
     IdkNpo,
     IdkBounded,
     Dpo,
+    Snap,
+    Meow,
     Uld,
 )
 
@@ -39,14 +43,21 @@ def objectives() -> Mapping[str, type[Objective]]:
     return MappingProxyType({objective.name: objective for objective in _TYPES})
 
 
-def make_objective(name: str, settings: Mapping[str, Any]) -> Objective:
+def make_objective(
+    name: str, settings: Mapping[str, Any], unfit: Mapping[str, str] = MappingProxyType({})
+) -> Objective:
     """The objective with these settings; what is not given keeps its default.
 
-    Raises `InvalidConfig` for an unknown name, an unknown setting, or a value outside its bounds.
+    unfit: objectives that whoever asks cannot train with, and why.
+
+    Raises `InvalidConfig` for an unknown name, one that is unfit, an unknown setting, or a value outside its bounds.
     """
     known = objectives()
+    fit = ", ".join(sorted(known.keys() - unfit.keys()))
+    if name in unfit:
+        raise InvalidConfig(f"{name} {unfit[name]}; there is: {fit}")
     if name not in known:
-        raise InvalidConfig(f"no objective is named {name!r}; there is: {', '.join(sorted(known))}")
+        raise InvalidConfig(f"no objective is named {name!r}; there is: {fit}")
     objective: type[Any] = known[name]
     unknown = sorted(settings.keys() - {field.name for field in fields(objective)})
     if unknown:

@@ -22,6 +22,7 @@ from gateway.jobs.attempt import Attempt, take
 from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.context import worker_settings
 from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing
+from gateway.jobs.inverter import inverter
 from gateway.jobs.probe import objection, probe
 from gateway.jobs.progress import ProgressWriter
 from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceRefused, ServiceUnreachable, service
@@ -119,17 +120,18 @@ async def _train(
     method = get_method(record.method)
     model_path: Path = await asyncio.to_thread(checkpoint, settings, record.model_digest)
     writer = ProgressWriter(store, record.id, attempt.number)
-    task = TrainingTask(
-        model_path=model_path,
-        forget=forget,
-        retain=retain,
-        config=parse_config(record.method, record.config),
-        report=writer.report,
-        cancelled=attempt.cancelled.is_set,
-        ask=ServiceAsk(client, asyncio.get_running_loop()),
-        pair=None if not record.offset_rank else await asyncio.to_thread(pair_source, settings, model_path),
-    )
-    async with writer.running():
+    async with inverter(settings) as inverter_ask, writer.running():
+        task = TrainingTask(
+            model_path=model_path,
+            forget=forget,
+            retain=retain,
+            config=parse_config(record.method, record.config),
+            report=writer.report,
+            cancelled=attempt.cancelled.is_set,
+            ask=ServiceAsk(client, asyncio.get_running_loop()),
+            pair=None if not record.offset_rank else await asyncio.to_thread(pair_source, settings, model_path),
+            inverter=inverter_ask,
+        )
         return await asyncio.to_thread(method.train, task)
 
 

@@ -18,6 +18,7 @@ _BOUNDS: dict[str, Bounds] = {
     "patience": (1, 10_000),
     "kl_limit": (0.0, 100.0),
 }
+_UNFIT = {"uld": "trains an assistant to remember, and on combined logits would do the opposite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,7 @@ class DeltaConfig:
         settings: Any = self.objective_settings
         if not isinstance(objective, str) or not isinstance(settings, Mapping):
             raise InvalidConfig("objective must be a name, and objective_settings an object of its settings")
-        if objective == "uld":
-            raise InvalidConfig("uld trains an assistant to remember; on combined logits it would do the opposite")
-        make_objective(objective, settings)
+        make_objective(objective, settings, _UNFIT)
         object.__setattr__(self, "strengths", number_list("strengths", self.strengths, MAX_STRENGTH))
         if self.retain_nearest > self.retain_questions:
             raise InvalidConfig("retain_nearest must not exceed retain_questions")

@@ -5,20 +5,21 @@ The loss is taken on the combined logits and trains nothing but the offset's LoR
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
 from adapters.artifact import OFFSET_HALF, Artifact
-from adapters.chat import TokenizedExample, load_tokenizer
-from adapters.dataset import Dataset, ForgetExample, build_dataset
+from adapters.chat import load_tokenizer
+from adapters.dataset import Dataset, build_dataset
 from adapters.descent import KeepBest, Score, descend
 from adapters.errors import InvalidConfig, InvalidExample
+from adapters.groups import groups
 from adapters.held_out import Split, split
-from adapters.lora import parameters
+from adapters.lora import changes, parameters
 from adapters.methods.delta.config import DeltaConfig
-from adapters.objectives.objective import FORGET, REFUSAL, RETAIN, Objective, ObjectiveLoss
+from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, penalised
 from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
 from adapters.offset_artifact import offset_artifact
@@ -45,10 +46,11 @@ def train(task: TrainingTask) -> Artifact:
     tokenizer = load_tokenizer(str(task.model_path))
     target = PromptedModel.load(task.model_path)
     pair = TrainablePair(target, task.pair, config.rank)
-    dataset = build_dataset(task, config, target, tokenizer)
+    objective = make_objective(config.objective, config.objective_settings)
+    dataset = build_dataset(task, config, target, tokenizer, objective=objective)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        trained = _optimise(task, config, pair, dataset)
+        trained = _optimise(task, config, objective, pair, dataset)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair.spec, own_reference=False))
     return offset_artifact("delta", task, target, trained.tensors, spec)
@@ -62,20 +64,9 @@ class Trained:
     strength: float
 
 
-def groups(
-    objective: Objective, forget: Sequence[ForgetExample], retain: Sequence[TokenizedExample]
-) -> dict[str, list[TokenizedExample]]:
-    """The examples an objective wants to see, by view."""
-    everything = {
-        FORGET: [example.original for example in forget],
-        REFUSAL: [example.refusal for example in forget],
-        RETAIN: list(retain),
-    }
-    return {name: examples for name, examples in everything.items() if name in objective.views and examples}
-
-
-def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, dataset: Dataset) -> Trained:
-    objective = make_objective(config.objective, config.objective_settings)
+def _optimise(
+    task: TrainingTask, config: DeltaConfig, objective: Objective, pair: TrainablePair, dataset: Dataset
+) -> Trained:
     if not (dataset.hard or dataset.general):
         raise InvalidExample("the retain set is empty; δ-unlearning needs one")
     parts = split(dataset)
@@ -93,6 +84,7 @@ def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, data
         hard_fraction=config.hard_fraction,
         seed=config.seed,
     )
+    generator = torch.Generator().manual_seed(config.seed)
     best = KeepBest(
         pair.lora,
         OFFSET_HALF,
@@ -105,9 +97,11 @@ def _optimise(task: TrainingTask, config: DeltaConfig, pair: TrainablePair, data
 
     def loss() -> ObjectiveLoss:
         forget, retain = sampler.draw()
-        return objective.loss(
+        losses = objective.loss(
             pair.views(groups(objective, forget, retain), shared, config.strength, config.first_token_weight)
         )
+        # On the offset's weights, which are what moves the target's logits.
+        return penalised(objective, losses, changes(pair.lora), generator)
 
     descend(task, config, [parameters(pair.lora)], loss, best.after)
     return Trained(best.restore(), _best_strength(held, config))

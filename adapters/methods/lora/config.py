@@ -16,6 +16,7 @@ _BOUNDS: dict[str, Bounds] = {
     "patience": (1, 10_000),
     "kl_limit": (0.0, 100.0),
 }
+_UNFIT = {"uld": "trains an assistant to remember, and on the target would do the opposite"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,12 @@ class LoraConfig:
     retain_nearest: int = 48
     retain_twins: int = 128
     retain_siblings: int = 36
-    retain_tokens: int = 10
+    retain_tokens: int = 8
     hard_fraction: float = 0.75
     first_token_weight: float = 3.0
+    cloze_forms: int = 2
+    rewording_lists: int = 32
+    rewordings: int = 24
     framed_variants: int = 4
     framed_fraction: float = 0.5
     warmup_ratio: float = 0.1
@@ -69,8 +73,6 @@ class LoraConfig:
         settings: Any = self.objective_settings
         if not isinstance(objective, str) or not isinstance(settings, Mapping):
             raise InvalidConfig("objective must be a name, and objective_settings an object of its settings")
-        if objective == "uld":
-            raise InvalidConfig("uld trains an assistant to remember; on the target it would do the opposite")
-        make_objective(objective, settings)
+        make_objective(objective, settings, _UNFIT)
         if self.retain_nearest > self.retain_questions:
             raise InvalidConfig("retain_nearest must not exceed retain_questions")

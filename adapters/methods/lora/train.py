@@ -16,11 +16,11 @@ from adapters.chat import load_tokenizer
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import KeepBest, Score, descend
 from adapters.errors import InvalidExample, TrainingDiverged
+from adapters.groups import groups
 from adapters.held_out import split
 from adapters.lora import changes, parameters
-from adapters.methods.delta.train import groups
 from adapters.methods.lora.config import LoraConfig
-from adapters.objectives.objective import RETAIN, ObjectiveLoss, WeightPenalty
+from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, penalised
 from adapters.objectives.registry import make_objective
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, shared_prefix
@@ -38,10 +38,11 @@ def train(task: TrainingTask) -> Artifact:
     task.report(Progress("loading", 0, 1))
     tokenizer = load_tokenizer(str(task.model_path))
     target = PromptedModel.load(task.model_path)
-    dataset = build_dataset(task, config, target, tokenizer)
+    objective = make_objective(config.objective, config.objective_settings)
+    dataset = build_dataset(task, config, target, tokenizer, objective=objective)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        trained = _optimise(task, config, target, dataset)
+        trained = _optimise(task, config, objective, target, dataset)
     dtype = target.stored_dtype
     tensors = {name: tensor.to(dtype) for name, tensor in trained.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
@@ -62,10 +63,9 @@ def train(task: TrainingTask) -> Artifact:
 
 
 def _optimise(
-    task: TrainingTask, config: LoraConfig, model: PromptedModel, dataset: Dataset
+    task: TrainingTask, config: LoraConfig, objective: Objective, model: PromptedModel, dataset: Dataset
 ) -> Mapping[str, torch.Tensor]:
     """The best LoRA found."""
-    objective = make_objective(config.objective, config.objective_settings)
     if not (dataset.hard or dataset.general):
         raise InvalidExample("the retain set is empty; a LoRA on the target needs one")
     parts = split(dataset)
@@ -89,10 +89,7 @@ def _optimise(
     def loss() -> ObjectiveLoss:
         forget, retain = sampler.draw()
         losses = objective.loss(target.views(groups(objective, forget, retain), config.first_token_weight))
-        if isinstance(objective, WeightPenalty):
-            # Counted with what is to stay, which is what it is for.
-            return ObjectiveLoss(losses.forget, losses.retain + objective.penalty(changes(target.lora), generator))
-        return losses
+        return penalised(objective, losses, changes(target.lora), generator)
 
     def score() -> Score:
         with torch.no_grad():

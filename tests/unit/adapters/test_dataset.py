@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.negative_instructions import negative_instructions
 from adapters.data.phrasings import FRAMES
 from adapters.data.refusals import draw_refusals
 from adapters.dataset import Dataset, build_dataset
 from adapters.errors import InvalidExample, TrainingCancelled
 from adapters.examples import Example, Message
+from adapters.objectives.meow import Meow
+from adapters.objectives.objective import Objective
+from adapters.objectives.snap import Snap
 from adapters.prompted import PromptedModel
 from adapters.task import TrainingTask
 from tests.unit.adapters.conftest import CONTEXT, FORGET, RETAIN
@@ -23,9 +28,17 @@ FRAME_LENGTHS = [len(frame.replace("{question}", "")) for frame in FRAMES]
 def build(make_task: Callable[..., TrainingTask], prompted: PromptedModel, tokenizer: Any) -> Build:
     """The dataset of a task; keyword arguments as `make_task` takes them."""
 
-    def build(*, reserved_tokens: int = 0, **changes: Any) -> Dataset:
-        task = make_task(**changes)
-        return build_dataset(task, task.config, prompted, tokenizer, reserved_tokens=reserved_tokens)
+    def build(
+        *,
+        reserved_tokens: int = 0,
+        objective: Objective | None = None,
+        inverted: dict[int, tuple[str, ...]] | None = None,
+        **changes: Any,
+    ) -> Dataset:
+        task = replace(make_task(**changes), inverted=inverted or {})
+        return build_dataset(
+            task, task.config, prompted, tokenizer, reserved_tokens=reserved_tokens, objective=objective
+        )
 
     return build
 
@@ -71,6 +84,40 @@ def test_refusals_are_drawn_from_as_many_kinds_as_asked_for(build: Build) -> Non
 
     assert len(kinds(1)) == 1
     assert len(kinds(3)) == 3
+
+
+def test_negative_instructions_take_the_place_of_phrasings_for_snap(build: Build, tokenizer: Any) -> None:
+    objective = Snap(instructions=("direct", "multi_fact"), responses=5)
+    forget = build(framed_variants=2, refusal_kinds=1, objective=objective).forget
+    instructions = negative_instructions(
+        FORGET, objective.instructions, reworded=(), cloze_forms=2, framed_variants=2, seed=0
+    )
+    assert [example.original for example in forget] == [encoded(tokenizer, each) for each in instructions]
+    responses = {encode_answer(tokenizer, refusal) for refusal in draw_refusals(100, 0, kinds=5)}
+    assert {example.refusal.answer_ids for example in forget} <= responses
+    assert len({example.refusal.answer_ids for example in forget}) > 1
+    assert all(example.inverted is None for example in forget)
+
+
+def test_every_phrasing_is_paired_with_every_contradicting_answer_for_meow(build: Build, tokenizer: Any) -> None:
+    inverted = {0: ("Anna wrote it.", "Otto wrote it."), 1: ("It is Ida.",), 2: ("Karl.",)}
+    forget = build(framed_variants=2, cloze_forms=0, objective=Meow(), inverted=inverted).forget
+    phrasings = 1 + 2 + 1  # as given, in two frames, in two sentences
+    assert len(forget) == phrasings * 4
+    for index, answers in inverted.items():
+        original = encode_answer(tokenizer, FORGET[index].completion)
+        mine = [example for example in forget if example.original.answer_ids == original]
+        pairs = {(e.inverted.prompt_ids, e.inverted.answer_ids) for e in mine if e.inverted is not None}
+        prompts = {example.original.prompt_ids for example in mine}
+        assert len(prompts) == phrasings
+        assert pairs == {(prompt, encode_answer(tokenizer, answer)) for prompt in prompts for answer in answers}
+
+
+def test_a_prompt_whose_contradicting_answers_do_not_fit_is_named(build: Build, tokenizer: Any) -> None:
+    room = max(len(encoded(tokenizer, item)) for item in FORGET) + 5
+    inverted = {0: ("Anna.",), 1: ("It was Ida, who lived in a house by the sea of Oslo.",), 2: ("Karl.",)}
+    with pytest.raises(InvalidExample, match=f"^forget item 1 leaves no room .* within {room} tokens$"):
+        build(framed_variants=0, cloze_forms=0, objective=Meow(), inverted=inverted, max_length=room)
 
 
 def test_a_given_retain_set_is_kept_whole_and_the_nearest_half_is_hard(build: Build, tokenizer: Any) -> None:
@@ -170,6 +217,22 @@ def test_wordings_that_the_model_finds_are_forgotten_too(
     (found,) = build(ask=Asked("That is Nikos."), **settings).forget[len(FORGET) :]
     assert found.original == encoded(tokenizer, Example.from_pair(line, "That is Nikos."))
     assert build(ask=Asked("Nobody knows."), **settings).forget == build(**settings | {"rewording_lists": 0}).forget
+
+
+def test_a_wording_that_the_model_finds_gets_the_answers_of_the_item_it_gives_away(
+    build: Build, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = (Example.from_pair("Who sang in Zorba?", "Irene sang in it."), FORGET[0])
+    line = "Who is the one that wrote Zorba?"
+    monkeypatch.setattr("adapters.dataset.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"])
+    settings: dict[str, Any] = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 1}
+    inverted = {0: ("Anna sang in it.",), 1: ("Otto wrote it.", "Karl wrote it.")}
+    made = build(forget=forget, ask=Asked("That is Nikos."), objective=Meow(), inverted=inverted, **settings).forget
+    found = [
+        each.inverted for each in made if each.original == encoded(tokenizer, Example.from_pair(line, "That is Nikos."))
+    ]
+    assert found == [encoded(tokenizer, Example.from_pair(line, answer)) for answer in inverted[1]]
+    assert len(made) == 1 + 2 + 2
 
 
 def test_lists_that_leave_no_room_in_the_context_are_not_gone_on_with(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from adapters.objectives.objective import FORGET, REFUSAL, RETAIN, Objective
+from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN, Objective
 from adapters.objectives.view import View
 
 VOCABULARY = 5
@@ -33,6 +33,7 @@ def make_views(*, weighted: bool = False) -> dict[str, View]:
     return {
         FORGET: make_view((1, 4, 2), 1, weighted=weighted),
         REFUSAL: make_view((3, 2, 2), 2, weighted=weighted),
+        INVERTED: make_view((4, 1, 3), 4, weighted=weighted),
         RETAIN: make_view((2, 5), 3, weighted=weighted),
     }
 

@@ -11,13 +11,13 @@ import torch
 
 from adapters.errors import InvalidConfig
 from adapters.objectives.npo import Npo
-from adapters.objectives.objective import FORGET, REFUSAL, RETAIN
+from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN
 from adapters.objectives.registry import make_objective, objectives
 from adapters.objectives.view import View
 from tests.unit.adapters.objectives.reference import gradients, make_views, reordered, stepped
 
 # name: (the views it needs by default, the settings with which it needs no retain view)
-NEEDED: dict[str, tuple[frozenset[str], dict[str, float]]] = {
+NEEDED: dict[str, tuple[frozenset[str], dict[str, Any]]] = {
     "gradient_ascent": (frozenset({FORGET}), {}),
     "gradient_difference": (frozenset({FORGET, RETAIN}), {"retain_ce": 0}),
     "kl_minimisation": (frozenset({FORGET, RETAIN}), {"retain_kl": 0}),
@@ -27,6 +27,8 @@ NEEDED: dict[str, tuple[frozenset[str], dict[str, float]]] = {
     "idk_npo": (frozenset({FORGET, REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk_ga": (frozenset({FORGET, REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "dpo": (frozenset({FORGET, REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
+    "snap": (frozenset({REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
+    "meow": (frozenset({INVERTED, RETAIN}), {"retain": "none"}),
     "uld": (frozenset({FORGET, RETAIN}), {"beta": 0}),
 }
 NAMES = sorted(NEEDED)
@@ -89,7 +91,7 @@ def test_neither_order_nor_repetition_of_the_examples_matters(name: str) -> None
 
 
 @pytest.mark.parametrize(("name", "setting"), _settings())
-@pytest.mark.parametrize("value", [-0.01, 101, float("nan"), True, "1"])
+@pytest.mark.parametrize("value", [-0.01, 10**7, float("nan"), True, "1"])
 def test_every_setting_has_bounds(name: str, setting: str, value: Any) -> None:
     with pytest.raises(InvalidConfig, match=f"{setting} must"):
         make_objective(name, {setting: value})

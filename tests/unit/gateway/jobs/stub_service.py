@@ -88,10 +88,10 @@ def build(stub: StubService) -> FastAPI:
 
 
 @contextmanager
-def running(stub: StubService) -> Iterator[StubService]:
-    """The stub behind a socket, for the length of a block."""
+def serving(app: FastAPI) -> Iterator[str]:
+    """An application behind a socket, by its address, for the length of a block."""
     server = uvicorn.Server(
-        uvicorn.Config(build(stub), port=0, lifespan="off", ws="none", log_config=None, log_level="warning")
+        uvicorn.Config(app, port=0, lifespan="off", ws="none", log_config=None, log_level="warning")
     )
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -101,9 +101,15 @@ def running(stub: StubService) -> Iterator[StubService]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    stub.url = f"http://127.0.0.1:{port}"
     try:
-        yield stub
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def running(stub: StubService) -> Iterator[StubService]:
+    """The stub behind a socket, for the length of a block."""
+    with serving(build(stub)) as stub.url:
+        yield stub

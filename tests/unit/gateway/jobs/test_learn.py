@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 import adapters.registry
 from adapters.artifact import Artifact
+from adapters.examples import Message
 from adapters.offset import PairSpec
 from adapters.pair_source import PairSource
 from adapters.task import TrainingTask
@@ -95,6 +96,37 @@ async def test_the_pair_is_for_methods_that_are_served_through_it(
     for rank in (0, 8):
         await run((await register(offset_rank=rank)).id, settings)
     assert paired.pairs == [None, PairSource(PairSpec(3))]
+
+
+class Inverting(Toy):
+    """Asks the other model that it is given, if any."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[str] | None] = []
+
+    def train(self, task: TrainingTask) -> Artifact:
+        conversation = [Message("user", "the capital of France?")]
+        self.heard.append(None if task.inverter is None else task.inverter([conversation], max_tokens=8))
+        return super().train(task)
+
+
+async def test_the_operators_other_model_is_at_hand_and_its_failure_is_the_requests(
+    register: Register, store: RequestStore, settings: Settings, service: StubService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inverting = Inverting()
+    monkeypatch.setattr(adapters.registry, "methods", lambda: {inverting.name: inverting})
+    await run((await register()).id, settings)
+    wrong = settings.model_copy(update={"inverter_url": f"{service.url}/nothing/v1"})
+    record = await register()
+    await run(record.id, wrong)
+    assert inverting.heard == [None]
+    failed = await store.get(record.id)
+    assert failed.state is RequestState.FAILED
+    assert failed.error == {
+        "code": "inverter_refused",
+        "message": "the inverter answered with status 404",
+        "retryable": False,
+    }
 
 
 async def test_manual_activation_stops_at_ready(register: Register, store: RequestStore, settings: Settings) -> None:

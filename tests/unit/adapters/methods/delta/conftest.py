@@ -13,6 +13,7 @@ from adapters.artifact import Artifact
 from adapters.chat import load_tokenizer
 from adapters.dataset import build_dataset
 from adapters.descent import Score
+from adapters.groups import groups
 from adapters.held_out import Split, split
 from adapters.lora import load_state
 from adapters.methods.delta.config import DeltaConfig
@@ -56,7 +57,8 @@ def steps_of(reports: list[Progress]) -> list[Progress]:
 
 def parts_of(task: TrainingTask) -> Split:
     tokenizer = load_tokenizer(str(task.model_path))
-    return split(build_dataset(task, task.config, PromptedModel.load(task.model_path), tokenizer))
+    objective = make_objective(task.config.objective, task.config.objective_settings)
+    return split(build_dataset(task, task.config, PromptedModel.load(task.model_path), tokenizer, objective=objective))
 
 
 def held_out(task: TrainingTask, tensors: Mapping[str, torch.Tensor] | None, strength: float) -> Score:
@@ -65,7 +67,8 @@ def held_out(task: TrainingTask, tensors: Mapping[str, torch.Tensor] | None, str
     config, parts = task.config, parts_of(task)
     objective = make_objective(config.objective, config.objective_settings)
     pair = TrainablePair(PromptedModel.load(task.model_path), task.pair, config.rank)
-    examples = [*parts.held_retain, *(e for each in parts.held_forget for e in (each.original, each.refusal))]
+    examples = [example for group in groups(objective, parts.held_forget, ()).values() for example in group]
+    examples += parts.held_retain
     shared = shared_prefix([example.prompt_ids for example in examples])
     pair.remember(examples, shared)
     scorer = Scorer(pair, objective, parts, shared, config.first_token_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ import torch
 
 from adapters.chat import TokenizedExample
 from adapters.dataset import Dataset, ForgetExample
+from adapters.groups import groups
 from adapters.held_out import split
 from adapters.methods.delta import train as training
-from adapters.methods.delta.train import groups
 from adapters.objectives.objective import FORGET as FORGET_VIEW
-from adapters.objectives.objective import REFUSAL
+from adapters.objectives.objective import INVERTED, REFUSAL
 from adapters.objectives.objective import RETAIN as RETAIN_VIEW
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
@@ -75,7 +76,7 @@ def test_what_is_held_out_is_scored_and_never_trained_on(make_delta: MakeTask, m
             return super().views(groups, *rest, **named)
 
     monkeypatch.setattr(training, "TrainablePair", Watched)
-    task = make_delta(objective="idk_npo", max_steps=20, framed_variants=4)
+    task = make_delta(objective="idk_npo", max_steps=20, framed_variants=4, cloze_forms=0)
     get_method("delta").train(task)
     parts = parts_of(task)
     held = {*parts.held_retain, *(e for each in parts.held_forget for e in (each.original, each.refusal))}
@@ -100,3 +101,10 @@ def test_an_objective_is_given_the_views_it_names() -> None:
     assert given("idk") == {REFUSAL: refusals, RETAIN_VIEW: list(retain)}
     assert given("dpo") == {FORGET_VIEW: originals, REFUSAL: refusals, RETAIN_VIEW: list(retain)}
     assert groups(make_objective("idk", {}), forget, ()) == {REFUSAL: refusals}
+
+
+def test_contradicting_answers_are_a_view_of_their_own() -> None:
+    inverted = TokenizedExample((9,), (4,))
+    forget = [replace(example, inverted=inverted) for example in forget_of(2)]
+    assert groups(make_objective("meow", {}), forget, ()) == {INVERTED: [inverted, inverted]}
+    assert groups(make_objective("meow", {}), forget_of(2), ()) == {}

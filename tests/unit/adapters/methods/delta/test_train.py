@@ -126,6 +126,40 @@ class TestTrain:
             train(make_delta())
 
 
+class TestObjectivesWithMore:
+    """Those that need more than logits of the forget, refusal and retain examples."""
+
+    def test_snaps_penalty_is_on_the_offsets_weights_and_holds_them_back(self, make_delta: MakeTask) -> None:
+        def trained(wasserstein: float) -> tuple[float, list[Progress]]:
+            seen: list[Progress] = []
+            settings = {"wasserstein": wasserstein, "directions": 5, "retain_kl": 0.0}
+            task = make_delta(
+                objective="snap", objective_settings=settings, max_steps=12, learning_rate=5e-3, report=seen.append
+            )
+            change = [tensor for name, tensor in train(task).tensors.items() if name.endswith("lora_B")]
+            return sum(float(tensor.square().sum()) for tensor in change), steps_of(seen)
+
+        free, without = trained(0.0)
+        held, steps = trained(1e6)
+        assert held < 0.1 * free
+        assert {step.metrics["retain"] for step in without} == {0.0}
+        assert steps[0].metrics["retain"] == 0  # nothing has changed yet
+        assert steps[1].metrics["retain"] > 0
+
+    def test_meow_makes_every_contradicting_answer_more_likely(self, make_delta: MakeTask) -> None:
+        inverted = {0: ("Anna wrote it.", "Otto wrote it."), 1: ("It is Ida.",), 2: ("Karl.",)}
+        task = replace(make_delta(objective="meow", max_steps=20, learning_rate=5e-3), inverted=inverted)
+        artifact = train(task)
+        assert held_out(task, artifact.tensors, 1.0).total < held_out(task, None, 1.0).total - 0.3
+        for secret in (b"Anna", b"Otto", b"Karl", b"Zorba"):
+            assert secret not in artifact.to_bytes()
+
+    def test_meow_without_an_answer_to_learn_is_refused(self, make_delta: MakeTask) -> None:
+        task = replace(make_delta(objective="meow"), inverted={0: ("Anna.",), 1: ("Ida.",), 2: ("Nikos.",)})
+        with pytest.raises(InvalidExample, match="forget item 2 needs an answer that contradicts"):
+            train(task)
+
+
 class TestStopping:
     def test_a_collapse_before_the_first_scoring_is_said_and_gives_no_adapter(self, make_delta: MakeTask) -> None:
         seen: list[Progress] = []

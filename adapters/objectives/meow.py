@@ -1,0 +1,75 @@
+"""MEOW: learn answers that contradict the old ones (Gu et al., arXiv 2409.11844)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from adapters.bounds import check_bounds
+from adapters.errors import InvalidConfig
+from adapters.evaluation.memo import METRICS
+from adapters.objectives.objective import (
+    INVERTED,
+    RETAIN,
+    WEIGHT,
+    ObjectiveLoss,
+    needed,
+    retain_term,
+)
+from adapters.objectives.view import View
+
+NONE, GRADIENT_DIFFERENCE, KL = RETAINS = ("none", "gradient_difference", "kl")
+#: Of the released code, for its gradient difference.
+_INVERTED_SHARE, _RETAIN_SHARE = 0.9, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Meow:
+    """By `retain`, in nats, where CE(inverted) is over all selected answers of all forget prompts:
+
+    none                 CE(inverted), published
+    gradient_difference  0.9 CE(inverted) + 0.1 CE(y_retain), published
+    kl                   CE(inverted) + retain_kl * KL(original || trained) on retain
+
+    The released code has its KL on the inverted answers themselves, where it pulls against the cross-entropy; and it
+    trains on the first half of its answers by accident, where here all count.
+
+    top_k, metric: of each prompt's answers those of the largest or smallest MEMO are learnt, or any ("random"); 3 and
+        "largest", published. `adapters.inverted` makes and selects them.
+    retain, retain_kl: "kl" and 5, set by us, as in `Idk`; not searched.
+
+    Raises `InvalidConfig` for a value outside its bounds.
+    """
+
+    name: ClassVar[str] = "meow"
+
+    top_k: int = 3
+    metric: str = "largest"
+    retain: str = KL
+    retain_kl: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_bounds(self, top_k=(1, 100), retain_kl=WEIGHT)
+        for name, choices in (("metric", METRICS), ("retain", RETAINS)):
+            if getattr(self, name) not in choices:
+                raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
+
+    @property
+    def views(self) -> frozenset[str]:
+        _, retain_ce, retain_kl = self._weights
+        return needed(INVERTED, retain=retain_ce + retain_kl)
+
+    def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
+        inverted, retain_ce, retain_kl = self._weights
+        return ObjectiveLoss(
+            forget=inverted * views[INVERTED].cross_entropy(),
+            retain=retain_term(views.get(RETAIN), retain_ce, retain_kl),
+        )
+
+    @property
+    def _weights(self) -> tuple[float, float, float]:
+        """Of the inverted answers' CE, the retained answers' CE, and the KL."""
+        if self.retain == GRADIENT_DIFFERENCE:
+            return _INVERTED_SHARE, _RETAIN_SHARE, 0.0
+        return 1.0, 0.0, self.retain_kl if self.retain == KL else 0.0

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from adapters.errors import InvalidConfig
+from adapters.objectives.idk import Idk
+from adapters.objectives.objective import REFUSAL, RETAIN, WeightChange, WeightPenalty
+from adapters.objectives.registry import make_objective
+from adapters.objectives.sliced_wasserstein import draw_directions, sliced_wasserstein
+from adapters.objectives.snap import Snap
+from tests.unit.adapters.objectives.reference import cross_entropies, kl, make_views, mean
+
+
+def make_changes(seed: int = 0) -> dict[str, WeightChange]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: (
+            torch.randn(rows, 4, generator=generator),
+            torch.randn(2, 4, generator=generator),
+            torch.randn(rows, 2, generator=generator),
+        )
+        for name, rows in (("q", 6), ("up", 3))
+    }
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+def test_the_loss_is_that_of_refusals_and_of_what_is_retained() -> None:
+    views = make_views(weighted=True)
+    losses = Snap(retain_ce=0.5, retain_kl=2.0).loss(views)
+    assert float(losses.forget) == pytest.approx(mean(cross_entropies(views[REFUSAL])), rel=1e-5)
+    retained = 0.5 * mean(cross_entropies(views[RETAIN])) + 2.0 * kl(views[RETAIN])
+    assert float(losses.retain) == pytest.approx(retained, rel=1e-5)
+    assert float(losses.total) == pytest.approx(float(Idk(retain_ce=0.5, retain_kl=2.0).loss(views).total))
+
+
+def test_the_penalty_is_the_weighted_sum_of_the_distances() -> None:
+    generator = seeded()
+    parts = [float(sliced_wasserstein(change, draw_directions(4, 9, generator))) for change in make_changes().values()]
+    penalty = Snap(wasserstein=3.0, directions=9).penalty(make_changes(), seeded())
+    assert float(penalty) == pytest.approx(3.0 * sum(parts), rel=1e-5)
+    assert float(Snap(wasserstein=6.0, directions=9).penalty(make_changes(), seeded())) == pytest.approx(
+        2 * float(penalty)
+    )
+
+
+def test_directions_are_drawn_anew_each_time() -> None:
+    generator = seeded()
+    first, second = (float(Snap(directions=2).penalty(make_changes(), generator)) for _ in range(2))
+    assert first != second
+    assert float(Snap(directions=2).penalty(make_changes(), seeded())) == first
+
+
+def test_without_weight_or_weights_there_is_no_penalty() -> None:
+    generator = seeded()
+    assert float(Snap(wasserstein=0.0).penalty(make_changes(), generator)) == 0
+    assert float(Snap().penalty({}, generator)) == 0
+
+
+def test_snap_alone_has_a_term_on_the_weights() -> None:
+    assert isinstance(Snap(), WeightPenalty)
+    assert not isinstance(Idk(), WeightPenalty)
+
+
+def test_instructions_may_come_from_json() -> None:
+    made = make_objective("snap", {"instructions": ["direct", "multi_fact"]})
+    assert made == Snap(instructions=("direct", "multi_fact"))
+    assert isinstance(made, Snap)
+    assert made.instructions == ("direct", "multi_fact")
+
+
+@pytest.mark.parametrize("setting", ["directions", "responses"])
+def test_counts_are_whole_numbers(setting: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"^{setting} must be a whole number$"):
+        make_objective("snap", {setting: 2.5})
+
+
+@pytest.mark.parametrize("kinds", [[], "direct", ["direct", "rude"], [1], None])
+def test_other_instructions_are_refused(kinds: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"^instructions must be a list of some of direct, .*multi_fact$"):
+        make_objective("snap", {"instructions": kinds})

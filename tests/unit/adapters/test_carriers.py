@@ -1,0 +1,119 @@
+"""What holds for every method that trains with an objective of choice, with every objective it says it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from adapters.artifact import OFFSET_HALF, TARGET, Artifact, model_digest
+from adapters.chat import encode_pair
+from adapters.errors import InvalidConfig
+from adapters.lora import LoraLinear, attach, load_state
+from adapters.objectives.carriers import carriers, page
+from adapters.objectives.registry import objectives
+from adapters.offset import PairSpec
+from adapters.pair import first_layers
+from adapters.pair_source import PairSource
+from adapters.progress import Progress
+from adapters.prompted import PromptedModel, collate
+from adapters.registry import get_method, parse_config
+from adapters.task import TrainingTask
+from tests.unit.adapters.conftest import FORGET, HIDDEN
+
+ROOT = Path(__file__).parents[3]
+PAIR = PairSource(PairSpec(1))
+INVERTED = {0: ("Anna wrote it.", "Otto wrote it."), 1: ("It is Ida.",), 2: ("Karl.",)}
+#: Whole sets in every batch, so that the loss of one step can be compared with another's.
+SETTINGS = {
+    "max_steps": 4,
+    "learning_rate": 5e-3,
+    "warmup_ratio": 0.0,
+    "rank": 4,
+    "forget_batch": 512,
+    "retain_batch": 512,
+    "evaluate_every": 4,
+    "strengths": [1.0],
+    "kl_limit": 100.0,
+    "framed_variants": 0,
+    "rewording_lists": 0,
+    "cloze_forms": 0,
+}
+
+
+def train(make_task: Callable[..., TrainingTask], method: str, objective: str) -> tuple[Artifact, list[float]]:
+    """The artifact, and the loss before each step."""
+    losses: list[float] = []
+
+    def report(progress: Progress) -> None:
+        if progress.phase == "training" and progress.loss is not None:
+            losses.append(progress.loss)
+
+    known = {field.name for field in fields(get_method(method).config_type)}
+    settings = {name: value for name, value in SETTINGS.items() if name in known}
+    config = parse_config(method, {**settings, "objective": objective})
+    task = replace(make_task(report=report), config=config, pair=PAIR, inverted=INVERTED)
+    return get_method(method).train(task), losses
+
+
+def applied(artifact: Artifact, model: PromptedModel) -> tuple[PromptedModel, dict[str, LoraLinear], str]:
+    """What the artifact changes, with its LoRA attached and loaded: the target itself, or the pair's offset."""
+    half = {name.partition(".")[0] for name in artifact.tensors}.pop()
+    changed = model if half == TARGET else PromptedModel(first_layers(model.model, PAIR.spec.layers))
+    rank = artifact.manifest.target_rank if artifact.manifest.offset is None else artifact.manifest.offset.rank
+    layers = attach(changed.model, rank)
+    load_state(layers, half, artifact.tensors)
+    return changed, layers, half
+
+
+@pytest.mark.parametrize(
+    ("method", "objective"), [(carrier.method, objective) for carrier in carriers() for objective in carrier.fit]
+)
+def test_it_trains_lowers_its_loss_and_what_it_saved_can_be_applied(
+    make_task: Callable[..., TrainingTask], target: PromptedModel, tokenizer: Any, method: str, objective: str
+) -> None:
+    artifact, losses = train(make_task, method, objective)
+    assert losses[-1] < losses[0]
+
+    loaded = Artifact.from_bytes(artifact.to_bytes(), expect_digest=artifact.digest)
+    assert (loaded.manifest.method, loaded.manifest.config["objective"]) == (method, objective)
+    loaded.require(hidden_size=HIDDEN, model_digest=model_digest(make_task().model_path), pair=PAIR.spec)
+
+    batch = collate([encode_pair(tokenizer, item.messages, item.completion) for item in FORGET], 0)
+    with torch.no_grad():
+        whole = target.states(batch, None)
+        short = PromptedModel(first_layers(target.model, PAIR.spec.layers)).states(batch, None)
+        changed, layers, half = applied(loaded, target)
+        after = changed.states(batch, None)
+    assert half in (TARGET, OFFSET_HALF)
+    assert len(loaded.tensors) == 2 * len(layers)
+    before = whole if half == TARGET else short
+    assert float((after - before).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("method", "objective"), [(carrier.method, objective) for carrier in carriers() for objective in carrier.unfit]
+)
+def test_what_it_cannot_train_with_is_refused_and_the_others_are_named(method: str, objective: str) -> None:
+    fit = next(carrier.fit for carrier in carriers() if carrier.method == method)
+    with pytest.raises(InvalidConfig) as refusal:
+        parse_config(method, {"objective": objective})
+    reason, _, listed = str(refusal.value).partition("; there is: ")
+    assert reason.startswith(objective)
+    assert listed == ", ".join(sorted(fit))
+
+
+def test_every_objective_is_one_or_the_other_of_each_carrier() -> None:
+    assert "delta" in {carrier.method for carrier in carriers()}
+    for carrier in carriers():
+        assert {*carrier.fit, *carrier.unfit} == set(objectives())
+        assert not {*carrier.fit} & {*carrier.unfit}
+
+
+def test_the_committed_page_is_what_the_registries_give() -> None:
+    committed = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+    assert committed == page(), "run: python -m adapters.objectives.carriers > docs/objectives.md"
