@@ -24,7 +24,7 @@ from bench.tofu.served import ServedModel
 from tests.unit.adapters.conftest import HIDDEN, randomise, save_model
 
 LAYERS = 3
-PROMPTS = ("Who wrote Zorba?", "2+2", "Name the capital city of the country Peru.", "Who wrote Emma?", "Hi")
+PROMPTS = ("Who wrote Zorba?", "2+2", "Name the capital of Peru.", "Who wrote Emma?")
 Ids = tuple[int, ...]
 
 
@@ -135,30 +135,27 @@ def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(tmp_path_factory.mktemp("small"), seed=1, hidden_size=16, intermediate_size=32)
 
 
-def recomputed(case: Case, prompt: Ids, stop: int, tokens: int) -> Ids:
+def recomputed(case: Case, prompt: Ids, tokens: int) -> Ids:
     answer: Ids = ()
     with torch.no_grad():
         while len(answer) < tokens:
-            chosen = int(case.logits((*prompt, *answer)).argmax())
-            if chosen == stop:
-                break
-            answer = (*answer, chosen)
+            answer = (*answer, int(case.logits((*prompt, *answer)).argmax()))
     return answer
 
 
 def test_answers_are_those_of_whole_prefixes_run_anew(case: Case, target: PromptedModel, prompts: list[Ids]) -> None:
     served = ServedModel(target, case.artifact, case.source)
-    free = [recomputed(case, prompt, -1, 12) for prompt in prompts]
-    # A stop that ends some answers early and others not at all, so that rows leave the batch on the way.
-    stop = free[0][4]
-    expected = [recomputed(case, prompt, stop, 12) for prompt in prompts]
+    free = [recomputed(case, prompt, 8) for prompt in prompts]
+    # Some answers end early and others do not, so that rows leave the batch on the way.
+    stop = free[0][3]
+    expected = [answer[: answer.index(stop)] if stop in answer else answer for answer in free]
     assert len({len(answer) for answer in expected}) > 1
-    assert served.answers(prompts, max_tokens=12, stop=stop) == expected
+    assert served.answers(prompts, max_tokens=8, stop=stop) == expected
 
 
 def test_scores_are_those_of_whole_prefixes_run_anew(case: Case, target: PromptedModel, prompts: list[Ids]) -> None:
     served = ServedModel(target, case.artifact, case.source)
-    likely = recomputed(case, prompts[0], -1, 4)
+    likely = recomputed(case, prompts[0], 4)
     answers = [(*likely, 2), (40, 41, 2), (likely[0], 50, 51, 52, 53, 2)]
     scores = served.score(prompts[0], answers)
     for answer, score in zip(answers, scores, strict=True):
