@@ -6,7 +6,8 @@
 
 Prints one JSON line a run, and appends it to FILE: for forget authors and for unseen rows of authors that are to be
 kept, the means and every item of `bench.tofu.score` before, after, and of the retrained model; the configuration;
-seconds and bytes. What does not depend on the setting is measured once a world and kept in its folder.
+seconds on the clock and of the processor, and bytes. What does not depend on the setting is measured once a world and
+kept in its folder; without --method nothing else happens.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from bench.tofu.served import ServedModel
 from bench.tofu.world import World
 
 SCORES_FILE = "scores.json"
+BEFORE, AFTER, RETRAIN = "before", "after", "retrain"
 #: Raise when scoring changes, so that figures kept from before are not compared with new ones.
 _SCORING = 1
 
@@ -66,6 +68,10 @@ class Search:
     @property
     def parts(self) -> dict[str, Sequence[Question]]:
         return {FORGET: self.split.forget, NEIGHBOURS: self.split.neighbours}
+
+    def known(self) -> dict[str, dict[str, ItemScores]]:
+        """What does not depend on any setting."""
+        return {BEFORE: self.before(), RETRAIN: self.retrain()}
 
     def before(self) -> dict[str, ItemScores]:
         """Scores of the model as it is."""
@@ -108,26 +114,39 @@ class Search:
         config = parse_config(method, settings)
         line: dict[str, Any] = {"split": self.split_name, "method": method, "settings": settings}
         line |= {"config": asdict(config), "seed": config.seed, "model": model_digest(self.world.full)}
-        known = {"before": self.before(), "retrain": self.retrain()}
+        known = self.known()
         task = self.task(method, config, report)
-        started = time.monotonic()
+        clock = Clock()
         try:
             trained = get_method(method).train(task).to_bytes()
         except TrainingDiverged as error:
-            return line | {"failed": str(error), "train_s": round(time.monotonic() - started, 1)}
-        line["train_s"] = round(time.monotonic() - started, 1)
-        started = time.monotonic()
+            return line | {"failed": str(error), **clock.read("train")}
+        line |= clock.read("train")
+        clock = Clock()
         # From its bytes, as the engine has it: rounded to the checkpoint's format.
         served = ServedModel(self.target, Artifact.from_bytes(trained), task.pair)
-        scores = known | {"after": measure_parts(served, self.tokenizer, self.parts)}
-        line |= {"score_s": round(time.monotonic() - started, 1), "artifact_bytes": len(trained)}
-        line["means"] = {
-            when: {part: rounded(items.means(part)) for part, items in parts.items()} for when, parts in scores.items()
-        }
-        line["items"] = {
-            when: {part: rounded(asdict(items)) for part, items in parts.items()} for when, parts in scores.items()
-        }
-        return line
+        scores = known | {AFTER: measure_parts(served, self.tokenizer, self.parts)}
+        return line | clock.read("score") | {"artifact_bytes": len(trained), **described(scores)}
+
+
+class Clock:
+    """Seconds since it was made, on the clock and of this process on the processors."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.monotonic(), time.process_time()
+
+    def read(self, what: str) -> dict[str, float]:
+        """{what_s, what_cpu_s}."""
+        wall, processor = time.monotonic() - self._wall, time.process_time() - self._processor
+        return {f"{what}_s": round(wall, 1), f"{what}_cpu_s": round(processor, 1)}
+
+
+def described(scores: Mapping[str, Mapping[str, ItemScores]]) -> dict[str, Any]:
+    """{"means": …, "items": …} of {when: {part: scores}}, each in that nesting."""
+    return {
+        "means": rounded({when: {p: items.means(p) for p, items in parts.items()} for when, parts in scores.items()}),
+        "items": rounded({when: {p: asdict(items) for p, items in parts.items()} for when, parts in scores.items()}),
+    }
 
 
 def rounded(value: Any) -> Any:
@@ -159,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--world", type=Path, required=True)
     parser.add_argument("--split", choices=sorted(FORGET_AUTHORS), default="dev")
-    parser.add_argument("--method", choices=sorted(methods()), default="delta")
+    parser.add_argument("--method", choices=sorted(methods()))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--log", type=Path, help="append the line there")
     parser.add_argument("--threads", type=int, default=2)
@@ -175,6 +194,11 @@ def main() -> None:
             print(f"step {progress.step} of {progress.steps}: {metrics}", file=sys.stderr, flush=True)
 
     search = Search(World.open(arguments.world), arguments.split)
+    if arguments.method is None:
+        clock = Clock()
+        scores = described(search.known())
+        print(json.dumps({"split": arguments.split, "means": scores["means"], **clock.read("score")}))
+        return
     line = json.dumps(search.run(arguments.method, parse_settings(arguments.set), report), ensure_ascii=False)
     print(line, flush=True)
     if arguments.log:
