@@ -41,7 +41,15 @@ def offset_task(
     **settings: Any,
 ) -> TrainingTask:
     """A short run; settings are the method's."""
-    defaults = {"max_steps": 3, "rank": 4, "framed_variants": 0, "learning_rate": 1e-2, "kl_limit": 100.0}
+    defaults = {
+        "max_steps": 3,
+        "rank": 4,
+        "cloze_forms": 0,
+        "rewording_lists": 0,
+        "framed_variants": 0,
+        "learning_rate": 1e-2,
+        "kl_limit": 100.0,
+    }
     config = get_method(method).config_type(**{**defaults, **settings})
     return TrainingTask(model_path, forget, retain, config, report, cancelled, pair=pair)
 

@@ -45,7 +45,7 @@ def make_lora(make_task: MakeTask) -> MakeTask:
         **changes: Any,
     ) -> TrainingTask:
         parts = {name: changes.pop(name) for name in ("forget", "retain", "ask") if name in changes}
-        config = LoraConfig(**{"max_steps": 3, "rank": 4, "kl_limit": 100.0, **changes})
+        config = LoraConfig(**{"max_steps": 3, "rank": 4, "kl_limit": 100.0, "rewording_lists": 0, **changes})
         return replace(make_task(report=report, cancelled=cancelled, **parts), config=config)
 
     return make

@@ -1,0 +1,201 @@
+"""A model with an adapter, computed as the engine computes it, in plain transformers: greedy answers and answer scores.
+
+A soft prompt stands in front of everything. An offset is the difference of the pair's two stacks, read by the head and
+added to the target's logits by its kind's rule; every stack reads the same tokens and keeps a cache of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, Artifact
+from adapters.chat import TokenizedExample
+from adapters.lora import attach, load_state
+from adapters.offset import DD_RANK, ULD, OffsetSpec
+from adapters.pair import first_layers
+from adapters.pair_source import PairSource
+from adapters.prompted import PromptedModel, collate, shared_prefix
+from gateway.engine.combine import most_negative, top_choices
+
+#: Conversations decoded together, and the part of them that must have ended before their rows are dropped.
+_BATCH = 40
+_ENDED = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """An answer read token by token. loss: mean cross-entropy in nats, end of turn included. correct: for each token
+    without the end of turn, whether it was the likeliest."""
+
+    loss: float
+    correct: tuple[bool, ...]
+
+
+class ServedModel:
+    """The target, alone or with one artifact."""
+
+    def __init__(
+        self, target: PromptedModel, artifact: Artifact | None = None, source: PairSource | None = None
+    ) -> None:
+        """source: the pair, for an artifact with an offset.
+
+        Raises `InvalidArtifact` for an artifact of another model or pair, ValueError for one of both kinds at once.
+        """
+        self._target = target
+        self._spec: OffsetSpec | None = None
+        self._soft: torch.Tensor | None = None
+        self._stacks = [target]
+        if artifact is None:
+            return
+        artifact.require(hidden_size=target.hidden_size, pair=None if source is None else source.spec)
+        self._soft = artifact.tensors.get(SOFT_PROMPT)
+        self._spec = artifact.manifest.offset
+        if self._spec is None:
+            return
+        if self._soft is not None:
+            raise ValueError("an artifact that is soft prompt and offset at once is not measured here")
+        assert source is not None
+        self._stacks.append(self._stack(source, artifact, OFFSET_HALF))
+        if self._spec.needs_reference_half or source.model_path is not None:
+            self._stacks.append(self._stack(source, artifact, REFERENCE_HALF))
+
+    def _stack(self, source: PairSource, artifact: Artifact, half: str) -> PromptedModel:
+        """One stack of the pair with its half of the LoRA, where the artifact has that."""
+        if source.model_path is None:
+            stack = PromptedModel(first_layers(self._target.model, source.spec.layers), self._target.stored_dtype)
+        else:
+            stack = PromptedModel.load(source.model_path)
+        if any(name.startswith(f"{half}.") for name in artifact.tensors):
+            assert artifact.manifest.offset is not None
+            load_state(attach(stack.model, artifact.manifest.offset.rank), half, artifact.tensors)
+        return stack
+
+    @torch.no_grad()
+    def score(self, prompt: tuple[int, ...], answers: Sequence[tuple[int, ...]]) -> list[AnswerScore]:
+        """Scores of several answers, each with its end of turn, to one prompt, which is run once for all of them."""
+        batch = collate([TokenizedExample(prompt, answer) for answer in answers], len(prompt) - 1)
+        caches = self._begin(batch.prefix, len(answers))
+        states = [each[batch.rows, batch.columns] for each in self._read(caches, batch.inputs)]
+        logits = self._logits(states)
+        losses = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none")
+        right = logits.argmax(-1) == batch.targets
+        scores = []
+        for row in range(len(answers)):
+            mine = batch.rows == row
+            scores.append(AnswerScore(float(losses[mine].mean()), tuple(right[mine].tolist()[:-1])))
+        return scores
+
+    @torch.no_grad()
+    def answers(self, prompts: Sequence[tuple[int, ...]], *, max_tokens: int, stop: int) -> list[tuple[int, ...]]:
+        """The greedy answer to each prompt, at most so many tokens, cut before `stop`."""
+        shared = shared_prefix(prompts)
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        found: dict[int, list[int]] = {}
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            decoded = self._decode([prompts[index] for index in chosen], shared, max_tokens, stop)
+            found.update(zip(chosen, decoded, strict=True))
+        return [tuple(found[index]) for index in range(len(prompts))]
+
+    def _decode(self, prompts: Sequence[tuple[int, ...]], shared: int, max_tokens: int, stop: int) -> list[list[int]]:
+        answers: list[list[int]] = [[] for _ in prompts]
+        caches = self._begin(torch.tensor(prompts[0][:shared], dtype=torch.long), len(prompts))
+        # Left padding, after what is shared: every row goes on from its last column.
+        width = max(map(len, prompts)) - shared
+        ids = torch.zeros(len(prompts), width, dtype=torch.long)
+        mask = torch.ones(len(prompts), caches[0].get_seq_length() + width, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            padding = width - (len(prompt) - shared)
+            ids[row, padding:] = torch.tensor(prompt[shared:])
+            mask[row, mask.shape[1] - width : mask.shape[1] - width + padding] = 0
+        owners = list(range(len(prompts)))  # the prompt of each row that is still being decoded
+        going = torch.ones(len(owners), dtype=torch.bool)
+        for _ in range(max_tokens):
+            states = [each[:, -1] for each in self._read(caches, ids, mask)]
+            chosen = self._logits(states).argmax(-1)
+            going &= chosen != stop
+            for row, token in enumerate(chosen.tolist()):
+                if going[row]:
+                    answers[owners[row]].append(token)
+            if not bool(going.any()):
+                break
+            if int((~going).sum()) >= _ENDED * len(owners):
+                kept = going.nonzero().squeeze(-1)
+                for cache in caches:
+                    cache.batch_select_indices(kept)
+                owners = [owners[row] for row in kept.tolist()]
+                chosen, mask, going = chosen[kept], mask[kept], going[kept]
+            ids = chosen[:, None]
+            mask = torch.cat((mask, mask.new_ones(len(mask), 1)), dim=1)
+        return answers
+
+    def _begin(self, prefix: torch.Tensor, rows: int) -> list[Any]:
+        """A cache for each stack that has read the soft prompt and `prefix` [length] once, for so many rows."""
+        caches = [DynamicCache(config=stack.model.config) for stack in self._stacks]
+        if len(prefix) or self._soft is not None:
+            for stack, cache in zip(self._stacks, caches, strict=True):
+                embedded = stack.embed(prefix)
+                if self._soft is not None:
+                    embedded = torch.cat((self._soft.to(embedded.dtype), embedded))
+                stack.body(inputs_embeds=embedded[None], past_key_values=cache, use_cache=True)
+                cache.batch_repeat_interleave(rows)
+        return caches
+
+    def _read(self, caches: Sequence[Any], ids: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Final states [rows, length, hidden] of the target and, with an offset, of the pair's two stacks.
+
+        ids [rows, length]. mask [rows, length so far]: 0 at padding; None where padding follows everything.
+        """
+        positions = None
+        if mask is not None:
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        states = []
+        for number, (stack, cache) in enumerate(zip(self._stacks, caches, strict=True)):
+            output = stack.body(
+                inputs_embeds=stack.embed(ids),
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                output_hidden_states=number == 0 and len(self._stacks) == 2,
+            )
+            states.append(output.last_hidden_state)
+            if number == 0 and output.hidden_states is not None:
+                middle = self._middle(output)
+        if len(self._stacks) == 2:
+            states.append(middle)
+        return states
+
+    def _middle(self, output: Any) -> torch.Tensor:
+        """The reference's final states: the target's after layer K, normed; the last are that already."""
+        assert self._spec is not None
+        layers = self._spec.pair.layers
+        if layers == len(output.hidden_states) - 1:
+            final: torch.Tensor = output.last_hidden_state
+            return final
+        normed: torch.Tensor = self._target.body.norm(output.hidden_states[layers])
+        return normed
+
+    def _logits(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits [positions, vocabulary] of final states [positions, hidden], as `gateway.engine.combine` has it."""
+        if self._spec is None:
+            return self._target.logits(states[0])
+        target, offset, reference = states
+        strength, parameter = self._spec.strength, torch.full((len(target), 1), float(self._spec.parameter))
+        shares_head = bool(self._spec.pair.layers)
+        head = self._target if shares_head else self._stacks[1]
+        if self._spec.kind == ULD:
+            logits = self._target.logits(target)
+            chosen = top_choices(logits, parameter)
+            return logits - torch.where(chosen, head.logits(strength * offset), torch.zeros_like(logits))
+        if self._spec.kind == DD_RANK:
+            masked = most_negative(head.logits(offset - reference), parameter)
+            return self._target.logits(target).masked_fill(masked, float("-inf"))
+        if shares_head:
+            return self._target.logits(target + strength * (offset - reference))
+        return self._target.logits(target) + head.logits(strength * (offset - reference))

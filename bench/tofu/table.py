@@ -1,0 +1,125 @@
+"""The log of `bench.tofu.search` as a Markdown table, and as a plot of forgetting against what is kept.
+
+    python -m bench.tofu.table LOG [--split dev] [--plot FILE.svg] [--metric rouge_l]
+
+A cell of a run is its mean, then how far it is from the mark with a 95 % bootstrap interval of the items' differences:
+from the retrained model on the forget authors, from the model before on the neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from adapters.evaluation.tofu import forget_quality
+from bench.tofu.bootstrap import mean_interval
+from bench.tofu.plot import Point, scatter
+from bench.tofu.score import FORGET, METRICS, NEIGHBOURS, ItemScores
+from bench.tofu.search import AFTER, BEFORE, RETRAIN
+
+_TITLES = {
+    "rouge_l": "ROUGE-L recall",
+    "probability": "probability",
+    "truth_ratio": "truth ratio",
+    "extraction": "extraction strength",
+}
+_MARK = {FORGET: RETRAIN, NEIGHBOURS: BEFORE}
+_COLUMNS = [(part, metric) for part in _MARK for metric in METRICS]
+
+
+def load_log(path: Path, split: str | None = None) -> list[dict[str, Any]]:
+    """The lines of a log, of one split where that is named."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if split in (None, line["split"])]
+
+
+def table(runs: Sequence[dict[str, Any]]) -> str:
+    """Markdown: for each split its marks, then its runs in the log's order."""
+    titles = [f"{part}: {_TITLES[metric]}" for part, metric in _COLUMNS]
+    header = ["run", *titles, "KS p", "training, s", "KiB"]
+    rows = [header, ["---"] * len(header)]
+    for split in dict.fromkeys(run["split"] for run in runs):
+        mine = [run for run in runs if run["split"] == split]
+        measured = [run for run in mine if "items" in run]
+        for when in (BEFORE, RETRAIN) if measured else ():
+            means = [_value(measured[0], when, part, metric) for part, metric in _COLUMNS]
+            rows.append([f"{split}: {when}", *means, "", "", ""])
+        rows += [_row(run) for run in mine]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def name_of(run: dict[str, Any]) -> str:
+    """The method and the settings that were named, such as "delta objective=npo beta=0.1"."""
+    return " ".join([run["method"], *(f"{name}={value}" for name, value in _flat(run["settings"]))])
+
+
+def points(runs: Sequence[dict[str, Any]], metric: str) -> list[Point]:
+    """For the plot: a figure's mean on the forget authors, and on the neighbours; with the marks."""
+    measured = [run for run in runs if "items" in run]
+    found = []
+    for when in (BEFORE, RETRAIN) if measured else ():
+        found.append(_point(measured[0], when, metric, when, reference=True))
+    return found + [_point(run, AFTER, metric, name_of(run)) for run in measured]
+
+
+def _point(run: dict[str, Any], when: str, metric: str, name: str, *, reference: bool = False) -> Point:
+    x, y = (fmean(_items(run, when, part).of(part, metric)) for part in (FORGET, NEIGHBOURS))
+    return Point(name, x, y, reference)
+
+
+def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield name, value
+
+
+def _items(run: dict[str, Any], when: str, part: str) -> ItemScores:
+    return ItemScores(**run["items"][when][part])
+
+
+def _value(run: dict[str, Any], when: str, part: str, metric: str) -> str:
+    values = _items(run, when, part).of(part, metric)
+    return f"{fmean(values):.3f}" if values else "–"
+
+
+def _row(run: dict[str, Any]) -> list[str]:
+    if "failed" in run:
+        return [name_of(run), f"failed: {run['failed']}", *[""] * len(_COLUMNS), f"{run['train_s']:.0f}", ""]
+    cells = [_cell(run, part, metric) for part, metric in _COLUMNS]
+    ratios = [_items(run, when, FORGET).truth_ratio for when in (AFTER, RETRAIN)]
+    p_value = f"{forget_quality(*ratios).p_value:.2g}" if all(ratios) else "–"
+    return [name_of(run), *cells, p_value, f"{run['train_s']:.0f}", f"{run['artifact_bytes'] / 1024:.0f}"]
+
+
+def _cell(run: dict[str, Any], part: str, metric: str) -> str:
+    after, mark = (_items(run, when, part).of(part, metric) for when in (AFTER, _MARK[part]))
+    if not after:
+        return "–"
+    differences = [ours - theirs for ours, theirs in zip(after, mark, strict=True)]
+    low, high = mean_interval(differences)
+    return f"{fmean(after):.3f}, {fmean(differences):+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path)
+    parser.add_argument("--split", help="only runs of this split")
+    parser.add_argument("--plot", type=Path, help="write an SVG there")
+    parser.add_argument("--metric", choices=METRICS, default="rouge_l", help="what the plot shows")
+    arguments = parser.parse_args()
+    runs = load_log(arguments.log, arguments.split)
+    print(table(runs), end="")
+    if arguments.plot:
+        title = _TITLES[arguments.metric]
+        labels = f"{title} on the forget authors", f"{title} on unseen neighbours"
+        arguments.plot.write_text(scatter(points(runs, arguments.metric), *labels), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
