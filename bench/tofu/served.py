@@ -15,12 +15,12 @@ from transformers import DynamicCache
 
 from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, Artifact
 from adapters.chat import TokenizedExample
+from adapters.combining import most_negative, top_choices
 from adapters.lora import attach, load_state
 from adapters.offset import DD_RANK, ULD, OffsetSpec
 from adapters.pair import first_layers
 from adapters.pair_source import PairSource
 from adapters.prompted import PromptedModel, collate, shared_prefix
-from gateway.engine.combine import most_negative, top_choices
 
 #: Conversations decoded together, and the part of them that must have ended before their rows are dropped.
 _BATCH = 40
