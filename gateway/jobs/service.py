@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from adapters.examples import Message
+from adapters.examples import Message, PartialAnswer
 from gateway.config import Settings
 from gateway.errors import GatewayError
 from gateway.store.tokens import load_or_create_operator_token
@@ -56,22 +56,36 @@ class ServiceClient:
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._model: str | None = None
 
-    async def answer(self, messages: Sequence[Message], *, plan: str, max_tokens: int) -> str:
-        """The greedy answer to a conversation. Raises `ServiceUnreachable`, `ServiceRefused`."""
-        body = {
+    async def answer(self, messages: Sequence[Message], *, plan: str, max_tokens: int, prefix: str = "") -> str:
+        """The greedy answer to a conversation, or what follows when it begins with `prefix`.
+
+        Raises `ServiceUnreachable`, `ServiceRefused`.
+        """
+        body: dict[str, Any] = {
             "model": await self._served_model(),
             "messages": [message.to_dict() for message in messages],
             "temperature": 0,
             "max_tokens": max_tokens,
         }
+        if prefix:
+            body["messages"].append({"role": "assistant", "content": prefix})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         async with self._slots:
             reply = await self._send("POST", "/v1/chat/completions", json=body, headers={"X-Unlearning-Plan": plan})
         return reply["choices"][0]["message"]["content"] or ""
 
     async def answers(self, conversations: Sequence[Sequence[Message]], *, plan: str, max_tokens: int) -> list[str]:
         """`answer` for each, in order, a few at a time."""
+        partial = [PartialAnswer(tuple(messages), "") for messages in conversations]
+        return await self.continuations(partial, plan=plan, max_tokens=max_tokens)
+
+    async def continuations(self, partial: Sequence[PartialAnswer], *, plan: str, max_tokens: int) -> list[str]:
+        """What follows each beginning of an answer, in order, a few at a time."""
         await self._served_model()
-        asked = [asyncio.ensure_future(self.answer(c, plan=plan, max_tokens=max_tokens)) for c in conversations]
+        asked = [
+            asyncio.ensure_future(self.answer(p.messages, plan=plan, max_tokens=max_tokens, prefix=p.prefix))
+            for p in partial
+        ]
         try:
             return await asyncio.gather(*asked)
         finally:
@@ -120,6 +134,19 @@ class ServiceAsk:
     def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
         answers = self._client.answers(conversations, plan=OFF, max_tokens=max_tokens)
         return asyncio.run_coroutine_threadsafe(answers, self._loop).result()
+
+
+class ServiceContinue:
+    """Continuations under a plan, for MEMO in another thread: `adapters.evaluation.memo`'s `Continue` over HTTP."""
+
+    def __init__(self, client: ServiceClient, loop: asyncio.AbstractEventLoop, *, plan: str) -> None:
+        self._client = client
+        self._loop = loop
+        self._plan = plan
+
+    def __call__(self, partial: Sequence[PartialAnswer], *, max_tokens: int) -> list[str]:
+        written = self._client.continuations(partial, plan=self._plan, max_tokens=max_tokens)
+        return asyncio.run_coroutine_threadsafe(written, self._loop).result()
 
 
 @asynccontextmanager
