@@ -124,6 +124,12 @@ def test_a_run_that_diverges_is_reported(search: Search, monkeypatch: pytest.Mon
     assert "items" not in line
 
 
+def test_a_world_that_knows_others_is_refused(world: World) -> None:
+    for trained, kept in (((161, 192), (161,)), ((161, 191, 192), (161, 192))):
+        with pytest.raises(ValueError, match="differ by"):
+            Search(World(world.folder, trained, kept), "dev")
+
+
 def test_wrong_settings_are_refused(search: Search) -> None:
     with pytest.raises(InvalidConfig, match="no setting named 'depth'"):
         search.run("delta", {"depth": 1}, ignore)
