@@ -42,6 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture
 def search(world: World, monkeypatch: pytest.MonkeyPatch) -> Search:
     monkeypatch.setattr("bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS))
+    monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
     return Search(world, "dev")
 
 
