@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.cloze import cloze_variants
 from adapters.data.phrasings import with_framed_variants
 from adapters.data.refusals import draw_refusals
+from adapters.data.rewordings import rewordings
 from adapters.data.split import split_variants
 from adapters.errors import InvalidExample
-from adapters.examples import Example, check_examples
-from adapters.generation import greedy_answers
+from adapters.examples import Example, Message, check_examples
+from adapters.generation import greedy_answers, sampled_continuations
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, collate, shared_prefix
 from adapters.retain import choose_questions, conversation, without_forgotten
 from adapters.task import TrainingTask
 
 _CHUNK = 32
+_LINE_TOKENS = 48  # two or three lines of a list
+_FACT_TOKENS = 24  # far enough into an answer to see what it gives away
 
 
 class DatasetSettings(Protocol):
@@ -38,6 +42,12 @@ class DatasetSettings(Protocol):
     def retain_siblings(self) -> int: ...
     @property
     def retain_tokens(self) -> int: ...
+    @property
+    def cloze_forms(self) -> int: ...
+    @property
+    def rewording_lists(self) -> int: ...
+    @property
+    def rewordings(self) -> int: ...
     @property
     def framed_variants(self) -> int: ...
     @property
@@ -75,9 +85,11 @@ def build_dataset(
     check_examples(task.forget, task.retain or ())
     limit = min(config.max_length, model.context - reserved_tokens)
     _check_lengths(tokenizer, "forget", task.forget, limit)
-    forget = _forget_examples(tokenizer, task.forget, config, limit)
+    found = _other_wordings(task, config, model, tokenizer)
+    forget = _forget_examples(tokenizer, task.forget, found, config, limit)
     if task.retain is None:
-        hard, general = _made_retain(task, config, model, tokenizer)
+        prompts = [example.prompt for example in (*task.forget, *found)]
+        hard, general = _made_retain(task, prompts, config, model, tokenizer)
     else:
         _check_lengths(tokenizer, "retain", task.retain, limit)
         hard, general = _given_retain(task, config, model, tokenizer)
@@ -96,11 +108,41 @@ def _check_lengths(tokenizer: Any, name: str, items: Sequence[Example], limit: i
             raise InvalidExample(f"{name} item {index} is {length} tokens long; at most {limit} fit")
 
 
+def _other_wordings(task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any) -> list[Example]:
+    """Forget prompts that nobody gave: as sentences to complete, and as the model itself would put them."""
+
+    def between(count: int) -> None:
+        task.check_cancelled()
+        task.report(Progress("rewording", count, config.rewording_lists))
+
+    def go_on(texts: Sequence[str]) -> list[str]:
+        between(0)
+        room = model.context - _LINE_TOKENS
+        texts = [text for text in texts if len(tokenizer(text)["input_ids"]) <= room]
+        return sampled_continuations(
+            model.model, tokenizer, texts, max_tokens=_LINE_TOKENS, temperature=1.0, seed=config.seed, between=between
+        )
+
+    def answer(conversations: Sequence[Sequence[Message]]) -> list[str]:
+        return _answers(task, model, tokenizer, conversations, _FACT_TOKENS, lambda _: task.check_cancelled())
+
+    return [
+        *cloze_variants(task.forget, config.cloze_forms),
+        *rewordings(
+            task.forget, go_on, answer, lists=config.rewording_lists, count=config.rewordings, seed=config.seed
+        ),
+    ]
+
+
 def _forget_examples(
-    tokenizer: Any, forget: Sequence[Example], config: DatasetSettings, limit: int
+    tokenizer: Any, forget: Sequence[Example], found: Sequence[Example], config: DatasetSettings, limit: int
 ) -> tuple[ForgetExample, ...]:
-    """Forget prompts in several phrasings, each with its answer and the one refusal drawn for it."""
+    """Forget prompts in several phrasings, each with its answer and the one refusal drawn for it.
+
+    What was `found` is varied once at most: it is various already.
+    """
     variants = with_framed_variants(forget, config.framed_variants, config.seed)
+    variants += with_framed_variants(found, min(1, config.framed_variants), config.seed)
     if config.framed_variants:
         variants += split_variants(forget)
     refusals = draw_refusals(len(variants), config.seed, kinds=config.refusal_kinds)
@@ -133,7 +175,7 @@ def _given_retain(
 
 
 def _made_retain(
-    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
+    task: TrainingTask, prompts: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
         return similarity(
@@ -143,7 +185,7 @@ def _made_retain(
         )
 
     questions = choose_questions(
-        [example.prompt for example in task.forget],
+        prompts,
         near,
         count=config.retain_questions,
         nearest=config.retain_nearest,
@@ -159,16 +201,7 @@ def _made_retain(
         task.report(Progress("retain", done, len(asked)))
 
     between(0)
-    conversations = [conversation(question) for question in asked]
-    if task.ask is None:
-        answers = greedy_answers(
-            model.model, tokenizer, conversations, max_tokens=config.retain_tokens, between=between
-        )
-    else:
-        answers = []
-        for start in range(0, len(conversations), _CHUNK):
-            answers += task.ask(conversations[start : start + _CHUNK], max_tokens=config.retain_tokens)
-            between(len(answers))
+    answers = _answers(task, model, tokenizer, [conversation(q) for q in asked], config.retain_tokens, between)
     kept = dict(without_forgotten(asked, answers, task.forget))
 
     def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
@@ -179,6 +212,24 @@ def _made_retain(
         ]
 
     return encode(questions.hard), encode(questions.general)
+
+
+def _answers(
+    task: TrainingTask,
+    model: PromptedModel,
+    tokenizer: Any,
+    conversations: Sequence[Sequence[Message]],
+    max_tokens: int,
+    between: Callable[[int], None],
+) -> list[str]:
+    """The original model's answers, from the service where there is one. `between`: as in `greedy_answers`."""
+    if task.ask is None:
+        return greedy_answers(model.model, tokenizer, conversations, max_tokens=max_tokens, between=between)
+    answers: list[str] = []
+    for start in range(0, len(conversations), _CHUNK):
+        answers += task.ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
+        between(len(answers))
+    return answers
 
 
 def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> TokenizedExample:

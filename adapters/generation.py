@@ -57,3 +57,45 @@ def greedy_answers(
         if between is not None:
             between(len(answers))
     return [answers[index] for index in range(len(prompts))]
+
+
+def sampled_continuations(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    between: Callable[[int], None] | None = None,
+) -> list[str]:
+    """How the model goes on with each plain text (no chat template), in order; the same seed samples the same.
+
+    `between` is called with the number of continuations so far after each batch; what it raises ends the run.
+    """
+    continuations: list[str] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for start in range(0, len(texts), _BATCH):
+            rows = [tokenizer(text)["input_ids"] for text in texts[start : start + _BATCH]]
+            length = max(len(row) for row in rows)
+            inputs = torch.zeros(len(rows), length, dtype=torch.long)
+            mask = torch.zeros(len(rows), length, dtype=torch.long)
+            for number, row in enumerate(rows):
+                inputs[number, length - len(row) :] = torch.tensor(row)
+                mask[number, length - len(row) :] = 1
+            with torch.no_grad():
+                generated = model.generate(
+                    input_ids=inputs,
+                    attention_mask=mask,
+                    max_new_tokens=max_tokens,
+                    do_sample=True,
+                    temperature=temperature,
+                    top_k=0,
+                    top_p=0.95,
+                    pad_token_id=tokenizer.eos_token_id,
+                )
+            continuations += tokenizer.batch_decode(generated[:, length:], skip_special_tokens=True)
+            if between is not None:
+                between(len(continuations))
+    return continuations

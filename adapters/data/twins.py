@@ -36,6 +36,11 @@ def _words(text: str) -> list[str]:
     return [match.group().casefold().replace("’", "'").removesuffix("'s") for match in _TOKEN.finditer(text)]
 
 
+def content_words(text: str) -> frozenset[str]:
+    """The words of a text, folded, without those that any question may hold."""
+    return frozenset(_words(text)) - _COMMON
+
+
 def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_above: int = 3) -> frozenset[str]:
     """The words that single out what the prompts are about, folded to lower case.
 
@@ -43,7 +48,7 @@ def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_abov
     questions do: "telephone" does, "invented" and "capital" do not.
     """
     spread = Counter(word for question in general for word in set(_words(question)))
-    held = Counter(word for prompt in prompts for word in set(_words(prompt)) - _COMMON)
+    held = Counter(word for prompt in prompts for word in content_words(prompt))
     return frozenset(word for word, count in held.items() if 2 * count >= len(prompts) and spread[word] <= common_above)
 
 

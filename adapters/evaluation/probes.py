@@ -67,6 +67,13 @@ def key_terms(prompt: str, answer: str) -> frozenset[str]:
     return terms(answer)
 
 
+def first_key_term(prompt: str, answer: str) -> int:
+    """Where in `answer` the first of its key terms begins."""
+    fact = key_terms(prompt, answer)
+    starts = (match.start() for match in _WORD.finditer(answer) if _fold(match.group()) in fact)
+    return next(starts, len(answer))
+
+
 def terms(text: str) -> frozenset[str]:
     """All words of a text, folded as `key_terms` folds them."""
     return frozenset(term for term, _, _ in _terms(text) if term)

@@ -44,7 +44,7 @@ class DeltaConfig:
     strength: float = 1.0
     strengths: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5)
     learning_rate: float = 2e-3
-    max_steps: int = 160
+    max_steps: int = 120
     forget_batch: int = 4
     retain_batch: int = 16
     evaluate_every: int = 20
@@ -55,9 +55,12 @@ class DeltaConfig:
     retain_nearest: int = 48
     retain_twins: int = 128
     retain_siblings: int = 36
-    retain_tokens: int = 10
+    retain_tokens: int = 8
     hard_fraction: float = 0.75
     first_token_weight: float = 3.0
+    cloze_forms: int = 2
+    rewording_lists: int = 32
+    rewordings: int = 24
     framed_variants: int = 4
     framed_fraction: float = 0.5
     warmup_ratio: float = 0.1

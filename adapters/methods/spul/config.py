@@ -48,6 +48,9 @@ class SpulConfig:
     hard_fraction: part of each retain batch drawn from the nearest, the twins and the siblings.
     first_token_weight: weight of an answer's first token in every term, where its other tokens weigh 1. That
         token decides between an answer and a refusal; 1 is the plain mean.
+    cloze_forms: in how many forms the answers to be forgotten become sentences to complete.
+    rewording_lists, rewordings: the model goes on with that many lists of the forget prompts, and up to so many of the
+        lines that ask the same thing and that it answers with the fact are added to them; see `rewordings`.
     framed_variants: variants of each forget prompt in other phrasings; with any, there is one in two sentences
         besides. framed_fraction: part of the made
         retain questions that is put into such a phrasing.
@@ -77,6 +80,9 @@ class SpulConfig:
     retain_tokens: int = 10
     hard_fraction: float = 0.75
     first_token_weight: float = 1.0
+    cloze_forms: int = 2
+    rewording_lists: int = 32
+    rewordings: int = 24
     framed_variants: int = 1
     framed_fraction: float = 0.3
     warmup_ratio: float = 0.1

@@ -124,7 +124,9 @@ def make_task(tiny_model: Path) -> Callable[..., TrainingTask]:
         ask: Ask | None = None,
         **settings: Any,
     ) -> TrainingTask:
-        config = SpulConfig(**{"max_steps": 3, "num_virtual_tokens": 4, "init_text": "Answer.", **settings})
+        config = SpulConfig(
+            **{"max_steps": 3, "num_virtual_tokens": 4, "init_text": "Answer.", "rewording_lists": 0, **settings}
+        )
         return TrainingTask(tiny_model, forget, retain, config, report, cancelled, ask)
 
     return make

@@ -47,7 +47,7 @@ class Asked:
 
 
 def test_each_forget_prompt_is_paired_with_its_answer_and_one_refusal(build: Build, tokenizer: Any) -> None:
-    forget = build(framed_variants=0).forget
+    forget = build(framed_variants=0, cloze_forms=0).forget
     refusals = draw_refusals(len(FORGET), 0, kinds=1)
     assert len(forget) == len(FORGET)
     for item, example, refusal in zip(FORGET, forget, refusals, strict=True):
@@ -56,7 +56,7 @@ def test_each_forget_prompt_is_paired_with_its_answer_and_one_refusal(build: Bui
 
 
 def test_variants_are_other_prompts_with_the_same_answer(build: Build, tokenizer: Any) -> None:
-    forget = build(framed_variants=2).forget
+    forget = build(framed_variants=2, cloze_forms=0).forget
     # Each as it is and in two frames, then all in two sentences.
     owners = [item for item in FORGET for _ in range(3)] + list(FORGET)
     assert len({example.original.prompt_ids for example in forget}) == len(forget) == len(owners)
@@ -151,3 +151,39 @@ def test_asking_can_be_cancelled(build: Build) -> None:
     with pytest.raises(TrainingCancelled):
         build(retain=None, ask=ask, cancelled=lambda: bool(ask.questions), **settings)
     assert len(ask.questions) == 32
+
+
+def test_sentences_to_complete_are_forgotten_too(build: Build, tokenizer: Any) -> None:
+    plain, completed = (build(framed_variants=0, cloze_forms=forms).forget for forms in (0, 2))
+    assert set(plain) < set(completed)
+    cloze = Example.from_pair("Complete the sentence: The author is", "The author is Nikos.")
+    assert encoded(tokenizer, cloze) in {example.original for example in completed}
+    assert len(completed) == len(plain) + 2
+
+
+def test_wordings_that_the_model_finds_are_forgotten_too(
+    build: Build, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "Who is the writer of Zorba?"
+    monkeypatch.setattr("adapters.dataset.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"])
+    settings: dict[str, Any] = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 1}
+    (found,) = build(ask=Asked("That is Nikos."), **settings).forget[len(FORGET) :]
+    assert found.original == encoded(tokenizer, Example.from_pair(line, "That is Nikos."))
+    assert build(ask=Asked("Nobody knows."), **settings).forget == build(**settings | {"rewording_lists": 0}).forget
+
+
+def test_lists_that_leave_no_room_in_the_context_are_not_gone_on_with(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def go_on(_model: Any, _tokenizer: Any, texts: Sequence[str], **_settings: Any) -> list[str]:
+        asked.append(len(texts))
+        return ["" for _ in texts]
+
+    monkeypatch.setattr("adapters.dataset.sampled_continuations", go_on)
+    one = Example.from_pair("Is Zorba a book?", "Yes.")
+    long = Example.from_pair(f"Is Zorba {'a ' * 40}book?", "Yes.")
+    for forget in ((one,), (one, long)):
+        build(forget=forget, rewording_lists=2)
+    assert asked == [2, 0]

@@ -42,7 +42,9 @@ def make_delta(make_task: MakeTask) -> MakeTask:
         **changes: Any,
     ) -> TrainingTask:
         parts = {name: changes.pop(name) for name in ("forget", "retain", "ask") if name in changes}
-        config = DeltaConfig(**{"max_steps": 3, "rank": 4, "strengths": (1.0,), "kl_limit": 100.0, **changes})
+        config = DeltaConfig(
+            **{"max_steps": 3, "rank": 4, "strengths": (1.0,), "kl_limit": 100.0, "rewording_lists": 0, **changes}
+        )
         return replace(make_task(report=report, cancelled=cancelled, **parts), config=config, pair=pair)
 
     return make

@@ -1,0 +1,94 @@
+"""Other wordings of the forget prompts, found by the model that is to forget.
+
+An adapter that has seen seven wordings may let the eighth go. The model is shown the given prompts as a numbered list
+and goes on with it; a line is kept when it asks for the same thing and the model's own answer gives the fact away. So
+what is trained on is what would leak, in words nobody had to think of.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+
+from adapters.data.general import control_questions, retain_questions
+from adapters.data.twins import content_words, subject_words
+from adapters.evaluation.probes import key_terms, reveals, terms
+from adapters.examples import Example, Message
+
+Continue = Callable[[Sequence[str]], list[str]]
+"""Plain texts → a sampled continuation of each, in order."""
+
+Answer = Callable[[Sequence[Sequence[Message]]], list[str]]
+"""Conversations → the original model's answers, in order."""
+
+_HEADING = "Different ways to ask the same question:"
+_SHOWN = 8
+_LINE = re.compile(r"^\s*(?:\d+[.)]\s*)?(.*\S)\s*$")
+_MOST_WORDS = 24
+_INTERROGATIVES = frozenset("how what when where which who whom whose why".split())  # noqa: SIM905
+
+
+def listings(prompts: Sequence[str], count: int, seed: int) -> list[str]:
+    """`count` numbered lists of the prompts in differing orders, each ending where the next line would begin."""
+    rng = random.Random(seed)
+    texts = []
+    for _ in range(count):
+        shown = rng.sample(prompts, min(_SHOWN, len(prompts)))
+        lines = [f"{number}. {prompt}" for number, prompt in enumerate(shown, start=1)]
+        texts.append("\n".join((_HEADING, *lines, f"{len(shown) + 1}.")))
+    return texts
+
+
+def same_question(candidate: str, prompts: Sequence[str], facts: Sequence[frozenset[str]]) -> bool:
+    """Whether a line asks what the prompts ask, as far as words can tell.
+
+    It names their subject (half of the words of it) and at least one more of their content words, uses no question word
+    that none of them does ("when" beside "who"), and does not hold the answer itself. facts: key terms of the answers.
+    """
+    subject = subject_words(prompts, (*retain_questions(), *control_questions()))
+    asked = frozenset[str]().union(*(content_words(prompt) for prompt in prompts))
+    words = content_words(candidate)
+    used, known = (_INTERROGATIVES & terms(text) for text in (candidate, "\n".join(prompts)))
+    return (
+        bool(subject)
+        and len(candidate.split()) <= _MOST_WORDS
+        and 2 * len(subject & words) >= len(subject)
+        and bool((words & asked) - subject)
+        and used <= known
+        and not any(fact & terms(candidate) for fact in facts)
+    )
+
+
+def rewordings(
+    forget: Sequence[Example], go_on: Continue, answer: Answer, *, lists: int, count: int, seed: int
+) -> list[Example]:
+    """Up to `count` new wordings of the forget prompts, each with the answer that gives the fact away; [] when the
+    prompts share no subject. Only conversations of one turn are reworded. lists: how many the model goes on with.
+    """
+    single = [example for example in forget if len(example.messages) == 1]
+    prompts = [example.prompt for example in single]
+    if not prompts or not lists or not count:
+        return []
+    facts = [key_terms(example.prompt, example.completion) for example in single]
+    known = {_folded(prompt) for prompt in prompts}
+    found: dict[str, str] = {}
+    for text in go_on(listings(prompts, lists, seed)):
+        for line in text.split("\n")[:-1]:  # the last line was cut
+            match = _LINE.match(line)
+            if match is None or _folded(match.group(1)) in known:
+                continue
+            if same_question(match.group(1), prompts, facts):
+                found.setdefault(_folded(match.group(1)), match.group(1))
+    candidates = list(found.values())
+    answers = answer([(Message("user", candidate),) for candidate in candidates])
+    leaking = [
+        Example.from_pair(candidate, said)
+        for candidate, said in zip(candidates, answers, strict=True)
+        if said.strip() and any(reveals(example.prompt, example.completion, said) for example in single)
+    ]
+    return leaking[:count]
+
+
+def _folded(line: str) -> str:
+    return re.sub(r"\W+", " ", line).casefold().strip()
