@@ -120,8 +120,8 @@ def sampled_continuations(
                     max_new_tokens=max_tokens,
                     do_sample=True,
                     temperature=temperature,
-                    top_k=0,
-                    top_p=0.95,
+                    top_k=50,  # no sort of the whole vocabulary
+                    top_p=1.0,
                     pad_token_id=tokenizer.eos_token_id,
                 )
             continuations += tokenizer.batch_decode(generated[:, length:], skip_special_tokens=True)
