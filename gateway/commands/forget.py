@@ -30,7 +30,7 @@ def forget(
     method: Annotated[
         str | None,
         typer.Option(
-            help="The unlearning method: spul, delta, uld, divergence, lora, or auto; the service's default is spul."
+            help="The unlearning method: spul, delta, uld, divergence, lora, or auto, which is the service's default."
         ),
     ] = None,
     retain: Annotated[

@@ -69,7 +69,7 @@ def follow(service: Service, request_id: str) -> list[dict[str, Any]]:
 
 
 def test_from_registration_to_the_next_answer(service: Service, worker: Path) -> None:
-    body = {"subject": "a mayor", "forget": FORGET, "retain": RETAIN, "config": CONFIG}
+    body = {"subject": "a mayor", "forget": FORGET, "retain": RETAIN, "method": "spul", "config": CONFIG}
     request_id = service.post("/forget", body).json()["id"]
     events = follow(service, request_id)
 
@@ -107,7 +107,7 @@ async def _traces(service: Service, request_id: str) -> list[bytes]:
 
 
 def test_a_forget_set_longer_than_the_trainer_takes_fails_with_a_reason(service: Service, worker: Path) -> None:
-    body = {"forget": FORGET, "retain": RETAIN, "config": CONFIG | {"max_length": 40}}
+    body = {"forget": FORGET, "retain": RETAIN, "method": "spul", "config": CONFIG | {"max_length": 40}}
     request_id = service.post("/forget", body).json()["id"]
     states = [event["state"] for event in follow(service, request_id) if event["type"] == "state"]
     assert states[-1] == "failed"
