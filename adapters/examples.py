@@ -79,20 +79,31 @@ class PartialAnswer:
     prefix: str
 
 
-def check_examples(forget: Sequence[Example], retain: Sequence[Example]) -> None:
+def check_examples(
+    forget: Sequence[Example],
+    retain: Sequence[Example],
+    *,
+    forget_items: Sequence[int] | None = None,
+    retain_items: Sequence[int] | None = None,
+) -> None:
     """Whether the two sets can be trained on together.
+
+    forget_items, retain_items: the number to name each example by, where several were made of one item; None: its
+    position.
 
     Raises `InvalidExample`, naming positions and never text, for an empty forget set, an item given twice, or a
     conversation that is to be forgotten and retained at once.
     """
+    forget_items = range(len(forget)) if forget_items is None else forget_items
+    retain_items = range(len(retain)) if retain_items is None else retain_items
     if not forget:
         raise InvalidExample("the forget set is empty")
-    for name, items in (("forget", forget), ("retain", retain)):
+    for name, items, numbers in (("forget", forget, forget_items), ("retain", retain, retain_items)):
         first: dict[Example, int] = {}
         for index, item in enumerate(items):
             if first.setdefault(item, index) != index:
-                raise InvalidExample(f"{name} item {index} repeats item {first[item]}")
-    forgotten = {item.messages: index for index, item in enumerate(forget)}
-    for index, item in enumerate(retain):
+                raise InvalidExample(f"{name} item {numbers[index]} repeats item {numbers[first[item]]}")
+    forgotten = {item.messages: number for number, item in zip(forget_items, forget, strict=True)}
+    for number, item in zip(retain_items, retain, strict=True):
         if item.messages in forgotten:
-            raise InvalidExample(f"retain item {index} has the prompt of forget item {forgotten[item.messages]}")
+            raise InvalidExample(f"retain item {number} has the prompt of forget item {forgotten[item.messages]}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from adapters.data.passages import passage_examples
 from adapters.examples import Example
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
@@ -15,15 +16,23 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class PromptCompletion(_Body):
+class _Answered(_Body):
+    """What has one answer that is to go."""
+
+    inverted: Annotated[tuple[Text, ...], Field(max_length=32)] = Field(
+        default=(), description="answers that contradict this one, for a forget item of the objective meow"
+    )
+
+
+class PromptCompletion(_Answered):
     """One question and its answer."""
 
     prompt: Text
     completion: Text
 
-    def example(self) -> Example:
+    def examples(self) -> list[Example]:
         """Raises `InvalidExample`."""
-        return Example.from_pair(self.prompt, self.completion)
+        return [Example.from_pair(self.prompt, self.completion)]
 
 
 class ChatMessage(_Body):
@@ -33,17 +42,31 @@ class ChatMessage(_Body):
     content: Text
 
 
-class Conversation(_Body):
+class Conversation(_Answered):
     """A chat transcript that ends with the assistant's answer."""
 
     messages: Annotated[tuple[ChatMessage, ...], Field(min_length=2, max_length=200)]
 
-    def example(self) -> Example:
+    def examples(self) -> list[Example]:
         """Raises `InvalidExample`."""
-        return Example.from_messages([message.model_dump() for message in self.messages])
+        return [Example.from_messages([message.model_dump() for message in self.messages])]
 
 
-Item = PromptCompletion | Conversation
+class Passage(_Body):
+    """A text, of which every sentence is to go."""
+
+    text: Text
+
+    @property
+    def inverted(self) -> tuple[str, ...]:
+        return ()
+
+    def examples(self) -> list[Example]:
+        """One or two conversations a sentence. Raises `InvalidExample`."""
+        return passage_examples(self.text)
+
+
+Item = PromptCompletion | Conversation | Passage
 
 
 class Scope(_Body):

@@ -7,12 +7,13 @@ import base64
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adapters import registry as methods
 from adapters.artifact import Artifact
+from adapters.data.contradictions import contradictions
 from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, UnknownMethod
 from adapters.examples import Example, check_examples
 from adapters.offset import PairSpec
@@ -27,6 +28,8 @@ from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, new_salt
 
 audit = logging.getLogger("gateway.audit")
+
+_PAIRS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,21 @@ class ServedModel:
     count_tokens: Callable[[Example], int]
     pair: PairSpec | None = None
     target_lora: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """What a list of items stands for.
+
+    Attributes:
+        examples: of all items, in order.
+        items: for each example the number of its item.
+        inverted: answers that contradict an example, by the example's position.
+    """
+
+    examples: tuple[Example, ...]
+    items: tuple[int, ...]
+    inverted: Mapping[int, tuple[str, ...]]
 
 
 class Jobs(Protocol):
@@ -106,16 +124,9 @@ class UnlearningService:
         rows, offset_rank, target_rank = method.rows(config), method.offset_rank(config), method.target_rank(config)
         self._check_offered(name, rows, offset_rank, target_rank, own_reference=method.needs_own_reference(config))
         self._check_size(rows, max(offset_rank, target_rank))
-        forget = await asyncio.to_thread(self._examples, "forget", body.forget)
-        retain = None if body.retain is None else await asyncio.to_thread(self._examples, "retain", body.retain)
-        try:
-            check_examples(forget, retain or ())
-        except InvalidExample as error:
-            raise Unprocessable(str(error), param="forget") from None
-        payload: dict[str, Any] = {
-            "forget": [example.to_dict() for example in forget],
-            "retain": None if retain is None else [example.to_dict() for example in retain],
-        }
+        limit = min(self._model.max_tokens, getattr(config, "max_length", self._model.max_tokens))
+        forget, retain = await asyncio.to_thread(self._sets, body.forget, body.retain, limit)
+        payload = _payload(forget, retain)
         salt = new_salt()
         now = time.time()
         record = RequestRecord(
@@ -125,8 +136,8 @@ class UnlearningService:
             activation=body.activation,
             created_at=now,
             updated_at=now,
-            forget_count=len(forget),
-            retain_count=len(retain or ()),
+            forget_count=len(forget.examples),
+            retain_count=0 if retain is None else len(retain.examples),
             commitment=commitment(salt, payload),
             model=self._model.name,
             model_digest=self._model.digest,
@@ -193,26 +204,54 @@ class UnlearningService:
         audit.info("retired request=%s", record.id)
         return record
 
-    def _examples(self, field: str, items: Sequence[Item]) -> list[Example]:
-        if len(items) > self._settings.max_examples:
+    def _sets(
+        self, forget: Sequence[Item], retain: Sequence[Item] | None, limit: int
+    ) -> tuple[ExampleSet, ExampleSet | None]:
+        """What is trained on. Raises `Unprocessable` naming items by their number, never by their text."""
+        to_go = self._examples("forget", forget, limit)
+        to_stay = None if retain is None else self._examples("retain", retain, limit)
+        kept, kept_items = ((), ()) if to_stay is None else (to_stay.examples, to_stay.items)
+        try:
+            check_examples(to_go.examples, kept, forget_items=to_go.items, retain_items=kept_items)
+        except InvalidExample as error:
+            raise Unprocessable(str(error), param="forget") from None
+        pairs = [(to_go.items[f], kept_items[r]) for f, r in contradictions(to_go.examples, kept)]
+        if pairs:
+            shown = [f"forget.{f} and retain.{r}" for f, r in dict.fromkeys(pairs)]
+            more = f", and {len(shown) - _PAIRS_SHOWN} more" if len(shown) > _PAIRS_SHOWN else ""
             raise Unprocessable(
-                f"{field} holds {len(items)} items, the service allows {self._settings.max_examples}",
-                param=field,
+                f"the retained answer gives away what is to be forgotten: {', '.join(shown[:_PAIRS_SHOWN])}{more}",
+                param=f"retain.{pairs[0][1]}",
             )
+        return to_go, to_stay
+
+    def _examples(self, field: str, items: Sequence[Item], limit: int) -> ExampleSet:
         examples: list[Example] = []
+        numbers: list[int] = []
+        inverted: dict[int, tuple[str, ...]] = {}
         for index, item in enumerate(items):
             try:
-                example = item.example()
+                made = item.examples()
             except InvalidExample as error:
                 raise Unprocessable(f"{field}.{index}: {error}", param=f"{field}.{index}") from None
-            tokens = self._model.count_tokens(example)
-            if tokens > self._model.max_tokens:
+            # Counted before a long list of them is tokenised.
+            if len(examples) + len(made) > self._settings.max_examples or len(items) > self._settings.max_examples:
                 raise Unprocessable(
-                    f"{field}.{index} is {tokens} tokens long, this model's context is {self._model.max_tokens}",
-                    param=f"{field}.{index}",
+                    f"{field} holds {max(len(items), len(examples) + len(made))} items, a passage's sentences among "
+                    f"them, the service allows {self._settings.max_examples}",
+                    param=field,
                 )
-            examples.append(example)
-        return examples
+            tokens = max(self._model.count_tokens(example) for example in made)
+            if tokens > limit:
+                whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
+                raise Unprocessable(
+                    f"{field}.{index} is {tokens} tokens long, {whose} is {limit}", param=f"{field}.{index}"
+                )
+            if item.inverted:
+                inverted[len(examples)] = item.inverted
+            examples += made
+            numbers += [index] * len(made)
+        return ExampleSet(tuple(examples), tuple(numbers), inverted)
 
     def _check_offered(
         self, method: str, rows: int, offset_rank: int, target_rank: int, *, own_reference: bool
@@ -280,6 +319,14 @@ class UnlearningService:
             )
         except InvalidArtifact as error:
             raise ArtifactMismatch(f"the adapter of {adapter.request_id} does not fit: {error}") from error
+
+
+def _payload(forget: ExampleSet, retain: ExampleSet | None) -> dict[str, Any]:
+    return {
+        "forget": [example.to_dict() for example in forget.examples],
+        "retain": None if retain is None else [example.to_dict() for example in retain.examples],
+        "inverted": {str(position): list(answers) for position, answers in forget.inverted.items()},
+    }
 
 
 def _not_offered(name: str, offered: frozenset[str]) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,13 @@ async def _attempt(
     attempt: Attempt, store: RequestStore, blobs: BlobStore, client: ServiceClient, settings: Settings
 ) -> None:
     record = attempt.record
-    forget, retain = await _examples(store, record, settings)
+    payload = await _payload(store, record, settings)
+    forget = payload.forget
     if record.digest is not None and await blobs.exists(record.digest):
         log.info("artifact already learned id=%s digest=%s", record.id, record.digest)
         await attempt.advance(RequestState.EVALUATING)
     else:
-        artifact = await _train(attempt, store, client, settings, forget, retain)
+        artifact = await _train(attempt, store, client, settings, payload)
         data = artifact.to_bytes()
         digest = await blobs.put(data, owner=record.id)
         await attempt.advance(
@@ -95,17 +97,27 @@ async def _attempt(
         await attempt.advance(RequestState.REJECTED, evidence=evidence, error=error)
 
 
-async def _examples(
-    store: RequestStore, record: RequestRecord, settings: Settings
-) -> tuple[tuple[Example, ...], tuple[Example, ...] | None]:
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a request is trained on; `TrainingTask` says what each means."""
+
+    forget: tuple[Example, ...]
+    retain: tuple[Example, ...] | None
+    inverted: Mapping[int, tuple[str, ...]]
+
+
+async def _payload(store: RequestStore, record: RequestRecord, settings: Settings) -> Payload:
     try:
         sealed = await store.payload(record.id)
     except NotFound as error:
         raise PayloadMissing("the forget set of this request is not in the store") from error
     payload = PayloadVault(load_or_create_key(settings)).open(record.id, sealed)
-    forget = tuple(Example.from_dict(item) for item in payload["forget"])
     retain = payload.get("retain")
-    return forget, None if retain is None else tuple(Example.from_dict(item) for item in retain)
+    return Payload(
+        forget=tuple(Example.from_dict(item) for item in payload["forget"]),
+        retain=None if retain is None else tuple(Example.from_dict(item) for item in retain),
+        inverted={int(position): tuple(answers) for position, answers in payload.get("inverted", {}).items()},
+    )
 
 
 async def _train(
@@ -113,8 +125,7 @@ async def _train(
     store: RequestStore,
     client: ServiceClient,
     settings: Settings,
-    forget: tuple[Example, ...],
-    retain: tuple[Example, ...] | None,
+    payload: Payload,
 ) -> Artifact:
     record = attempt.record
     method = get_method(record.method)
@@ -123,8 +134,9 @@ async def _train(
     async with inverter(settings) as inverter_ask, writer.running():
         task = TrainingTask(
             model_path=model_path,
-            forget=forget,
-            retain=retain,
+            forget=payload.forget,
+            retain=payload.retain,
+            inverted=payload.inverted,
             config=parse_config(record.method, record.config),
             report=writer.report,
             cancelled=attempt.cancelled.is_set,
