@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,13 +12,12 @@ import httpx
 from adapters.examples import Message, PartialAnswer
 from gateway.config import Settings
 from gateway.errors import GatewayError
+from gateway.jobs import patience
 from gateway.store.tokens import load_or_create_operator_token
-
-log = logging.getLogger(__name__)
 
 OFF = "off"
 CONCURRENCY = 32
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_PAUSE_S = 5.0
 _READ_TIMEOUT_S = 300.0  # a slow CPU, many answers at once
 
 
@@ -82,17 +79,9 @@ class ServiceClient:
     async def continuations(self, partial: Sequence[PartialAnswer], *, plan: str, max_tokens: int) -> list[str]:
         """What follows each beginning of an answer, in order, a few at a time."""
         await self._served_model()
-        asked = [
-            asyncio.ensure_future(self.answer(p.messages, plan=plan, max_tokens=max_tokens, prefix=p.prefix))
-            for p in partial
-        ]
-        try:
-            return await asyncio.gather(*asked)
-        finally:
-            # One that fails must not leave the others running into a client that is being closed.
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+        return await patience.gather(
+            [self.answer(p.messages, plan=plan, max_tokens=max_tokens, prefix=p.prefix) for p in partial]
+        )
 
     async def activate(self, request_id: str) -> None:
         """Raises `ServiceUnreachable`, or `ServiceRefused` with the service's reason."""
@@ -104,24 +93,21 @@ class ServiceClient:
         return self._model
 
     async def _send(self, method: str, path: str, **options: Any) -> Any:
-        deadline = time.monotonic() + self._patience_s
-        pause = 0.25
-        while True:
-            try:
-                response = await self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                problem = type(error).__name__
-            else:
-                if response.is_success:
-                    return response.json()
-                problem = f"status {response.status_code}"
-                if response.status_code not in _BUSY:
-                    raise _refusal(response)
-            if time.monotonic() + pause > deadline:
-                raise ServiceUnreachable(f"the service does not answer: {problem}")
-            log.info("service busy path=%s problem=%s retry_in_s=%.1f", path, problem, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 5.0)
+        try:
+            response = await patience.request(
+                self._http,
+                method,
+                path,
+                who="service",
+                patience_s=self._patience_s,
+                longest_pause_s=_LONGEST_PAUSE_S,
+                **options,
+            )
+        except patience.Unanswered as error:
+            raise ServiceUnreachable(f"the service does not answer: {error.problem}") from None
+        if not response.is_success:
+            raise _refusal(response)
+        return response.json()
 
 
 class ServiceAsk:
