@@ -16,8 +16,6 @@ from adapters.methods.spul.method import Spul
 from adapters.methods.uld.method import Uld
 from adapters.task import TrainingTask
 
-AUTO = "auto"
-
 
 class Method(Protocol):
     """One way to forget: how its settings look, how it trains, what room its adapter takes."""
@@ -53,17 +51,6 @@ def methods() -> Mapping[str, Method]:
     """All methods, by name."""
     known: tuple[Method, ...] = (Spul(), Delta(), Uld(), Divergence(), Lora())
     return MappingProxyType({method.name: method for method in known})
-
-
-def choose_method(name: str, *, has_pair: bool) -> str:
-    """The method a request for `auto` gets, and any other name as it is.
-
-    With a pair δ-unlearning, for every size of set: it trains in a fraction of the time, since no gradient goes through
-    the target, and shifts unrelated answers less than a soft prompt that is always read. Without one SPUL.
-    """
-    if name != AUTO:
-        return name
-    return "delta" if has_pair else "spul"
 
 
 def get_method(name: str) -> Method:

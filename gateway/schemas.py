@@ -87,8 +87,8 @@ class ForgetBody(_Body):
     )
     method: str = Field(
         default="auto",
-        description="the unlearning method: spul, delta, uld, divergence, lora, or auto: delta where there is a pair, "
-        "else spul",
+        description="the unlearning method: spul, delta, uld, divergence, lora; auto tries up to three and keeps "
+        "the best",
     )
     config: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     activation: Literal["auto", "manual"] = "auto"

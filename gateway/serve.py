@@ -36,6 +36,7 @@ from gateway.jobs.queue import JobQueue
 from gateway.lifecycle import Lifecycle, Phase
 from gateway.logs import configure_logging, progress_reporter
 from gateway.metrics import GatewayMetrics
+from gateway.offering import ServedModel
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
 from gateway.store.blobs import BlobStore
@@ -45,7 +46,7 @@ from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
 from gateway.store.vault import PayloadVault, load_or_create_key
 from gateway.supervisor import WorkerSupervisor, end_process_tree, settings_environment
-from gateway.unlearning import ServedModel, UnlearningService
+from gateway.unlearning import UnlearningService
 
 if TYPE_CHECKING:
     from gateway.engine.memory import PairMemory

@@ -7,18 +7,18 @@ import base64
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adapters import registry as methods
 from adapters.artifact import Artifact
 from adapters.data.contradictions import contradictions
-from adapters.errors import InvalidArtifact, InvalidConfig, InvalidExample, UnknownMethod
+from adapters.errors import InvalidArtifact, InvalidExample
 from adapters.examples import Example, check_examples
-from adapters.offset import PairSpec
-from gateway.config import OFFERS, Settings
+from adapters.selection import AUTO
+from gateway.config import Settings
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
+from gateway.offering import Adapter, Offering, ServedModel
 from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
 from gateway.schemas import ForgetBody, Item
@@ -30,29 +30,6 @@ from gateway.store.vault import PayloadVault, commitment, new_salt
 audit = logging.getLogger("gateway.audit")
 
 _PAIRS_SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """What the engine serves.
-
-    Attributes:
-        name: as in `/v1/models`.
-        digest: of its checkpoint; adapters are made for one digest.
-        hidden_size: width of a soft row.
-        max_tokens: longest conversation a caller may send, in tokens.
-        count_tokens: length of an example, rendered through the chat template, in tokens.
-        pair: the pair that offsets are served through, None without one.
-        target_lora: whether LoRAs may change the model itself.
-    """
-
-    name: str
-    digest: str
-    hidden_size: int
-    max_tokens: int
-    count_tokens: Callable[[Example], int]
-    pair: PairSpec | None = None
-    target_lora: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +83,7 @@ class UnlearningService:
         self.store = store
         self._settings = settings
         self._model = model
+        self._offering = Offering(settings, model)
         self._blobs = blobs
         self._vault = vault
         self._jobs = jobs
@@ -118,13 +96,10 @@ class UnlearningService:
 
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
-        name = methods.choose_method(body.method, has_pair=self._model.pair is not None)
-        config = _parse(name, body.config)
-        method = methods.get_method(name)
-        rows, offset_rank, target_rank = method.rows(config), method.offset_rank(config), method.target_rank(config)
-        self._check_offered(name, rows, offset_rank, target_rank, own_reference=method.needs_own_reference(config))
-        self._check_size(rows, max(offset_rank, target_rank))
-        limit = min(self._model.max_tokens, getattr(config, "max_length", self._model.max_tokens))
+        # Of a request for `auto` there may be several; it is the first's until its worker tries another.
+        adapters = self._offering.adapters(body.method, len(body.forget), body.config)
+        first = adapters[0]
+        limit = min(adapter.max_length for adapter in adapters)
         forget, retain = await asyncio.to_thread(self._sets, body.forget, body.retain, limit)
         payload = _payload(forget, retain)
         salt = new_salt()
@@ -132,7 +107,7 @@ class UnlearningService:
         record = RequestRecord(
             id=new_request_id(),
             tenant="default",
-            method=name,
+            method=first.candidate.method,
             activation=body.activation,
             created_at=now,
             updated_at=now,
@@ -142,11 +117,12 @@ class UnlearningService:
             model=self._model.name,
             model_digest=self._model.digest,
             subject=body.subject,
-            config=dict(body.config),
+            config=dict(first.candidate.config),
             scope=body.scope.model_dump(),
-            rows=rows,
-            offset_rank=offset_rank,
-            target_rank=target_rank,
+            rows=first.rows,
+            offset_rank=first.offset_rank,
+            target_rank=first.target_rank,
+            selection=_selection(adapters) if body.method == AUTO else None,
         )
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
         idempotency = None
@@ -253,41 +229,6 @@ class UnlearningService:
             numbers += [index] * len(made)
         return ExampleSet(tuple(examples), tuple(numbers), inverted)
 
-    def _check_offered(
-        self, method: str, rows: int, offset_rank: int, target_rank: int, *, own_reference: bool
-    ) -> None:
-        offered, pair = self._settings.offered, self._model.pair
-        if rows and "spul" not in offered:
-            reason = f"is a soft prompt, {_not_offered('spul', offered)}"
-        elif target_rank and not self._model.target_lora:
-            reason = f"changes the target's own layers, {_not_offered('lora', offered)}"
-        elif offset_rank and pair is None and "delta" not in offered:
-            reason = f"is served through a pair of small models, {_not_offered('delta', offered)}"
-        elif offset_rank and pair is None:
-            reason = (
-                "is served through a pair of small models, and this service runs without one; "
-                "start it with --offset-layers K, or with --offset-model and a model of the same vocabulary"
-            )
-        elif own_reference and pair is not None and not pair.own_reference:
-            reason = (
-                "trains both halves of the pair, and this service's reference takes no adapter; "
-                "start it with --offset-reference own"
-            )
-        else:
-            return
-        raise Unprocessable(f"method {method!r} {reason}", param="method")
-
-    def _check_size(self, rows: int, rank: int) -> None:
-        if rows > self._settings.prompt_budget:
-            raise Unprocessable(
-                f"the adapter would use {rows} virtual tokens, the service allows {self._settings.prompt_budget}",
-                param="config",
-            )
-        if rank > self._settings.offset_rank:
-            raise Unprocessable(
-                f"the adapter would have rank {rank}, the service allows {self._settings.offset_rank}", param="config"
-            )
-
     def _check_budget(self, adapter: AdapterRef) -> None:
         used = sum(active.rows for active in self._policy.adapters)
         budget = self._settings.prompt_budget
@@ -329,15 +270,7 @@ def _payload(forget: ExampleSet, retain: ExampleSet | None) -> dict[str, Any]:
     }
 
 
-def _not_offered(name: str, offered: frozenset[str]) -> str:
-    methods = ",".join(each for each in OFFERS if each in offered or each == name)
-    return f"which this service's engine was not started for; start it with --methods {methods}"
-
-
-def _parse(method: str, config: dict[str, Any]) -> Any:
-    try:
-        return methods.parse_config(method, config)
-    except UnknownMethod as error:
-        raise Unprocessable(str(error), param="method") from None
-    except InvalidConfig as error:
-        raise Unprocessable(str(error), param="config") from None
+def _selection(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """The record's `selection` before anything was tried."""
+    candidates = [{"method": a.candidate.method, "config": dict(a.candidate.config)} for a in adapters]
+    return {"candidates": candidates, "trials": []}

@@ -181,9 +181,12 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
             logits = self._combined(hidden_states)
         if logits is None:
             return None
-        faulty = adapted(hidden_states[:, -RULE_WIDTH:]) & broken(logits)
-        logits = nn.functional.pad(logits, (0, width), value=float("-inf"))
-        return self._silence(faulty, logits)
+        padded = nn.functional.pad(logits, (0, width), value=float("-inf"))
+        present = adapted(hidden_states[:, -RULE_WIDTH:])
+        # A look at the answer makes a GPU wait; on CPU it saves a pass over all logits where no row has an adapter.
+        if padded.is_cpu and not bool(present.any()):
+            return padded
+        return self._silence(present & broken(logits), padded)
 
     def _target_logits(self, states: torch.Tensor) -> torch.Tensor | None:
         logits: torch.Tensor | None = self.target.compute_logits(states)
@@ -206,7 +209,7 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
     def _silence(self, faulty: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Rows whose adapter gives logits that are not finite can say nothing but the fault id, by which the service
         knows them: nothing is ever said without the adapter. faulty [rows] bool."""
-        # A look at the answer makes a GPU wait; filling nothing costs it less.
+        # As above: filling nothing costs a GPU less than looking.
         if logits.is_cpu and not bool(faulty.any()):
             return logits
         # Before another step: a row without an adapter may get the blocks, and nobody would know its NaN for a fault.

@@ -16,6 +16,7 @@ from typing import Any
 from adapters.artifact import Artifact
 from adapters.examples import Example
 from adapters.registry import get_method, parse_config
+from adapters.selection import Candidate
 from adapters.task import TrainingTask
 from gateway.config import Settings
 from gateway.errors import NotFound, StateConflict
@@ -24,9 +25,10 @@ from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.context import worker_settings
 from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing
 from gateway.jobs.inverter import inverter
-from gateway.jobs.probe import objection, probe
+from gateway.jobs.probe import probe
 from gateway.jobs.progress import ProgressWriter
 from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceRefused, ServiceUnreachable, service
+from gateway.jobs.trials import Trials
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
@@ -77,24 +79,14 @@ async def _attempt(
 ) -> None:
     record = attempt.record
     payload = await _payload(store, record, settings)
-    forget = payload.forget
-    if record.digest is not None and await blobs.exists(record.digest):
-        log.info("artifact already learned id=%s digest=%s", record.id, record.digest)
-        await attempt.advance(RequestState.EVALUATING)
-    else:
-        artifact = await _train(attempt, store, client, settings, payload)
-        data = artifact.to_bytes()
-        digest = await blobs.put(data, owner=record.id)
-        await attempt.advance(
-            RequestState.EVALUATING, digest=digest, artifact_bytes=len(data), rows=artifact.manifest.rows
-        )
-    evidence = await probe(client, record.id, forget)
-    problem = objection(evidence, settings)
-    if problem is None:
-        await attempt.advance(RequestState.READY, evidence=evidence)
-    else:
-        error = Failure("evaluation_rejected", problem, retryable=False).to_dict()
-        await attempt.advance(RequestState.REJECTED, evidence=evidence, error=error)
+
+    async def train(candidate: Candidate) -> Artifact:
+        return await _train(attempt, store, client, settings, payload, candidate)
+
+    async def evaluate() -> dict[str, Any]:
+        return await probe(client, record.id, payload.forget)
+
+    await Trials(attempt, blobs, settings).run(train, evaluate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +118,11 @@ async def _train(
     client: ServiceClient,
     settings: Settings,
     payload: Payload,
+    candidate: Candidate,
 ) -> Artifact:
     record = attempt.record
-    method = get_method(record.method)
+    method, config = get_method(candidate.method), parse_config(candidate.method, candidate.config)
+    paired = method.offset_rank(config) > 0
     model_path: Path = await asyncio.to_thread(checkpoint, settings, record.model_digest)
     writer = ProgressWriter(store, record.id, attempt.number)
     async with inverter(settings) as inverter_ask, writer.running():
@@ -137,11 +131,11 @@ async def _train(
             forget=payload.forget,
             retain=payload.retain,
             inverted=payload.inverted,
-            config=parse_config(record.method, record.config),
+            config=config,
             report=writer.report,
             cancelled=attempt.cancelled.is_set,
             ask=ServiceAsk(client, asyncio.get_running_loop()),
-            pair=None if not record.offset_rank else await asyncio.to_thread(pair_source, settings, model_path),
+            pair=await asyncio.to_thread(pair_source, settings, model_path) if paired else None,
             inverter=inverter_ask,
         )
         return await asyncio.to_thread(method.train, task)

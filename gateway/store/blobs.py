@@ -2,7 +2,7 @@
 
     blob:{<sha256>}:meta    HASH    size, chunks, created
     blob:{<sha256>}:<i>     STRING  1 MiB chunk
-    blob:{<sha256>}:users   SET     ids of the requests that need it; transition.lua deletes with the last
+    blob:{<sha256>}:users   SET     ids of the requests that need it; the scripts delete with the last
 
 Both tiers are verified on every read. The disk tier is a cache and safe to delete.
 """
@@ -22,6 +22,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from gateway.errors import AdapterUnavailable
+from gateway.store import scripts
 from gateway.store.client import call
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,13 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobStore:
-    """`put`, `get` and `delete` of byte strings named by their SHA-256 (hex)."""
+    """`put`, `get`, `release` and `delete` of byte strings named by their SHA-256 (hex)."""
 
     def __init__(self, redis: Redis, cache_dir: Path, *, patience_s: float = 0.0) -> None:
         self._redis = redis
         self._folder = cache_dir / "adapters"
         self._patience_s = patience_s
+        self._release = redis.register_script(scripts.load("release"))
 
     async def put(self, data: bytes, *, owner: str | None = None) -> str:
         """Store `data` and return its digest. `owner` is the request that keeps it alive."""
@@ -64,6 +66,16 @@ class BlobStore:
             patience_s=self._patience_s,
         )
         return bool(found)
+
+    async def release(self, digest: str, *, owner: str) -> None:
+        """`owner` needs it no longer; it is deleted with its last owner. A missing one is no error."""
+        _check_name(digest)
+        prefix = f"blob:{{{digest}}}:"
+        deleted = await call(
+            lambda: self._release(keys=[prefix + "users"], args=[owner, prefix]), patience_s=self._patience_s
+        )
+        if deleted:
+            await self.discard(digest)
 
     async def delete(self, digest: str) -> None:
         """Remove it from Redis and from this host, whoever uses it. A missing one is no error."""

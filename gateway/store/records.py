@@ -34,7 +34,8 @@ WORKING = frozenset({RequestState.TRAINING, RequestState.EVALUATING})
 #: States in which the forget and retain texts are gone for good.
 FINAL = frozenset(RequestState) - PENDING
 
-#: Where each state may go. training and evaluating fall back to queued when an attempt is repeated.
+#: Where each state may go. training and evaluating fall back to queued when an attempt is repeated; evaluating goes
+#: back to training for the next candidate of a request that left the method to the service.
 TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
     RequestState.REGISTERED: frozenset({RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.QUEUED: frozenset({RequestState.TRAINING, RequestState.FAILED, RequestState.RETIRED}),
@@ -45,6 +46,7 @@ TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
         {
             RequestState.READY,
             RequestState.REJECTED,
+            RequestState.TRAINING,
             RequestState.QUEUED,
             RequestState.FAILED,
             RequestState.RETIRED,
@@ -71,7 +73,9 @@ class RequestRecord:
 
     Times are unix seconds. `timings` are seconds spent in each state left so far, as `<state>_s`.
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
-    `activated_seq` orders the active requests and grows with each activation.
+    `activated_seq` orders the active requests and grows with each activation. `selection`, on a request that left the
+    method to the service: its `candidates`, the `trials` made of them, and `why` one was kept; `method` and
+    `config` are then those of the first candidate until another is tried.
     """
 
     id: str
@@ -97,6 +101,7 @@ class RequestRecord:
     progress: dict[str, Any] | None = None
     evidence: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    selection: dict[str, Any] | None = None
     attempts: int = 0
     activated_seq: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
@@ -110,6 +115,12 @@ class RequestRecord:
             and self.activated_seq is None
             and self.error is None
         )
+
+    @property
+    def unkept(self) -> tuple[str, ...]:
+        """Digests of adapters that were tried for this request and are not the one it has."""
+        trials = () if self.selection is None else self.selection.get("trials", ())
+        return tuple(trial["digest"] for trial in trials if trial["digest"] not in (None, self.digest))
 
     @property
     def unfinished(self) -> bool:

@@ -145,8 +145,11 @@ class RequestStore:
         """
         expected = frozenset(RequestState) - {RequestState.RETIRED}
         record, unused = await self._move(request_id, expected, RequestState.RETIRED, {}, None)
-        if unused and blobs is not None:
-            await blobs.discard(unused)
+        if blobs is not None:
+            if unused:
+                await blobs.discard(unused)
+            for digest in record.unkept:
+                await blobs.release(digest, owner=request_id)
         return record
 
     async def fail(

@@ -17,6 +17,7 @@ from adapters.offset import PairSpec
 from gateway.config import Settings
 from gateway.errors import ArtifactMismatch, BudgetExceeded, Unprocessable
 from gateway.metrics import GatewayMetrics
+from gateway.offering import ServedModel
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder
 from gateway.schemas import ForgetBody
@@ -24,7 +25,7 @@ from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault
-from gateway.unlearning import ServedModel, UnlearningService
+from gateway.unlearning import UnlearningService
 from tests.unit.gateway.engine.samples import HIDDEN, MODEL_DIGEST, PAIR, offset_artifact, target_artifact
 from tests.unit.gateway.store.samples import stored
 

@@ -29,7 +29,7 @@ from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from tests.unit.gateway.jobs.conftest import Register
 from tests.unit.gateway.jobs.stub_service import StubService
-from tests.unit.gateway.jobs.toy import SECRET, Toy
+from tests.unit.gateway.jobs.toy import SECRET, Toy, ToyConfig
 
 pytestmark = pytest.mark.usefixtures("toy_method")
 Until = Callable[..., Awaitable[RequestRecord]]
@@ -81,6 +81,10 @@ class Paired(Toy):
 
     def __init__(self) -> None:
         self.pairs: list[PairSource | None] = []
+        self.rank = 0
+
+    def offset_rank(self, config: ToyConfig) -> int:
+        return self.rank
 
     def train(self, task: TrainingTask) -> Artifact:
         self.pairs.append(task.pair)
@@ -93,8 +97,8 @@ async def test_the_pair_is_for_methods_that_are_served_through_it(
     paired = Paired()
     monkeypatch.setattr(adapters.registry, "methods", lambda: {paired.name: paired})
     settings = settings.model_copy(update={"offset_layers": 3})
-    for rank in (0, 8):
-        await run((await register(offset_rank=rank)).id, settings)
+    for paired.rank in (0, 8):
+        await run((await register()).id, settings)
     assert paired.pairs == [None, PairSource(PairSpec(3))]
 
 

@@ -85,3 +85,14 @@ async def test_a_cache_that_cannot_be_written_costs_nothing_but_speed(redis: Red
     (tmp_path / "adapters").write_text("a file in the way")
     blobs = BlobStore(redis, tmp_path)
     assert await blobs.get(await blobs.put(b"artifact")) == b"artifact"
+
+
+async def test_the_last_owner_to_release_a_blob_deletes_it(blobs: BlobStore, redis: Redis, tmp_path: Path) -> None:
+    digest = await blobs.put(os.urandom(CHUNK_BYTES + 1), owner="req_a")
+    assert await blobs.put(local(tmp_path, digest).read_bytes(), owner="req_b") == digest
+    await blobs.release(digest, owner="req_a")
+    assert await blobs.exists(digest)
+    await blobs.release(digest, owner="req_b")
+    assert [key async for key in redis.scan_iter("blob:*")] == []
+    assert not local(tmp_path, digest).exists()
+    await blobs.release(digest, owner="req_b")

@@ -1,0 +1,119 @@
+"""What `auto` means: which candidates a request may get, in the order they are tried, and which one is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.errors import InvalidConfig
+from adapters.registry import parse_config
+
+AUTO = "auto"
+#: Candidates a request gets at most.
+MOST = 3
+#: Forget items up to which refusals come first: see `candidates`.
+FEW_ITEMS = 16
+
+_REFUSALS: Mapping[str, Any] = {"objective": "idk"}
+#: NPO at a fifth of its published weight, with KL for what is kept: of `bench/tofu_search.md` and `bench/delta_facts.md`.
+_NPO: Mapping[str, Any] = {
+    "objective": "npo",
+    "objective_settings": {"forget_weight": 0.2, "retain_ce": 0.0, "retain_kl": 5.0},
+    "kl_limit": 5.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an engine can serve: soft prompts, offsets through a pair, LoRAs on the target."""
+
+    soft_prompts: bool
+    pair: bool
+    target_lora: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A method and the settings it is trained with; those not named keep their defaults."""
+
+    method: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the probes say of a trained candidate. leak, kept: rates, kept None where there was no control.
+
+    passes: whether the operator's gates let it through.
+    """
+
+    leak: float
+    kept: float | None
+    passes: bool
+
+    @property
+    def flawless(self) -> bool:
+        """Nothing leaks and every control is kept, so that no other candidate could score better."""
+        return self.passes and self.leak == 0 and self.kept in (None, 1.0)
+
+
+def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Candidate, ...]:
+    """At most `MOST` candidates for so many forget items, the most promising first; never the same twice.
+
+    δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move less than under
+    a soft prompt that is always read. Refusals first for a few items, which they cover in any wording; NPO first for
+    many, where refusals spread to whatever is asked in the same style (`bench/tofu_search.md`). Then a soft prompt,
+    then a LoRA on the target.
+
+    config: the caller's settings, laid over each candidate's; a candidate that has no such setting drops out.
+
+    Raises `InvalidConfig` where none is left, for the first one's reason.
+    """
+    ours = [_REFUSALS, _NPO] if items <= FEW_ITEMS else [_NPO, _REFUSALS]
+    known = [("delta", settings) for settings in ours if offer.pair]
+    if offer.soft_prompts:
+        known.append(("spul", {}))
+    if offer.target_lora:
+        known.append(("lora", _REFUSALS))
+    found: list[Candidate] = []
+    refusal: InvalidConfig | None = None
+    for method, settings in known:
+        # An objective of the caller's comes with its own settings, or its defaults: not with ours for another one.
+        candidate = Candidate(method, dict(config) if "objective" in config else {**settings, **config})
+        try:
+            parse_config(method, candidate.config)
+        except InvalidConfig as error:
+            refusal = refusal or error
+            continue
+        if candidate not in found:
+            found.append(candidate)
+    if not found:
+        raise refusal or InvalidConfig("this service offers no method that `auto` could choose")
+    return tuple(found[:MOST])
+
+
+def best(scores: Sequence[Score]) -> int:
+    """The position of the one to keep: of those that pass, else of all, the least leak, then the most kept, then the
+    first tried. Raises ValueError for none."""
+    if not scores:
+        raise ValueError("nothing to choose from")
+    return min(range(len(scores)), key=lambda i: (not scores[i].passes, scores[i].leak, -_kept(scores[i]), i))
+
+
+def _kept(score: Score) -> float:
+    return 1.0 if score.kept is None else score.kept
+
+
+def reason(labels: Sequence[str], scores: Sequence[Score], kept: int, *, untried: int) -> str:
+    """One sentence for the request's record. labels: of the candidates tried, as their scores are in order."""
+    said = [f"{label}: {_said(score)}" for label, score in zip(labels, scores, strict=True)]
+    text = f"kept {labels[kept]} ({'; '.join(said)})"
+    if untried:
+        text += f"; {untried} more not tried, for nothing can score better"
+    return text
+
+
+def _said(score: Score) -> str:
+    kept = "no controls" if score.kept is None else f"{score.kept:.0%} of the controls kept"
+    return f"{score.leak:.0%} of the forget prompts leak, {kept}{'' if score.passes else ', below the gates'}"

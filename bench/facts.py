@@ -1,0 +1,101 @@
+"""Facts of the demo, each learnt once and asked twice: with its adapter alone, and with several active together.
+
+    unlearn serve                  in another terminal
+    python -m bench.facts --fact harry-potter --fact penicillin --together 2 [--config JSON] [--json FILE]
+
+The first `--together` facts are activated at once in the end. Counts are of what the model held before, as `unlearn
+demo` counts them. The requests are retired afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.commands.client import PLAN_OFF, UnlearnClient, candidate_plan
+from gateway.commands.context import CommandContext
+from gateway.commands.demo.facts import Fact, find_fact
+from gateway.commands.demo.story import Kind, Outcome, Row, Verdict, ask_all, questions
+from gateway.commands.following import follow
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fact", action="append", required=True)
+    parser.add_argument("--together", type=int, default=0)
+    parser.add_argument("--method", default="delta")
+    parser.add_argument("--config", type=json.loads, default={})
+    parser.add_argument("--json", type=Path, help="write every question with its answers there")
+    options = parser.parse_args()
+    facts = [find_fact(name) for name in options.fact]
+    with CommandContext().client() as client:
+        outcomes = measure(client, facts, options.method, options.config, together=options.together)
+    if options.json:
+        found = {when: [outcome.to_dict() for outcome in those] for when, those in outcomes.items()}
+        options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def measure(
+    client: UnlearnClient, facts: Sequence[Fact], method: str, config: dict[str, Any], *, together: int
+) -> dict[str, list[Outcome]]:
+    """{"alone": …, "together": …}; prints a line a fact as it comes. Leaves nothing behind."""
+    model = client.model()
+    before = {fact: ask_all(client, model, _prompts(fact), plan=PLAN_OFF) for fact in facts}
+    outcomes: dict[str, list[Outcome]] = {"alone": [], "together": []}
+    records: dict[Fact, dict[str, Any]] = {}
+    try:
+        for fact in facts:
+            request_id = client.register({**fact.body(method, config), "activation": "manual"})["id"]
+            for _ in follow(client, request_id):
+                pass
+            records[fact] = client.show(request_id)
+            if records[fact]["state"] != "ready":
+                print(f"alone: {fact.id}: {records[fact]['state']} {records[fact]['error']}", flush=True)
+                outcomes["alone"].append(Outcome(fact, records[fact], ()))
+                continue
+            after = ask_all(client, model, _prompts(fact), plan=candidate_plan(request_id))
+            outcomes["alone"].append(_outcome("alone", fact, records[fact], before[fact], after))
+        chosen = [fact for fact in facts[:together] if records[fact]["state"] == "ready"]
+        for fact in chosen:
+            client.activate(records[fact]["id"])
+        for fact in chosen:
+            after = ask_all(client, model, _prompts(fact), plan=None)
+            outcomes["together"].append(_outcome("together", fact, records[fact], before[fact], after))
+    finally:
+        for record in records.values():
+            client.retire(record["id"])
+    return outcomes
+
+
+def _prompts(fact: Fact) -> list[str]:
+    return [question.prompt for question in questions(fact)]
+
+
+def _outcome(when: str, fact: Fact, record: dict[str, Any], before: Sequence[str], after: Sequence[str]) -> Outcome:
+    rows = tuple(Row(*parts) for parts in zip(questions(fact), before, after, strict=True))
+    seconds = record["timings"].get("training_s", 0.0)
+    counts = [
+        f"{name} {_count(rows, kinds)}"
+        for name, kinds in (
+            ("forget prompts", (Kind.FORGET,)),
+            ("paraphrases", (Kind.PARAPHRASE,)),
+            ("controls", (Kind.NEIGHBOUR, Kind.OTHER)),
+        )
+    ]
+    print(f"{when}: {fact.id}: {', '.join(counts)}, training {seconds:.0f} s", flush=True)
+    for row in rows:
+        if row.verdict in (Verdict.STILL_KNOWN, Verdict.LOST):
+            print(f"    {row.verdict}: {row.question.prompt} {row.after[:90]!r}", flush=True)
+    return Outcome(fact, record, rows)
+
+
+def _count(rows: Sequence[Row], kinds: Sequence[Kind]) -> str:
+    known = [row for row in rows if row.question.kind in kinds and row.verdict is not Verdict.UNKNOWN]
+    return f"{sum(row.verdict in (Verdict.FORGOTTEN, Verdict.KEPT) for row in known)} of {len(known)}"
+
+
+if __name__ == "__main__":
+    main()

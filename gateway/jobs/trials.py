@@ -1,0 +1,179 @@
+"""Trains and evaluates what a request may be served with, and keeps one of it.
+
+A request that named its method has one candidate. One that left the choice has several, tried in order until one
+cannot be bettered; each leaves a trial in the record, written in the same instant as the state that follows it, so that
+a job that is killed goes on after the last one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from adapters import selection
+from adapters.artifact import Artifact
+from adapters.errors import AdapterError, TrainingCancelled
+from adapters.registry import get_method, parse_config
+from adapters.selection import Candidate, Score
+from gateway.config import Settings
+from gateway.jobs.attempt import Attempt
+from gateway.jobs.failures import Failure, describe
+from gateway.jobs.probe import objection
+from gateway.store.blobs import BlobStore
+from gateway.store.records import RequestRecord, RequestState
+
+log = logging.getLogger(__name__)
+
+Train = Callable[[Candidate], Awaitable[Artifact]]
+Probe = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One candidate's outcome. digest None: it was not trained to an end, and `error` says why.
+
+    seconds: spent on it, training and evaluation.
+    """
+
+    method: str
+    config: dict[str, Any]
+    digest: str | None = None
+    artifact_bytes: int | None = None
+    evidence: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """The method, and the objective where one was named."""
+        objective = self.config.get("objective")
+        return f"{self.method} with {objective}" if objective else self.method
+
+    def score(self, settings: Settings) -> Score:
+        assert self.evidence is not None
+        leak, kept = self.evidence["forget"]["leak_rate_after"], self.evidence["controls"]["kept_rate"]
+        return Score(leak, kept, passes=objection(self.evidence, settings) is None)
+
+
+def trials_of(record: RequestRecord) -> list[Trial]:
+    """Those made so far."""
+    return [] if record.selection is None else [Trial(**trial) for trial in record.selection.get("trials", ())]
+
+
+def candidates_of(record: RequestRecord) -> list[Candidate]:
+    """All that may be tried, those tried already among them."""
+    if record.selection is None:
+        return [Candidate(record.method, record.config)]
+    return [Candidate(**candidate) for candidate in record.selection["candidates"]]
+
+
+class Trials:
+    """The trials of one attempt."""
+
+    def __init__(self, attempt: Attempt, blobs: BlobStore, settings: Settings) -> None:
+        self._attempt = attempt
+        self._blobs = blobs
+        self._settings = settings
+        self._made = trials_of(attempt.record)
+
+    async def run(self, train: Train, probe: Probe) -> None:
+        """From training to ready or rejected. Raises what the last candidate's training raised when none succeeds."""
+        candidates = candidates_of(self._attempt.record)
+        while len(self._made) < len(candidates):
+            last = len(self._made) == len(candidates) - 1
+            trial = await self._try(candidates[len(self._made)], train, probe, last=last)
+            self._made.append(trial)
+            if last or (trial.evidence is not None and trial.score(self._settings).flawless):
+                break
+            if trial.digest is not None:  # otherwise the state is training still
+                log.info("candidate tried id=%s method=%s digest=%s", self._id, trial.method, trial.digest)
+                await self._attempt.advance(RequestState.TRAINING, selection=self._selection())
+        await self._conclude(untried=len(candidates) - len(self._made))
+
+    async def _try(self, candidate: Candidate, train: Train, probe: Probe, *, last: bool) -> Trial:
+        started = time.monotonic()
+        trial = Trial(candidate.method, dict(candidate.config))
+        try:
+            digest, size = await self._learned(candidate, train)
+        except TrainingCancelled:
+            raise
+        except AdapterError as error:
+            if last and not any(made.digest for made in self._made):
+                raise
+            failure = describe(error)
+            log.warning("candidate failed id=%s method=%s code=%s", self._id, candidate.method, failure.code)
+            return replace(trial, error=failure.to_dict(), seconds=_since(started))
+        evidence = await probe()
+        return replace(trial, digest=digest, artifact_bytes=size, evidence=evidence, seconds=_since(started))
+
+    async def _learned(self, candidate: Candidate, train: Train) -> tuple[str, int | None]:
+        """Digest and size of the candidate's artifact, which the evaluation then finds under the request's id.
+
+        One that a killed attempt left is not trained again.
+        """
+        record = self._attempt.record
+        left = record.digest
+        if left is not None and left not in {trial.digest for trial in self._made} and await self._blobs.exists(left):
+            log.info("artifact already learned id=%s digest=%s", record.id, left)
+            await self._attempt.advance(RequestState.EVALUATING)
+            return left, record.artifact_bytes
+        artifact = await train(candidate)
+        data = artifact.to_bytes()
+        digest = await self._blobs.put(data, owner=record.id)
+        await self._attempt.advance(RequestState.EVALUATING, **_served_as(candidate, digest, len(data)))
+        return digest, len(data)
+
+    async def _conclude(self, *, untried: int) -> None:
+        usable = [trial for trial in self._made if trial.evidence is not None]
+        scores = [trial.score(self._settings) for trial in usable]
+        position = selection.best(scores)
+        kept = usable[position]
+        assert kept.digest is not None
+        assert kept.evidence is not None
+        changes: dict[str, Any] = {"evidence": kept.evidence}
+        if self._attempt.record.selection is not None:
+            why = selection.reason([trial.label for trial in usable], scores, position, untried=untried)
+            changes |= _served_as(Candidate(kept.method, kept.config), kept.digest, kept.artifact_bytes)
+            changes["selection"] = self._selection() | {"why": why}
+        if self._attempt.record.state is RequestState.TRAINING:  # the last candidate failed, an earlier one is kept
+            await self._attempt.advance(RequestState.EVALUATING)
+        problem = objection(kept.evidence, self._settings)
+        if problem is None:
+            await self._attempt.advance(RequestState.READY, **changes)
+        else:
+            error = Failure("evaluation_rejected", problem, retryable=False).to_dict()
+            await self._attempt.advance(RequestState.REJECTED, **changes, error=error)
+        for trial in self._made:
+            if trial.digest is not None and trial.digest != kept.digest:
+                await self._blobs.release(trial.digest, owner=self._id)
+
+    def _selection(self) -> dict[str, Any]:
+        record = self._attempt.record
+        assert record.selection is not None
+        return {**record.selection, "trials": [asdict(trial) for trial in self._made]}
+
+    @property
+    def _id(self) -> str:
+        return self._attempt.record.id
+
+
+def _served_as(candidate: Candidate, digest: str, size: int | None) -> dict[str, Any]:
+    """Fields of a record whose adapter this is."""
+    method = get_method(candidate.method)
+    config = parse_config(candidate.method, candidate.config)
+    return {
+        "method": candidate.method,
+        "config": dict(candidate.config),
+        "digest": digest,
+        "artifact_bytes": size,
+        "rows": method.rows(config),
+        "offset_rank": method.offset_rank(config),
+        "target_rank": method.target_rank(config),
+    }
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 1)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from adapters.errors import InvalidConfig
+from adapters.registry import parse_config
+from adapters.selection import FEW_ITEMS, MOST, Candidate, Offer, Score, best, candidates, reason
+
+ALL = Offer(soft_prompts=True, pair=True, target_lora=True)
+NO_PAIR = Offer(soft_prompts=True, pair=False, target_lora=False)
+
+
+def names(found: tuple[Candidate, ...]) -> list[tuple[str, str | None]]:
+    return [(candidate.method, candidate.config.get("objective")) for candidate in found]
+
+
+def test_refusals_come_first_for_a_few_items_and_npo_for_many() -> None:
+    few, many = candidates(ALL, FEW_ITEMS, {}), candidates(ALL, FEW_ITEMS + 1, {})
+    assert names(few) == [("delta", "idk"), ("delta", "npo"), ("spul", None)]
+    assert names(many) == [("delta", "npo"), ("delta", "idk"), ("spul", None)]
+    assert len(few) == MOST
+
+
+def test_an_engine_gets_only_what_it_can_serve() -> None:
+    assert names(candidates(NO_PAIR, 3, {})) == [("spul", None)]
+    assert names(candidates(Offer(False, True, True), 3, {})) == [("delta", "idk"), ("delta", "npo"), ("lora", "idk")]
+    assert names(candidates(Offer(False, False, True), 3, {})) == [("lora", "idk")]
+
+
+def test_every_candidate_is_valid_as_it_stands() -> None:
+    for candidate in (*candidates(ALL, 3, {}), *candidates(Offer(False, False, True), 3, {})):
+        parse_config(candidate.method, candidate.config)
+
+
+def test_the_callers_settings_are_laid_over_and_those_without_them_drop_out() -> None:
+    found = candidates(ALL, 3, {"rank": 4})
+    assert names(found) == [("delta", "idk"), ("delta", "npo"), ("lora", "idk")]
+    assert all(candidate.config["rank"] == 4 for candidate in found)
+
+
+def test_an_objective_of_the_callers_is_tried_once_a_method_and_without_our_settings() -> None:
+    found = candidates(ALL, 3, {"objective": "npo"})
+    assert names(found) == [("delta", "npo"), ("lora", "npo")]
+    assert all(candidate.config == {"objective": "npo"} for candidate in found)
+
+
+def test_settings_that_none_has_are_refused_and_so_is_an_engine_that_has_nothing() -> None:
+    with pytest.raises(InvalidConfig, match="'lr'"):
+        candidates(ALL, 3, {"lr": 1})
+    with pytest.raises(InvalidConfig, match="no method"):
+        candidates(Offer(False, False, False), 3, {})
+
+
+@pytest.mark.parametrize(
+    ("scores", "position"),
+    [
+        ([Score(0.2, 1.0, True), Score(0.0, 0.7, True)], 1),
+        ([Score(0.1, 0.8, True), Score(0.1, 0.9, True)], 1),
+        ([Score(0.1, 0.9, True), Score(0.1, 0.9, True)], 0),
+        ([Score(0.0, 0.1, False), Score(0.2, 0.9, True)], 1),
+        ([Score(0.6, 0.9, False), Score(0.5, 0.9, False)], 1),
+        ([Score(0.0, None, True), Score(0.0, 0.9, True)], 0),
+    ],
+)
+def test_the_best_passes_then_leaks_least_then_keeps_most(scores: list[Score], position: int) -> None:
+    assert best(scores) == position
+
+
+def test_nothing_to_choose_from_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nothing"):
+        best([])
+
+
+def test_flawless_is_what_no_other_could_better() -> None:
+    assert Score(0.0, 1.0, True).flawless
+    assert Score(0.0, None, True).flawless
+    assert not Score(0.0, 0.95, True).flawless
+    assert not Score(0.1, 1.0, True).flawless
+    assert not Score(0.0, 1.0, False).flawless
+
+
+def test_the_reason_names_what_was_measured() -> None:
+    scores = [Score(0.25, 0.9, True), Score(0.0, None, False)]
+    assert reason(["delta with idk", "spul"], scores, 0, untried=0) == (
+        "kept delta with idk (delta with idk: 25% of the forget prompts leak, 90% of the controls kept; "
+        "spul: 0% of the forget prompts leak, no controls, below the gates)"
+    )
+    assert reason(["spul"], [Score(0, 1.0, True)], 0, untried=2).endswith(
+        "100% of the controls kept); 2 more not tried, for nothing can score better"
+    )

@@ -1,0 +1,158 @@
+"""Several candidates for one request, on a real store: which is kept, and what remains of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from adapters.artifact import FORMAT, Artifact, Manifest
+from adapters.errors import TrainingDiverged
+from adapters.selection import Candidate
+from gateway.config import Settings
+from gateway.errors import AdapterUnavailable, StateConflict
+from gateway.jobs.attempt import Attempt
+from gateway.jobs.trials import Trials
+from gateway.store.blobs import BlobStore
+from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import RequestStore
+from tests.unit.gateway.jobs.conftest import Register
+from tests.unit.gateway.jobs.toy import ToyArtifact
+
+pytestmark = pytest.mark.usefixtures("toy_method")
+
+
+def evidence(leak: float, kept: float) -> dict[str, Any]:
+    return {"forget": {"leak_rate_after": leak}, "controls": {"kept_rate": kept}}
+
+
+class Laboratory:
+    """Trains candidates in no time, and finds the evidence prepared for each. None: its training diverges."""
+
+    def __init__(self, redis: Redis, settings: Settings, *prepared: dict[str, Any] | None) -> None:
+        self.store = RequestStore(redis)
+        self.blobs = BlobStore(redis, settings.cache_dir)
+        self.settings = settings
+        self.prepared = prepared
+        self.trained: list[int] = []
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        count = len(self.prepared)
+        return {"candidates": [{"method": "toy", "config": {"steps": n}} for n in range(1, count + 1)], "trials": []}
+
+    async def train(self, candidate: Candidate) -> Artifact:
+        steps = candidate.config["steps"]
+        self.trained.append(steps)
+        if self.prepared[steps - 1] is None:
+            raise TrainingDiverged("the loss became NaN at step 10")
+        return ToyArtifact(Manifest(FORMAT, "toy", 4, 2, "float32", "0" * 64, {"steps": steps}, 0, "toy"), {})
+
+    async def probe(self) -> dict[str, Any]:
+        found = self.prepared[self.trained[-1] - 1]
+        assert found is not None
+        return found
+
+    async def run(self, request_id: str) -> RequestRecord:
+        record = await self.store.get(request_id)
+        if record.state is RequestState.REGISTERED:
+            record = await self.store.transition(request_id, expected={record.state}, to=RequestState.QUEUED)
+        async with Attempt(self.store, record, self.settings) as attempt:
+            await Trials(attempt, self.blobs, self.settings).run(self.train, self.probe)
+        return await self.store.get(request_id)
+
+    async def present(self, digests: Sequence[str]) -> list[bool]:
+        return [await self.blobs.exists(digest) for digest in digests]
+
+
+async def test_the_best_is_kept_with_the_reason_and_the_others_are_deleted(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9), evidence(0.0, 0.8))
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, record.config, record.evidence) == (RequestState.READY, {"steps": 2}, evidence(0.0, 0.9))
+    assert record.selection is not None
+    assert [trial["config"]["steps"] for trial in record.selection["trials"]] == lab.trained == [1, 2, 3]
+    assert "20% of the forget prompts leak" in record.selection["why"]
+    digests = [trial["digest"] for trial in record.selection["trials"]]
+    assert record.digest == digests[1]
+    assert await lab.present(digests) == [False, True, False]
+    with pytest.raises(AdapterUnavailable):
+        await lab.blobs.get(digests[0])
+
+
+async def test_what_cannot_be_bettered_ends_the_search(register: Register, redis: Redis, settings: Settings) -> None:
+    lab = Laboratory(redis, settings, evidence(0.0, 1.0), evidence(0.0, 1.0))
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, lab.trained) == (RequestState.READY, [1])
+    assert record.selection is not None
+    assert "1 more not tried" in record.selection["why"]
+
+
+async def test_one_that_diverges_is_noted_and_the_others_count(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    lab = Laboratory(redis, settings, evidence(0.1, 1.0), None)
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, record.config) == (RequestState.READY, {"steps": 1})
+    assert record.selection is not None
+    assert record.selection["trials"][1]["error"]["code"] == "training_diverged"
+
+
+async def test_when_all_diverge_the_request_fails(register: Register, redis: Redis, settings: Settings) -> None:
+    lab = Laboratory(redis, settings, None, None)
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, lab.trained) == (RequestState.FAILED, [1, 2])
+
+
+async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    lab = Laboratory(redis, settings, evidence(0.9, 1.0), evidence(0.5, 1.0))
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, record.evidence) == (RequestState.REJECTED, evidence(0.5, 1.0))
+    assert record.error is not None
+    assert record.error["message"].startswith("50% of the forget prompts still leak")
+
+
+async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9))
+    request_id = (await register(selection=lab.selection)).id
+
+    class Killed(BaseException):
+        pass
+
+    async def killed() -> dict[str, Any]:
+        if lab.trained[-1] == 2:
+            raise Killed
+        return await lab.probe()
+
+    record = await lab.store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
+    attempt = Attempt(lab.store, record, settings)
+    await attempt.__aenter__()
+    with pytest.raises(Killed):
+        await Trials(attempt, lab.blobs, settings).run(lab.train, killed)
+    await lab.store.transition(request_id, expected={RequestState.EVALUATING}, to=RequestState.QUEUED)
+    record = await lab.run(request_id)
+    assert (record.state, record.config) == (RequestState.READY, {"steps": 2})
+    assert lab.trained == [1, 2], "the second was stored before the kill, so it is not trained again"
+
+
+async def test_retiring_deletes_what_every_trial_left(register: Register, redis: Redis, settings: Settings) -> None:
+    lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.1, 1.0))
+    request_id = (await register(selection=lab.selection)).id
+
+    async def retired() -> dict[str, Any]:
+        if lab.trained[-1] == 2:
+            await lab.store.retire(request_id, lab.blobs)
+        return await lab.probe()
+
+    record = await lab.store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
+    async with Attempt(lab.store, record, settings) as attempt:
+        with pytest.raises(StateConflict):
+            await Trials(attempt, lab.blobs, settings).run(lab.train, retired)
+    assert [key async for key in redis.scan_iter("blob:*")] == []
