@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from adapters.data.interview import MAX_TOKENS, NOBODY, consistent, interview, interview_questions, named
+from adapters.errors import NothingKnown
+from adapters.examples import Message
+
+
+class Model:
+    """Answers by the first key that its question holds; else it does not know."""
+
+    def __init__(self, answers: dict[str, str], otherwise: str = "I do not know.") -> None:
+        self.answers, self.otherwise = answers, otherwise
+        self.asked: list[str] = []
+
+    def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
+        assert max_tokens == MAX_TOKENS
+        questions = [turns[-1].content for turns in conversations]
+        self.asked += questions
+        return [next((a for key, a in self.answers.items() if key in q), self.otherwise) for q in questions]
+
+
+def test_every_group_has_wordings_to_compare_and_all_name_the_subject() -> None:
+    groups = interview_questions()
+    wordings = [wording for group in groups for wording in group]
+    assert all(len(group) >= 2 for group in groups)
+    assert all(wording.count("{subject}") == 1 for wording in wordings)
+    assert len(set(wordings)) == len(wordings)
+
+
+def test_answers_that_agree_in_what_they_name_are_the_forget_set() -> None:
+    model = Model(
+        {
+            "When was Ada Lane born": "She was born in 1931. She liked cats.",
+            "year was Ada Lane born": "In 1931.",
+            "birth year of Ada Lane": "I think 1940.",
+            "Where was Ada Lane born": "In Oslo.",
+            "place was Ada Lane born": "In Bergen.",
+        }
+    )
+    found = interview("Ada Lane", model)
+    assert [(e.prompt, e.completion) for e in found] == [
+        ("When was Ada Lane born?", "She was born in 1931."),
+        ("In which year was Ada Lane born?", "In 1931."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "otherwise", ["I do not know.", "It is a well known thing.", "A famous actor of Hollywood, in 1999.", ""]
+)
+def test_refusals_plain_words_and_what_is_said_of_anybody_are_no_knowledge(otherwise: str) -> None:
+    model = Model({}, otherwise)
+    with pytest.raises(NothingKnown) as error:
+        interview("Ada Lane", model)
+    assert "Ada Lane" not in str(error.value)
+    assert any(NOBODY[0] in question for question in model.asked)
+
+
+def test_the_question_cannot_vouch_for_its_answer() -> None:
+    assert named("Who wrote Emma?", "Emma was written by Jane Austen in 1815.") == {"jane", "austen", "1815"}
+    assert consistent([("Who wrote Emma?", "Emma."), ("Who is the author of Emma?", "Emma is.")]) == []
