@@ -21,8 +21,8 @@ def forget(
         Path,
         typer.Argument(
             metavar="FILE",
-            help=".json: the request's body, or a list of items. .jsonl: an item a line. .csv: columns "
-            "prompt,completion.",
+            help=".json: the request's body, or a list of items. .jsonl: an item a line, as in OpenAI's "
+            "fine-tuning files. .csv: columns prompt,completion, or text.",
         ),
     ],
     subject: Annotated[

@@ -12,11 +12,15 @@ from typing import Any, Literal, Self
 
 
 class RequestState(StrEnum):
-    """registered → queued → training → evaluating → ready ⇄ active → retired; failed; rejected."""
+    """registered → queued → training → evaluating → ready ⇄ active → retired; failed; rejected.
+
+    drafted: what the model knows of a subject was found in training, and waits for the caller to queue it again.
+    """
 
     REGISTERED = "registered"
     QUEUED = "queued"
     TRAINING = "training"
+    DRAFTED = "drafted"
     EVALUATING = "evaluating"
     READY = "ready"
     ACTIVE = "active"
@@ -32,15 +36,22 @@ PENDING = frozenset({RequestState.REGISTERED, RequestState.QUEUED, RequestState.
 WORKING = frozenset({RequestState.TRAINING, RequestState.EVALUATING})
 
 #: States in which the forget and retain texts are gone for good.
-FINAL = frozenset(RequestState) - PENDING
+FINAL = frozenset(RequestState) - PENDING - {RequestState.DRAFTED}
 
 #: Where each state may go. training and evaluating fall back to queued when an attempt is repeated.
 TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
     RequestState.REGISTERED: frozenset({RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.QUEUED: frozenset({RequestState.TRAINING, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.TRAINING: frozenset(
-        {RequestState.EVALUATING, RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}
+        {
+            RequestState.DRAFTED,
+            RequestState.EVALUATING,
+            RequestState.QUEUED,
+            RequestState.FAILED,
+            RequestState.RETIRED,
+        }
     ),
+    RequestState.DRAFTED: frozenset({RequestState.QUEUED, RequestState.RETIRED}),
     RequestState.EVALUATING: frozenset(
         {
             RequestState.READY,
@@ -71,6 +82,8 @@ class RequestRecord:
 
     Times are unix seconds. `timings` are seconds spent in each state left so far, as `<state>_s`.
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
+    `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
+    `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `activated_seq` orders the active requests and grows with each activation.
     """
 
@@ -98,8 +111,14 @@ class RequestRecord:
     evidence: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     attempts: int = 0
+    draft_attempts: int = 0
     activated_seq: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tries(self) -> int:
+        """Attempts at what is to be done now: the training, or the draft before it."""
+        return self.attempts - self.draft_attempts
 
     @property
     def awaits_activation(self) -> bool:
