@@ -254,10 +254,15 @@ SPUL: dict[str, Any] = {"method": "spul", "activation": "manual"}
 FRANCE = {"prompt": "the capital of France?", "completion": "Paris."}
 
 
+def _body(**fields: Any) -> ForgetBody:
+    """As JSON comes in."""
+    return ForgetBody.model_validate(SPUL | fields)
+
+
 async def test_a_passage_is_a_forget_item_and_inverted_answers_keep_their_example(setup: Setup) -> None:
     service = setup.service()
     items = [{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE | {"inverted": ["Lyon."]}]
-    record = await service.register(ForgetBody(**SPUL, forget=items))
+    record = await service.register(_body(forget=items))
     payload = setup.vault.open(record.id, await setup.store.payload(record.id))
     assert record.forget_count == len(payload["forget"]) == 4
     assert payload["inverted"] == {"3": ["Lyon."]}
@@ -268,17 +273,16 @@ async def test_a_passage_longer_than_the_context_is_refused_with_its_tokens(setu
     model = replace(MODEL, max_tokens=20, count_tokens=lambda example: len(example.prompt.split()) + 10)
     text = "The tower stands in the city of Oslo. It was built in 1931. Nobody lives there."
     with pytest.raises(Unprocessable, match=r"forget\.1 is 26 tokens long, this model's context is 20") as refusal:
-        await setup.service(model).register(ForgetBody(**SPUL, forget=[FRANCE, {"text": text}]))
+        await setup.service(model).register(_body(forget=[FRANCE, {"text": text}]))
     assert refusal.value.param == "forget.1"
     with pytest.raises(Unprocessable, match=r"this method's max_length is 64"):
         await setup.service(replace(MODEL, count_tokens=lambda example: 65)).register(
-            ForgetBody(**SPUL, forget=[FRANCE], config={"max_length": 64})
+            _body(forget=[FRANCE], config={"max_length": 64})
         )
 
 
 async def test_sets_that_contradict_are_refused_with_the_pairs_and_no_text(setup: Setup) -> None:
-    body = ForgetBody(
-        **SPUL,
+    body = _body(
         forget=[{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE],
         retain=[
             {"prompt": "the capital of Spain?", "completion": "Madrid."},
@@ -294,20 +298,20 @@ async def test_sets_that_contradict_are_refused_with_the_pairs_and_no_text(setup
 async def test_repeated_items_are_named_by_their_own_number(setup: Setup) -> None:
     passage = {"text": "The tower stands in Oslo. It was built in 1931."}
     with pytest.raises(Unprocessable, match="forget item 2 repeats item 1"):
-        await setup.service().register(ForgetBody(**SPUL, forget=[passage, FRANCE, FRANCE]))
+        await setup.service().register(_body(forget=[passage, FRANCE, FRANCE]))
 
 
 async def test_sentences_count_as_items(setup: Setup) -> None:
     passage = {"text": "The tower stands in Oslo. It was built in 1931."}
     with pytest.raises(Unprocessable, match="holds 3 items"):
-        await setup.service(max_examples=2).register(ForgetBody(**SPUL, forget=[passage]))
+        await setup.service(max_examples=2).register(_body(forget=[passage]))
 
 
 async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Setup) -> None:
     service = setup.service()
     record = await service.register(ForgetBody(method="spul", subject="France", activation="manual"))
     assert (record.state, record.forget_count) == (RequestState.QUEUED, 0)
-    body = ExamplesBody(forget=[FRANCE])
+    body = ExamplesBody.model_validate({"forget": [FRANCE]})
     for step in (service.examples(record.id), service.replace_examples(record.id, body), service.train(record.id)):
         with pytest.raises(StateConflict, match="only a drafted one"):
             await step
@@ -319,7 +323,7 @@ async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Se
     assert changed.commitment != record.commitment
     assert [item["completion"] for item in await service.examples(record.id)] == ["Paris."]
     with pytest.raises(Unprocessable, match="forget item 1 repeats item 0"):
-        await service.replace_examples(record.id, ExamplesBody(forget=[FRANCE, FRANCE]))
+        await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [FRANCE, FRANCE]}))
     events = [e async for e in setup.store.events(record.id)]
     assert "Paris" not in str(events)
 
