@@ -71,6 +71,14 @@ class Example:
         return cls(tuple(Message(m["role"], m["content"]) for m in data["messages"]), data["completion"])
 
 
+@dataclass(frozen=True, slots=True)
+class PartialAnswer:
+    """A conversation and how the answer to it begins; `prefix` may be empty."""
+
+    messages: tuple[Message, ...]
+    prefix: str
+
+
 def check_examples(
     forget: Sequence[Example],
     retain: Sequence[Example],

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from adapters.chat import encode_answer, encode_prompt
-from adapters.examples import Message
+from adapters.examples import Message, PartialAnswer
 
 _BATCH = 32
 
 Between = Callable[[int], None]
 """Called with the number of answers so far, after each batch; what it raises ends the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartialAnswer:
-    """A conversation and how the answer to it begins; `prefix` may be empty."""
-
-    messages: tuple[Message, ...]
-    prefix: str
 
 
 def greedy_answers(
@@ -129,8 +120,8 @@ def sampled_continuations(
                     max_new_tokens=max_tokens,
                     do_sample=True,
                     temperature=temperature,
-                    top_k=0,
-                    top_p=0.95,
+                    top_k=50,  # no sort of the whole vocabulary
+                    top_p=1.0,
                     pad_token_id=tokenizer.eos_token_id,
                 )
             continuations += tokenizer.batch_decode(generated[:, length:], skip_special_tokens=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from adapters.chat import TokenizedExample
 from adapters.dataset import Dataset, ForgetExample
@@ -16,6 +16,19 @@ def _cycle(examples: Sequence[T], rng: random.Random) -> Iterator[T]:
     """The examples in random order, again and again, each once before any comes again."""
     while examples:
         yield from rng.sample(examples, len(examples))
+
+
+class BatchSettings(Protocol):
+    """How a batch is made up; `SpulConfig` says what each means."""
+
+    @property
+    def forget_batch(self) -> int: ...
+    @property
+    def retain_batch(self) -> int: ...
+    @property
+    def hard_fraction(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
 
 
 class BatchSampler:
@@ -32,6 +45,17 @@ class BatchSampler:
         general = retain - hard if dataset.hard else retain
         self.hard_count = min(hard, len(dataset.hard))
         self.general_count = min(general, len(dataset.general))
+
+    @classmethod
+    def of(cls, dataset: Dataset, settings: BatchSettings) -> BatchSampler:
+        """As a method's settings have it."""
+        return cls(
+            dataset,
+            forget=settings.forget_batch,
+            retain=settings.retain_batch,
+            hard_fraction=settings.hard_fraction,
+            seed=settings.seed,
+        )
 
     def draw(self) -> tuple[list[ForgetExample], list[TokenizedExample]]:
         """(forget examples, retain examples) of the next step."""

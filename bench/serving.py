@@ -1,10 +1,11 @@
 """What the gateway costs: bare vLLM, the gateway with no adapter, with one SPUL adapter of 20 tokens, with one offset,
 and with four offsets in turn, so that they meet in a batch; where `--methods` has lora, also with one on the target.
 
-The gateway has its default pair throughout, so its row without an adapter is the price of an idle pair. A pair of the
-first K of L layers cannot be faster than 1 / (1 + K / L) of bare vLLM where it runs. Both servers run at once with the
-same engine settings. In each round all are measured one after another, in turning order, and the ratio to bare vLLM is
-taken within the round: this way a noisy machine blurs the figures and does not shift them.
+The gateway has its default pair, so its row without an adapter is the price of an idle pair; with --without-pair a
+second gateway without any stands beside it. A pair of the first K of L layers cannot be faster than 1 / (1 + K / L) of
+bare vLLM where it runs: that bound is printed beside the offsets. All servers run at once with the same engine
+settings. In each round all are measured one after another, in turning order, and the ratio to bare vLLM is taken within
+the round: this way a noisy machine blurs the figures and does not shift them.
 
     make bench                      the whole table
     python -m bench.serving --quick fewer rounds
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ SOFT_TOKENS = 20
 OUTPUT_TOKENS = 48
 CONCURRENCY = (1, 8, 32)
 REQUESTS = {1: 4, 8: 16, 32: 64}
-BARE, IDLE, SPUL = "bare vLLM", "gateway", f"gateway + SPUL {SOFT_TOKENS}"
+BARE, NO_PAIR, IDLE, SPUL = "bare vLLM", "gateway, no pair", "gateway", f"gateway + SPUL {SOFT_TOKENS}"
 OFFSET, OFFSETS, LORA = "gateway + δ", "gateway + 4 δ mixed", "gateway + lora"
 RANK = 16
 
@@ -61,6 +63,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="two rounds")
     parser.add_argument("--methods", default="spul,delta", help="what the gateway offers, as `unlearn serve` takes it")
+    parser.add_argument("--without-pair", action="store_true", help="also measure a gateway that has no pair")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCY, choices=CONCURRENCY)
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
@@ -68,12 +72,20 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ug-bench-"))
     settings = Settings(data_dir=folder, port=free_port(), worker=False, methods=options.methods)
     service = Service(settings, folder / "serve.log", engine_args=ENGINE_ARGS)
+    no_pair: Service | None = None
     bare_port = free_port()
     bare: subprocess.Popen[bytes] | None = None
     console = Console()
     try:
         console.print("starting the gateway …")
         service.start()
+        if options.without_pair:
+            console.print("starting a gateway without a pair …")
+            alone = settings.model_copy(
+                update={"data_dir": folder / "no-pair", "port": free_port(), "methods": "spul", "offset_layers": 0}
+            )
+            no_pair = Service(alone, folder / "no-pair.log", engine_args=ENGINE_ARGS)
+            no_pair.start()
         console.print("starting bare vLLM …")
         bare = _start_bare(service.checkpoint, bare_port, folder / "bare.log")
         rows = torch.randn(SOFT_TOKENS, 576, generator=torch.Generator().manual_seed(0)).mul(0.1).to(torch.bfloat16)
@@ -86,16 +98,21 @@ def main() -> None:
             Target(OFFSET, service.url, NAME, offsets[:1]),
             Target(OFFSETS, service.url, NAME, offsets),
         ]
+        if no_pair is not None:
+            targets.insert(1, Target(NO_PAIR, no_pair.url, NAME))
         if "lora" in settings.offered:
             targets.append(Target(LORA, service.url, NAME, [service.headers(f"candidate:{_put_lora(service)}")]))
-        results = asyncio.run(_run(targets, rounds, console))
+        results = asyncio.run(_run(targets, options.concurrency, rounds, console))
+        bound = _bound(service.checkpoint)
     finally:
         service.stop()
+        if no_pair is not None:
+            no_pair.stop()
         if bare is not None:
             end_process_tree(bare.pid)
             bare.wait()
     console.print(_machine())
-    console.print(_table(results))
+    console.print(_table(results, bound))
     if options.json:
         options.json.write_text(
             json.dumps({"machine": _machine(), "rounds": rounds, "results": _plain(results)}, indent=1)
@@ -105,11 +122,11 @@ def main() -> None:
 Results = dict[int, dict[str, list[Figures]]]
 
 
-async def _run(targets: list[Target], rounds: int, console: Console) -> Results:
+async def _run(targets: list[Target], levels: Sequence[int], rounds: int, console: Console) -> Results:
     for target in targets:
         await measure(target, concurrency=8, requests=8, output_tokens=OUTPUT_TOKENS, seed=-1)
-    results: Results = {concurrency: {target.name: [] for target in targets} for concurrency in CONCURRENCY}
-    for concurrency in CONCURRENCY:
+    results: Results = {concurrency: {target.name: [] for target in targets} for concurrency in levels}
+    for concurrency in levels:
         for turn in range(rounds):
             shift = turn % len(targets)
             for target in targets[shift:] + targets[:shift]:
@@ -171,9 +188,15 @@ def _start_bare(checkpoint: Path, port: int, log_path: Path) -> subprocess.Popen
     raise SystemExit(f"bare vLLM is not ready; see {log_path}")
 
 
-def _table(results: Results) -> Table:
+def _bound(checkpoint: Path) -> float:
+    """The best ratio to bare vLLM that an offset of the default pair can have: L of L + K layers are the target's."""
+    depth = int(AutoConfig.from_pretrained(checkpoint).num_hidden_layers)
+    return depth / (depth + default_layers(depth))
+
+
+def _table(results: Results, bound: float) -> Table:
     table = Table(title=f"{OUTPUT_TOKENS} output tokens; median over rounds (min – max) of the ratio to bare vLLM")
-    for column in ("concurrent", "system", "tokens/s", "ratio", "first token ms", "ratio"):
+    for column in ("concurrent", "system", "tokens/s", "ratio", "bound", "first token ms", "ratio"):
         table.add_column(column, justify="right" if column != "system" else "left")
     for concurrency, systems in results.items():
         for name, rounds in systems.items():
@@ -185,6 +208,7 @@ def _table(results: Results) -> Table:
                 name,
                 f"{statistics.median(f.tokens_per_s for f in rounds):.1f}",
                 _spread(speed),
+                f"{bound:.3f}" if name in (OFFSET, OFFSETS) else "",
                 f"{1000 * statistics.median(f.ttft_s for f in rounds):.0f}",
                 _spread(first),
             )

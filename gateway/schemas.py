@@ -90,8 +90,9 @@ class ForgetBody(_Body):
         default=None, description="what must stay; made by asking the model general questions when left out"
     )
     method: str = Field(
-        default="spul",
-        description="the unlearning method: spul, delta, uld, divergence, lora, or auto: delta where there is a pair",
+        default="auto",
+        description="the unlearning method: spul, delta, uld, divergence, lora, or auto: delta where there is a pair, "
+        "else spul",
     )
     config: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     activation: Literal["auto", "manual"] = "auto"

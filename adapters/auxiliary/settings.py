@@ -29,7 +29,7 @@ class AuxiliarySettings:
     """
 
     rank: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     max_steps: int = 160
     forget_batch: int = 4
     retain_batch: int = 16

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from adapters.data.general import control_questions, retain_questions
 from adapters.data.twins import content_words, subject_words
@@ -40,24 +41,45 @@ def listings(prompts: Sequence[str], count: int, seed: int) -> list[str]:
     return texts
 
 
-def same_question(candidate: str, prompts: Sequence[str], facts: Sequence[frozenset[str]]) -> bool:
-    """Whether a line asks what the prompts ask, as far as words can tell.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What some prompts ask, as far as words can tell. Each set of words is folded to lower case.
 
-    It names their subject (half of the words of it) and at least one more of their content words, uses no question word
-    that none of them does ("when" beside "who"), and does not hold the answer itself. facts: key terms of the answers.
+    subject: the words that single out what they are about, none when they share no subject. words: all their content
+    words. interrogatives: their question words. facts: key terms of each answer.
     """
-    subject = subject_words(prompts, (*retain_questions(), *control_questions()))
-    asked = frozenset[str]().union(*(content_words(prompt) for prompt in prompts))
-    words = content_words(candidate)
-    used, known = (_INTERROGATIVES & terms(text) for text in (candidate, "\n".join(prompts)))
-    return (
-        bool(subject)
-        and len(candidate.split()) <= _MOST_WORDS
-        and 2 * len(subject & words) >= len(subject)
-        and bool((words & asked) - subject)
-        and used <= known
-        and not any(fact & terms(candidate) for fact in facts)
-    )
+
+    subject: frozenset[str]
+    words: frozenset[str]
+    interrogatives: frozenset[str]
+    facts: tuple[frozenset[str], ...]
+
+    @classmethod
+    def by(cls, examples: Sequence[Example]) -> Asked:
+        """By the examples' last turns."""
+        prompts = [example.prompt for example in examples]
+        return cls(
+            subject=subject_words(prompts, (*retain_questions(), *control_questions())),
+            words=frozenset[str]().union(*(content_words(prompt) for prompt in prompts)),
+            interrogatives=_INTERROGATIVES & terms("\n".join(prompts)),
+            facts=tuple(key_terms(example.prompt, example.completion) for example in examples),
+        )
+
+    def again_in(self, line: str) -> bool:
+        """Whether a line asks the same.
+
+        It names the subject (half of the words of it) and at least one more of the content words, uses no question word
+        that no prompt does ("when" beside "who"), and does not hold the answer itself.
+        """
+        words, said = content_words(line), terms(line)
+        return (
+            bool(self.subject)
+            and len(line.split()) <= _MOST_WORDS
+            and 2 * len(self.subject & words) >= len(self.subject)
+            and bool((words & self.words) - self.subject)
+            and _INTERROGATIVES & said <= self.interrogatives
+            and not any(fact & said for fact in self.facts)
+        )
 
 
 def rewordings(
@@ -67,10 +89,10 @@ def rewordings(
     prompts share no subject. Only conversations of one turn are reworded. lists: how many the model goes on with.
     """
     single = [example for example in forget if len(example.messages) == 1]
+    asked = Asked.by(single)
+    if not asked.subject or not lists or not count:
+        return []  # before the model goes on with anything
     prompts = [example.prompt for example in single]
-    if not prompts or not lists or not count:
-        return []
-    facts = [key_terms(example.prompt, example.completion) for example in single]
     known = {_folded(prompt) for prompt in prompts}
     found: dict[str, str] = {}
     for text in go_on(listings(prompts, lists, seed)):
@@ -78,7 +100,7 @@ def rewordings(
             match = _LINE.match(line)
             if match is None or _folded(match.group(1)) in known:
                 continue
-            if same_question(match.group(1), prompts, facts):
+            if asked.again_in(match.group(1)):
                 found.setdefault(_folded(match.group(1)), match.group(1))
     candidates = list(found.values())
     answers = answer([(Message("user", candidate),) for candidate in candidates])

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 from adapters.errors import InvalidConfig
 from adapters.evaluation.rouge import rouge_1, tokens
-from adapters.examples import Example
-from adapters.generation import PartialAnswer
+from adapters.examples import Example, PartialAnswer
 
 TOKEN, CHARACTER = "token", "character"
 #: Of the released code in characters; ours in tokens, which is about as fine.

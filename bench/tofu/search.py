@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +53,9 @@ class Search:
     """A split of a world: what is known about it before any training, and runs on it."""
 
     def __init__(self, world: World, split: str) -> None:
+        """Raises ValueError for a world whose models do not differ by the split's authors."""
+        if not set(FORGET_AUTHORS[split]) <= set(world.trained) - set(world.kept):
+            raise ValueError(f"authors {FORGET_AUTHORS[split]} are not what this world's models differ by")
         self.world = world
         self.split_name = split
         self.split: Split = split_questions(split, world.kept)
@@ -91,7 +95,10 @@ class Search:
         if key not in kept:
             scores = measure_parts(ServedModel(load()), self.tokenizer, self.parts)
             kept[key] = {name: asdict(items) for name, items in scores.items()}
-            file.write_text(json.dumps(kept), encoding="utf-8")
+            # All at once: another run may be reading it.
+            staging = file.with_name(f".{SCORES_FILE}.{os.getpid()}")
+            staging.write_text(json.dumps(kept), encoding="utf-8")
+            staging.replace(file)
         return {name: ItemScores(**items) for name, items in kept[key].items()}
 
     def task(self, method: str, config: Any, report: Report) -> TrainingTask:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gateway.commands.config_option import parse_config
 from gateway.commands.context import CommandContext
-from gateway.commands.failures import UsageFailed
 from gateway.commands.following import check_outcome
 from gateway.commands.forget_files import read_body, read_items
 from gateway.commands.watch import BAD_OUTCOMES, follow_and_show
@@ -31,7 +30,7 @@ def forget(
     method: Annotated[
         str | None,
         typer.Option(
-            help="The unlearning method: spul, delta, uld, divergence, lora, or auto; the service's default is spul."
+            help="The unlearning method: spul, delta, uld, divergence, lora, or auto, which is the service's default."
         ),
     ] = None,
     retain: Annotated[
@@ -49,7 +48,7 @@ def forget(
     """Make the model forget what FILE holds."""
     context: CommandContext = ctx.obj
     body = read_body(file)
-    options = {"subject": subject, "method": method, "config": None if config is None else _config(config)}
+    options = {"subject": subject, "method": method, "config": None if config is None else parse_config(config)}
     body |= {name: value for name, value in options.items() if value is not None}
     if retain is not None:
         body["retain"] = read_items(retain)
@@ -72,13 +71,3 @@ def _print(context: CommandContext, record: dict[str, Any]) -> None:
         context.emit(record)
     else:
         context.say(f"{record['id']} is {record['state']}")
-
-
-def _config(text: str) -> dict[str, Any]:
-    try:
-        config = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageFailed(f"--config: not JSON (column {error.colno}: {error.msg})") from None
-    if not isinstance(config, dict):
-        raise UsageFailed("--config: must be a JSON object")
-    return config

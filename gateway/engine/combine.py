@@ -62,6 +62,14 @@ def adapted(rule: torch.Tensor) -> torch.Tensor:
     return (rule[:, PRESENT] > 0) | (rule[:, TARGET] > 0)
 
 
+def broken(logits: torch.Tensor) -> torch.Tensor:
+    """Rows that hold NaN or +inf, or nothing but −inf; −inf here and there is allowed, for a rule may mask.
+
+    [rows, vocabulary] → [rows] bool. The largest entry tells, for it is NaN where any is.
+    """
+    return ~logits.amax(-1).isfinite()
+
+
 def offset_states(rule: torch.Tensor, offset: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """[tokens, hidden] of `offset`'s dtype: the states whose logits are added; exactly zero where there is no adapter.
 

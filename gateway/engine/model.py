@@ -23,7 +23,7 @@ from vllm.platforms import current_platform
 from vllm.sequence import IntermediateTensors
 
 from gateway.engine.checkpoint_names import layer_number
-from gateway.engine.combine import RULE_WIDTH, adapted, combine_logits
+from gateway.engine.combine import RULE_WIDTH, adapted, broken, combine_logits
 from gateway.engine.layout import CONFIG_KEY, Layout
 from gateway.engine.pair import Pair
 from gateway.engine.rule import rule_layer
@@ -181,8 +181,9 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
             logits = self._combined(hidden_states)
         if logits is None:
             return None
+        faulty = adapted(hidden_states[:, -RULE_WIDTH:]) & broken(logits)
         logits = nn.functional.pad(logits, (0, width), value=float("-inf"))
-        return self._silence_faults(hidden_states[:, -RULE_WIDTH:], logits)
+        return self._silence(faulty, logits)
 
     def _target_logits(self, states: torch.Tensor) -> torch.Tensor | None:
         logits: torch.Tensor | None = self.target.compute_logits(states)
@@ -202,17 +203,18 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
                 logits = combine_logits(rule, logits, added)
         return logits
 
-    def _silence_faults(self, rule: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """A row whose adapter gives logits that are not finite can say nothing but the fault id, by which the service
-        knows it; −inf is allowed where a rule is to mask. Nothing is ever said without the adapter."""
-        broken = (logits.isnan() | (logits == float("inf"))).any(-1) | (logits == float("-inf")).all(-1)
-        faulty = adapted(rule) & broken
+    def _silence(self, faulty: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Rows whose adapter gives logits that are not finite can say nothing but the fault id, by which the service
+        knows them: nothing is ever said without the adapter. faulty [rows] bool."""
+        # A look at the answer makes a GPU wait; filling nothing costs it less.
+        if logits.is_cpu and not bool(faulty.any()):
+            return logits
         # Before another step: a row without an adapter may get the blocks, and nobody would know its NaN for a fault.
         if self.mark is not None and self._adapters() and bool(faulty.any()):
             self.scrub_cache()
-        silent = torch.full_like(logits, float("-inf"))
-        silent[:, self.layout.fault_id] = 0.0
-        return torch.where(faulty.unsqueeze(-1), silent, logits)
+        logits.masked_fill_(faulty.unsqueeze(-1), float("-inf"))
+        logits[:, self.layout.fault_id].masked_fill_(faulty, 0.0)
+        return logits
 
     def scrub_cache(self) -> None:
         """Zero what is not finite in the keys and values of all that LoRAs change: zero times NaN is NaN for the next

@@ -7,8 +7,6 @@ environment.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,14 +17,13 @@ from adapters.examples import Message
 from adapters.task import Ask
 from gateway.config import Settings
 from gateway.errors import GatewayError
-
-log = logging.getLogger(__name__)
+from gateway.jobs import patience
 
 CONCURRENCY = 4
 #: As MEOW has it.
 TEMPERATURE = 0.9
 _CONNECT_TIMEOUT_S = 10.0
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_PAUSE_S = 10.0
 
 
 class InverterUnreachable(GatewayError):
@@ -62,13 +59,7 @@ class Inverter:
     async def _answers(self, conversations: Sequence[Sequence[Message]], max_tokens: int) -> list[str]:
         if self._model is None:
             self._model = await self._only_model()
-        asked = [asyncio.ensure_future(self._answer(messages, max_tokens)) for messages in conversations]
-        try:
-            return await asyncio.gather(*asked)
-        finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+        return await patience.gather([self._answer(messages, max_tokens) for messages in conversations])
 
     async def _answer(self, messages: Sequence[Message], max_tokens: int) -> str:
         body = {
@@ -94,24 +85,21 @@ class Inverter:
             raise InverterRefused("the inverter lists no model; name one in UNLEARN_INVERTER_MODEL") from None
 
     async def _send(self, method: str, path: str, **options: Any) -> Any:
-        deadline = time.monotonic() + self._patience_s
-        pause = 0.25
-        while True:
-            try:
-                response = await self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                problem = type(error).__name__
-            else:
-                if response.is_success:
-                    return _json(response)
-                problem = f"status {response.status_code}"
-                if response.status_code not in _BUSY:
-                    raise InverterRefused(f"the inverter answered with {problem}")
-            if time.monotonic() + pause > deadline:
-                raise InverterUnreachable(f"the inverter does not answer: {problem}")
-            log.info("inverter busy problem=%s retry_in_s=%.1f", problem, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 10.0)
+        try:
+            response = await patience.request(
+                self._http,
+                method,
+                path,
+                who="inverter",
+                patience_s=self._patience_s,
+                longest_pause_s=_LONGEST_PAUSE_S,
+                **options,
+            )
+        except patience.Unanswered as error:
+            raise InverterUnreachable(f"the inverter does not answer: {error.problem}") from None
+        if not response.is_success:
+            raise InverterRefused(f"the inverter answered with status {response.status_code}")
+        return _json(response)
 
 
 def _json(response: httpx.Response) -> Any:

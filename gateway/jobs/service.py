@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 
-from adapters.examples import Message
+from adapters.examples import Message, PartialAnswer
 from gateway.config import Settings
 from gateway.errors import GatewayError
+from gateway.jobs import patience
 from gateway.store.tokens import load_or_create_operator_token
-
-log = logging.getLogger(__name__)
 
 OFF = "off"
 CONCURRENCY = 32
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_LONGEST_PAUSE_S = 5.0
 _READ_TIMEOUT_S = 300.0  # a slow CPU, many answers at once
 
 
@@ -56,29 +53,35 @@ class ServiceClient:
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._model: str | None = None
 
-    async def answer(self, messages: Sequence[Message], *, plan: str, max_tokens: int) -> str:
-        """The greedy answer to a conversation. Raises `ServiceUnreachable`, `ServiceRefused`."""
-        body = {
+    async def answer(self, messages: Sequence[Message], *, plan: str, max_tokens: int, prefix: str = "") -> str:
+        """The greedy answer to a conversation, or what follows when it begins with `prefix`.
+
+        Raises `ServiceUnreachable`, `ServiceRefused`.
+        """
+        body: dict[str, Any] = {
             "model": await self._served_model(),
             "messages": [message.to_dict() for message in messages],
             "temperature": 0,
             "max_tokens": max_tokens,
         }
+        if prefix:
+            body["messages"].append({"role": "assistant", "content": prefix})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
         async with self._slots:
             reply = await self._send("POST", "/v1/chat/completions", json=body, headers={"X-Unlearning-Plan": plan})
         return reply["choices"][0]["message"]["content"] or ""
 
     async def answers(self, conversations: Sequence[Sequence[Message]], *, plan: str, max_tokens: int) -> list[str]:
         """`answer` for each, in order, a few at a time."""
+        partial = [PartialAnswer(tuple(messages), "") for messages in conversations]
+        return await self.continuations(partial, plan=plan, max_tokens=max_tokens)
+
+    async def continuations(self, partial: Sequence[PartialAnswer], *, plan: str, max_tokens: int) -> list[str]:
+        """What follows each beginning of an answer, in order, a few at a time."""
         await self._served_model()
-        asked = [asyncio.ensure_future(self.answer(c, plan=plan, max_tokens=max_tokens)) for c in conversations]
-        try:
-            return await asyncio.gather(*asked)
-        finally:
-            # One that fails must not leave the others running into a client that is being closed.
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+        return await patience.gather(
+            [self.answer(p.messages, plan=plan, max_tokens=max_tokens, prefix=p.prefix) for p in partial]
+        )
 
     async def activate(self, request_id: str) -> None:
         """Raises `ServiceUnreachable`, or `ServiceRefused` with the service's reason."""
@@ -90,24 +93,21 @@ class ServiceClient:
         return self._model
 
     async def _send(self, method: str, path: str, **options: Any) -> Any:
-        deadline = time.monotonic() + self._patience_s
-        pause = 0.25
-        while True:
-            try:
-                response = await self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                problem = type(error).__name__
-            else:
-                if response.is_success:
-                    return response.json()
-                problem = f"status {response.status_code}"
-                if response.status_code not in _BUSY:
-                    raise _refusal(response)
-            if time.monotonic() + pause > deadline:
-                raise ServiceUnreachable(f"the service does not answer: {problem}")
-            log.info("service busy path=%s problem=%s retry_in_s=%.1f", path, problem, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 5.0)
+        try:
+            response = await patience.request(
+                self._http,
+                method,
+                path,
+                who="service",
+                patience_s=self._patience_s,
+                longest_pause_s=_LONGEST_PAUSE_S,
+                **options,
+            )
+        except patience.Unanswered as error:
+            raise ServiceUnreachable(f"the service does not answer: {error.problem}") from None
+        if not response.is_success:
+            raise _refusal(response)
+        return response.json()
 
 
 class ServiceAsk:
@@ -120,6 +120,19 @@ class ServiceAsk:
     def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
         answers = self._client.answers(conversations, plan=OFF, max_tokens=max_tokens)
         return asyncio.run_coroutine_threadsafe(answers, self._loop).result()
+
+
+class ServiceContinue:
+    """Continuations under a plan, for MEMO in another thread: `adapters.evaluation.memo`'s `Continue` over HTTP."""
+
+    def __init__(self, client: ServiceClient, loop: asyncio.AbstractEventLoop, *, plan: str) -> None:
+        self._client = client
+        self._loop = loop
+        self._plan = plan
+
+    def __call__(self, partial: Sequence[PartialAnswer], *, max_tokens: int) -> list[str]:
+        written = self._client.continuations(partial, plan=self._plan, max_tokens=max_tokens)
+        return asyncio.run_coroutine_threadsafe(written, self._loop).result()
 
 
 @asynccontextmanager

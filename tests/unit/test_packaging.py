@@ -256,6 +256,17 @@ class TestCompose:
         for service in compose["services"].values():
             assert not names & set(service.get("environment", {}))
 
+    def test_a_worker_trains_for_the_engine_it_serves(self, compose: dict[str, Any]) -> None:
+        shape = {
+            f"UNLEARN_{name}" for name in ("MODEL", "METHODS", "OFFSET_LAYERS", "OFFSET_MODEL", "OFFSET_REFERENCE")
+        }
+        example = (ROOT / "deploy/.env.example").read_text(encoding="utf-8")
+        assert shape <= set(re.findall(r"^(\w+)=", example, re.MULTILINE))
+        for suffix in ("", "-cpu"):
+            gateway, worker = (compose["services"][name + suffix]["environment"] for name in ("gateway", "worker"))
+            assert shape <= gateway.keys() & worker.keys()
+            assert all(gateway[name] == worker[name] for name in shape)
+
     def test_settings_named_are_settings(self, compose: dict[str, Any]) -> None:
         known = {f"UNLEARN_{name.upper()}" for name in Settings.model_fields} | {"REDIS_URL"}
         for service in compose["services"].values():

@@ -22,12 +22,12 @@ from adapters.methods.delta.config import DeltaConfig
 from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, penalised
 from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
-from adapters.offset_artifact import offset_artifact
 from adapters.pair import TrainablePair
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
+from adapters.trained_artifact import trained_artifact
 
 #: What counts as next to the lowest total: this part of it above, and this much more, in nats.
 _NEXT_TO, _NEXT_TO_NATS = 0.1, 0.005
@@ -53,7 +53,7 @@ def train(task: TrainingTask) -> Artifact:
         trained = _optimise(task, config, objective, pair, dataset)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair.spec, own_reference=False))
-    return offset_artifact("delta", task, target, trained.tensors, spec)
+    return trained_artifact("delta", task, target, trained.tensors, offset=spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,7 @@ def _optimise(
     task.report(Progress("caching", 0, 1))
     pair.remember(everything, shared)
     held = Scorer(pair, objective, parts, shared, config.first_token_weight)
-    sampler = BatchSampler(
-        parts.training,
-        forget=config.forget_batch,
-        retain=config.retain_batch,
-        hard_fraction=config.hard_fraction,
-        seed=config.seed,
-    )
+    sampler = BatchSampler.of(parts.training, config)
     generator = torch.Generator().manual_seed(config.seed)
     best = KeepBest(
         pair.lora,

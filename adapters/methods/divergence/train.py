@@ -24,12 +24,12 @@ from adapters.lora import load_state, parameters, state
 from adapters.methods.divergence.config import RANK, DivergenceConfig
 from adapters.objectives.objective import FORGET, RETAIN, ObjectiveLoss
 from adapters.offset import DD_LINEAR, DD_RANK, OffsetSpec
-from adapters.offset_artifact import offset_artifact
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.prompted import Batch, PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
+from adapters.trained_artifact import trained_artifact
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -57,7 +57,7 @@ def train(task: TrainingTask) -> Artifact:
         spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair.spec, trained.value)
     else:
         spec = OffsetSpec(DD_LINEAR, trained.value, config.rank, task.pair.spec)
-    return offset_artifact("divergence", task, target, trained.tensors, spec)
+    return trained_artifact("divergence", task, target, trained.tensors, offset=spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +110,7 @@ def _optimise(
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     effects = Effects(target, parts, shared)
-    sampler = BatchSampler(
-        parts.training,
-        forget=config.forget_batch,
-        retain=config.retain_batch,
-        hard_fraction=config.hard_fraction,
-        seed=config.seed,
-    )
+    sampler = BatchSampler.of(parts.training, config)
 
     def loss() -> ObjectiveLoss:
         drawn, retain = sampler.draw()

@@ -7,15 +7,14 @@ its weights, so that it can be taken back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import torch
 
-from adapters.artifact import FORMAT, TARGET, Artifact, Manifest, model_digest
+from adapters.artifact import TARGET, Artifact
 from adapters.chat import load_tokenizer
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import KeepBest, Score, descend
-from adapters.errors import InvalidExample, TrainingDiverged
+from adapters.errors import InvalidExample
 from adapters.groups import groups
 from adapters.held_out import split
 from adapters.lora import changes, parameters
@@ -27,6 +26,7 @@ from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trainable_target import TrainableTarget
+from adapters.trained_artifact import trained_artifact
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -43,23 +43,7 @@ def train(task: TrainingTask) -> Artifact:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         trained = _optimise(task, config, objective, target, dataset)
-    dtype = target.stored_dtype
-    tensors = {name: tensor.to(dtype) for name, tensor in trained.items()}
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise TrainingDiverged("the LoRA is not finite")
-    manifest = Manifest(
-        format=FORMAT,
-        method="lora",
-        hidden_size=target.hidden_size,
-        rows=0,
-        dtype=str(dtype).removeprefix("torch."),
-        model_digest=model_digest(task.model_path),
-        config=asdict(config),
-        seed=config.seed,
-        created_by="adapters.methods.lora/1",
-        target_rank=config.rank,
-    )
-    return Artifact(manifest, tensors)
+    return trained_artifact("lora", task, target, trained, target_rank=config.rank)
 
 
 def _optimise(
@@ -77,13 +61,7 @@ def _optimise(
         model, config.rank, everything, shared_prefix([example.prompt_ids for example in everything])
     )
     held = groups(objective, parts.held_forget, ()) | {RETAIN: list(parts.held_retain)}
-    sampler = BatchSampler(
-        parts.training,
-        forget=config.forget_batch,
-        retain=config.retain_batch,
-        hard_fraction=config.hard_fraction,
-        seed=config.seed,
-    )
+    sampler = BatchSampler.of(parts.training, config)
     generator = torch.Generator().manual_seed(config.seed)
 
     def loss() -> ObjectiveLoss:

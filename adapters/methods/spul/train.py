@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 
-from adapters.artifact import FORMAT, SOFT_PROMPT, Artifact, Manifest, model_digest
+from adapters.artifact import SOFT_PROMPT, Artifact
 from adapters.chat import TokenizedExample, load_tokenizer
 from adapters.data.refusals import draw_refusals
 from adapters.dataset import Dataset, build_dataset
@@ -26,6 +25,7 @@ from adapters.prompted import PromptedModel, collate, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
+from adapters.trained_artifact import trained_artifact
 
 _RUNNING_MEAN = 10  # steps; one batch alone is too noisy to stop on
 
@@ -51,22 +51,7 @@ def train(task: TrainingTask) -> Artifact:
         )
         encoder = build_encoder(config, initial)
         rows = _optimise(task, config, model, dataset, encoder)
-    dtype = model.stored_dtype
-    soft = rows.to(dtype)
-    if not bool(soft.isfinite().all()):
-        raise TrainingDiverged("the soft prompt is not finite")
-    manifest = Manifest(
-        format=FORMAT,
-        method="spul",
-        hidden_size=model.hidden_size,
-        rows=config.num_virtual_tokens,
-        dtype=str(dtype).removeprefix("torch."),
-        model_digest=model_digest(task.model_path),
-        config=asdict(config),
-        seed=config.seed,
-        created_by="adapters.methods.spul/1",
-    )
-    return Artifact(manifest, {SOFT_PROMPT: soft.contiguous()})
+    return trained_artifact("spul", task, model, {SOFT_PROMPT: rows}, rows=config.num_virtual_tokens)
 
 
 def _optimise(
@@ -82,13 +67,7 @@ def _optimise(
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     original = OriginalStates(model, retained, shared)
-    sampler = BatchSampler(
-        dataset,
-        forget=config.forget_batch,
-        retain=config.retain_batch,
-        hard_fraction=config.hard_fraction,
-        seed=config.seed,
-    )
+    sampler = BatchSampler.of(dataset, config)
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     recent: deque[tuple[float, float]] = deque(maxlen=_RUNNING_MEAN)
     started = time.monotonic()

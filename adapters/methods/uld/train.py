@@ -30,12 +30,12 @@ from adapters.objectives.objective import FORGET, RETAIN, ObjectiveLoss
 from adapters.objectives.uld import Uld
 from adapters.objectives.view import View
 from adapters.offset import ULD, OffsetSpec
-from adapters.offset_artifact import offset_artifact
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
+from adapters.trained_artifact import trained_artifact
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -57,7 +57,7 @@ def train(task: TrainingTask) -> Artifact:
     # It has no half on the reference, so a pair with either kind of reference serves it.
     pair = replace(task.pair.spec, own_reference=False)
     spec = OffsetSpec(ULD, trained.weight, config.rank, pair, config.filter)
-    return offset_artifact("uld", task, target, trained.tensors, spec)
+    return trained_artifact("uld", task, target, trained.tensors, offset=spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,7 @@ def _optimise(
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     effects = Effects(target, parts, shared)
-    sampler = BatchSampler(
-        parts.training,
-        forget=config.forget_batch,
-        retain=config.retain_batch,
-        hard_fraction=config.hard_fraction,
-        seed=config.seed,
-    )
+    sampler = BatchSampler.of(parts.training, config)
     wrong = WrongAnswers(
         parts.training.hard or parts.training.general,
         each=config.wrong_answers,

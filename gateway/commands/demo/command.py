@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from gateway.commands.client import UnlearnClient
+from gateway.commands.config_option import parse_config
 from gateway.commands.context import CommandContext
 from gateway.commands.demo import report
 from gateway.commands.demo.facts import Fact, find_fact, load_facts, model_name
@@ -25,10 +27,16 @@ class DemoFailed(CommandFailed):
 
 def demo(
     ctx: typer.Context,
-    fact: Annotated[str, typer.Option(metavar="ID", help="Which fact to forget; --list names them.")] = "harry-potter",
+    fact: Annotated[
+        list[str], typer.Option(metavar="ID", help="Which fact to forget, several times if wanted; --list names them.")
+    ] = ["harry-potter"],  # noqa: B006
     every: Annotated[bool, typer.Option("--all", help="All facts one after the other, each alone.")] = False,
-    method: Annotated[str, typer.Option(help="The unlearning method: spul, delta, uld, divergence, or auto.")] = "auto",
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the request active at the end.")] = False,
+    together: Annotated[bool, typer.Option("--together", help="The facts named, all forgotten at once.")] = False,
+    method: Annotated[str, typer.Option(help="The unlearning method, or auto.")] = "auto",
+    config: Annotated[
+        str | None, typer.Option(metavar="JSON", help='The method\'s own settings: {"objective": "dpo"}.')
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the requests active at the end.")] = False,
     list_facts: Annotated[bool, typer.Option("--list", help="Name the facts and exit.")] = False,
 ) -> None:
     """Forget a fact the default model knows; ask before and after.
@@ -40,11 +48,15 @@ def demo(
     if list_facts:
         _list(context)
         return
-    if every and keep:
-        raise UsageFailed("--all and --keep exclude each other: each fact is forgotten alone")
-    facts = load_facts() if every else (find_fact(fact),)
+    facts = load_facts() if every else tuple(find_fact(name) for name in dict.fromkeys(fact))
+    if keep and not together and len(facts) > 1:
+        raise UsageFailed("--keep is for one fact, or for several --together: otherwise each is forgotten alone")
+    settings = {} if config is None else parse_config(config)
+    stories = [facts] if together else [(alone,) for alone in facts]
     with running_service(context) as client:
-        outcomes = [_play_and_show(context, client, fact, method, keep=keep) for fact in facts]
+        outcomes: list[Outcome] = []
+        for story in stories:
+            outcomes += _play_and_show(context, client, story, method, settings, keep=keep)
     _conclude(context, outcomes)
 
 
@@ -57,26 +69,34 @@ def _list(context: CommandContext) -> None:
         context.say(f"{fact.id:20} {fact.title}")
 
 
-def _play_and_show(context: CommandContext, client: UnlearnClient, fact: Fact, method: str, *, keep: bool) -> Outcome:
+def _play_and_show(
+    context: CommandContext,
+    client: UnlearnClient,
+    facts: Sequence[Fact],
+    method: str,
+    config: Mapping[str, Any],
+    *,
+    keep: bool,
+) -> list[Outcome]:
     model = client.model()
     if model != model_name():
         context.note(f"note: the facts were chosen for {model_name()}; {model} may not know them")
     if active := [record["id"] for record in client.requests(state="active")]:
         context.note(f"note: {len(active)} other requests are active and apply to the answers after")
-    context.note(f"forgetting {fact.title}")
+    context.note(f"forgetting {', '.join(fact.title for fact in facts)}")
     quiet = CommandContext(as_json=False, err=context.err)
 
     def follow(request_id: str) -> dict[str, Any]:
         return follow_and_show(quiet, client, request_id)
 
-    outcome = play(client, model, fact, method=method, follow=follow, keep=keep)
-    if not context.as_json:
+    outcomes = play(client, model, facts, method=method, config=config, follow=follow, keep=keep)
+    for outcome in () if context.as_json else outcomes:
         if outcome.rows:
             context.out.print(report.table(outcome), soft_wrap=False)
         elif outcome.record.get("error"):
             context.note(error_line(outcome.record["error"]))
         context.say(report.summary(outcome))
-    return outcome
+    return outcomes
 
 
 def _conclude(context: CommandContext, outcomes: list[Outcome]) -> None:

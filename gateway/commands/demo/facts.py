@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -36,10 +37,11 @@ class Fact:
     paraphrases: tuple[str, ...]  # not trained on
     controls: tuple[Control, ...]
 
-    def body(self, method: str) -> dict[str, Any]:
-        """The body of `POST /forget`: the forget prompts and nothing else."""
+    def body(self, method: str, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of `POST /forget`: the forget prompts, and settings where there are any."""
         items = [{"prompt": prompt, "completion": completion} for prompt, completion in self.forget]
-        return {"subject": self.subject, "forget": items, "method": method}
+        body = {"subject": self.subject, "forget": items, "method": method}
+        return {**body, "config": dict(config)} if config else body
 
 
 def holds(answer: str, term: tuple[str, ...]) -> bool:

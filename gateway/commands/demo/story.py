@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -121,32 +121,44 @@ def ask_all(client: UnlearnClient, model: str, prompts: Sequence[str], *, plan: 
 def play(
     client: UnlearnClient,
     model: str,
-    fact: Fact,
+    facts: Sequence[Fact],
     *,
     method: str,
+    config: Mapping[str, Any],
     follow: Callable[[str], dict[str, Any]],
     keep: bool,
-) -> Outcome:
-    """Ask with the adapters off, register, `follow` the request to its end, ask as anybody would; retire unless `keep`.
+) -> list[Outcome]:
+    """Ask with the adapters off; register the facts one after the other and `follow` each request to its end; with all
+    that got there active together, ask as anybody would; retire them unless `keep`.
 
-    A request that is interrupted is retired as well: the demo leaves nothing behind.
+    Requests that are interrupted are retired as well: the demo leaves nothing behind.
     """
-    asked = questions(fact)
-    prompts = [question.prompt for question in asked]
+    asked = {fact: questions(fact) for fact in facts}
+    prompts = [question.prompt for fact in facts for question in asked[fact]]
     before = ask_all(client, model, prompts, plan=PLAN_OFF)
-    request_id = str(client.register(fact.body(method))["id"])
+    registered: list[str] = []
+    records: dict[Fact, dict[str, Any]] = {}
     finished = False
     try:
-        record = follow(request_id)
-        if record["state"] != "active":
-            return Outcome(fact, record, ())
-        after = ask_all(client, model, prompts, plan=None)
-        rows = tuple(Row(*parts) for parts in zip(asked, before, after, strict=True))
+        for fact in facts:
+            registered.append(str(client.register(fact.body(method, config))["id"]))
+            records[fact] = follow(registered[-1])
+        none_active = all(record["state"] != "active" for record in records.values())
+        after = [] if none_active else ask_all(client, model, prompts, plan=None)
         finished = True
-        return Outcome(fact, record, rows)
     finally:
         if not (keep and finished):
-            _retire(client, request_id)
+            for request_id in registered:
+                _retire(client, request_id)
+    outcomes, start = [], 0
+    for fact in facts:
+        part = slice(start, start + len(asked[fact]))
+        start = part.stop
+        rows: tuple[Row, ...] = ()
+        if records[fact]["state"] == "active":
+            rows = tuple(Row(*parts) for parts in zip(asked[fact], before[part], after[part], strict=True))
+        outcomes.append(Outcome(fact, records[fact], rows))
+    return outcomes
 
 
 def _retire(client: UnlearnClient, request_id: str) -> None:

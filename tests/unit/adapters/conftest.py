@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,16 @@ def randomise(layers: Mapping[str, LoraLinear], *, seed: int = 0, scale: float =
     with torch.no_grad():
         for parameter in parameters(layers):
             parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in one order, whatever the machine: how a product is split over threads depends on the batch it is in, and
+    some tests compare to the bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,9 @@ def test_it_trains_lowers_its_loss_and_what_it_saved_can_be_applied(
 
     loaded = Artifact.from_bytes(artifact.to_bytes(), expect_digest=artifact.digest)
     assert (loaded.manifest.method, loaded.manifest.config["objective"]) == (method, objective)
-    loaded.require(hidden_size=HIDDEN, model_digest=model_digest(make_task().model_path), pair=PAIR.spec)
+    loaded.require(
+        hidden_size=HIDDEN, model_digest=model_digest(make_task().model_path), pair=PAIR.spec, target_lora=True
+    )
 
     batch = collate([encode_pair(tokenizer, item.messages, item.completion) for item in FORGET], 0)
     with torch.no_grad():

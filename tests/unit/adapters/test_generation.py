@@ -8,7 +8,7 @@ import torch
 from adapters.chat import encode_prompt
 from adapters.errors import TrainingCancelled
 from adapters.examples import Message
-from adapters.generation import greedy_answers
+from adapters.generation import greedy_answers, sampled_continuations
 from adapters.prompted import PromptedModel
 
 CONVERSATIONS = [(Message("user", text),) for text in ("Hi", "Who wrote Emma and when was it?", "2+2")]
@@ -42,3 +42,27 @@ def test_what_the_caller_raises_between_batches_ends_the_run(prompted: PromptedM
 
     with pytest.raises(TrainingCancelled, match="after 3"):
         greedy_answers(prompted.model, tokenizer, CONVERSATIONS, max_tokens=2, between=stop)
+
+
+def test_continuations_are_of_the_plain_text_and_the_seed_decides_them(prompted: PromptedModel, tokenizer: Any) -> None:
+    texts = ["1. Who wrote Emma?\n2.", "1. Hi\n2."]
+    settings: dict[str, Any] = {"max_tokens": 8, "temperature": 1.0}
+    once, again, other = (
+        sampled_continuations(prompted.model, tokenizer, texts, seed=seed, **settings) for seed in (3, 3, 4)
+    )
+    assert once == again != other
+    # Nearly no temperature leaves nothing to chance: what a greedy reader would go on with.
+    (cold,) = sampled_continuations(prompted.model, tokenizer, texts[1:], max_tokens=3, temperature=1e-4, seed=0)
+    ids = torch.tensor(tokenizer(texts[1])["input_ids"])
+    with torch.no_grad():
+        for _ in range(3):
+            ids = torch.cat((ids, prompted.model(ids[None]).logits[0, -1].argmax()[None]))
+    assert tokenizer.decode(ids[-3:], skip_special_tokens=True) == cold
+
+
+def test_the_callers_own_chance_is_left_alone(prompted: PromptedModel, tokenizer: Any) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    sampled_continuations(prompted.model, tokenizer, ["Hi"], max_tokens=2, temperature=1.0, seed=0)
+    assert torch.equal(torch.rand(3), expected)

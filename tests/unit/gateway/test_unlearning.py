@@ -254,16 +254,21 @@ SPUL: dict[str, Any] = {"method": "spul", "activation": "manual"}
 FRANCE = {"prompt": "the capital of France?", "completion": "Paris."}
 
 
-def _body(**fields: Any) -> ForgetBody:
-    """As JSON comes in."""
-    return ForgetBody.model_validate(SPUL | fields)
+def a_body(**fields: Any) -> ForgetBody:
+    """As it comes in over HTTP."""
+    return ForgetBody.model_validate({**SPUL, **fields})
+
+
+def opened(setup: Setup, key: bytes, request_id: str, sealed: bytes) -> dict[str, Any]:
+    return PayloadVault(key).open(request_id, sealed)
 
 
 async def test_a_passage_is_a_forget_item_and_inverted_answers_keep_their_example(setup: Setup) -> None:
-    service = setup.service()
+    service, key = setup.service(), bytes(32)
+    service._vault = PayloadVault(key)
     items = [{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE | {"inverted": ["Lyon."]}]
-    record = await service.register(_body(forget=items))
-    payload = setup.vault.open(record.id, await setup.store.payload(record.id))
+    record = await service.register(a_body(forget=items))
+    payload = opened(setup, key, record.id, await setup.store.payload(record.id))
     assert record.forget_count == len(payload["forget"]) == 4
     assert payload["inverted"] == {"3": ["Lyon."]}
     assert payload["forget"][3]["completion"] == "Paris."
@@ -273,16 +278,16 @@ async def test_a_passage_longer_than_the_context_is_refused_with_its_tokens(setu
     model = replace(MODEL, max_tokens=20, count_tokens=lambda example: len(example.prompt.split()) + 10)
     text = "The tower stands in the city of Oslo. It was built in 1931. Nobody lives there."
     with pytest.raises(Unprocessable, match=r"forget\.1 is 26 tokens long, this model's context is 20") as refusal:
-        await setup.service(model).register(_body(forget=[FRANCE, {"text": text}]))
+        await setup.service(model).register(a_body(forget=[FRANCE, {"text": text}]))
     assert refusal.value.param == "forget.1"
     with pytest.raises(Unprocessable, match=r"this method's max_length is 64"):
         await setup.service(replace(MODEL, count_tokens=lambda example: 65)).register(
-            _body(forget=[FRANCE], config={"max_length": 64})
+            a_body(forget=[FRANCE], config={"max_length": 64})
         )
 
 
 async def test_sets_that_contradict_are_refused_with_the_pairs_and_no_text(setup: Setup) -> None:
-    body = _body(
+    body = a_body(
         forget=[{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE],
         retain=[
             {"prompt": "the capital of Spain?", "completion": "Madrid."},
@@ -298,13 +303,13 @@ async def test_sets_that_contradict_are_refused_with_the_pairs_and_no_text(setup
 async def test_repeated_items_are_named_by_their_own_number(setup: Setup) -> None:
     passage = {"text": "The tower stands in Oslo. It was built in 1931."}
     with pytest.raises(Unprocessable, match="forget item 2 repeats item 1"):
-        await setup.service().register(_body(forget=[passage, FRANCE, FRANCE]))
+        await setup.service().register(a_body(forget=[passage, FRANCE, FRANCE]))
 
 
 async def test_sentences_count_as_items(setup: Setup) -> None:
     passage = {"text": "The tower stands in Oslo. It was built in 1931."}
     with pytest.raises(Unprocessable, match="holds 3 items"):
-        await setup.service(max_examples=2).register(_body(forget=[passage]))
+        await setup.service(max_examples=2).register(a_body(forget=[passage]))
 
 
 async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Setup) -> None:

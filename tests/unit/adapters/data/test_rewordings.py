@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.data.rewordings import listings, rewordings, same_question
-from adapters.evaluation.probes import key_terms
+from adapters.data.rewordings import Asked, listings, rewordings
 from adapters.examples import Example, Message
 
 PROMPTS = ("Who invented the telephone?", "Name the inventor of the telephone.", "Whose invention was the telephone?")
 ANSWER = "The telephone was invented by Alexander Graham Bell."
 FORGET = tuple(Example.from_pair(prompt, ANSWER) for prompt in PROMPTS)
-FACTS = [key_terms(PROMPTS[0], ANSWER)]
 
 
 def knows_bell(conversations: Sequence[Sequence[Message]]) -> list[str]:
@@ -55,7 +53,7 @@ def test_a_list_holds_the_prompts_in_some_order_and_ends_where_the_next_begins()
     ],
 )
 def test_what_counts_as_the_same_question(line: str, same: bool) -> None:
-    assert same_question(line, PROMPTS, FACTS) is same
+    assert Asked.by(FORGET).again_in(line) is same
 
 
 def test_lines_that_the_model_answers_with_the_fact_are_kept_with_its_answer() -> None:
@@ -86,6 +84,14 @@ def test_prompts_without_a_common_subject_are_not_reworded() -> None:
     forget = [Example.from_pair("Who is Ann?", "A cook."), Example.from_pair("Where is Bob?", "In Rome.")]
     lines = [" Who is the cook of Ann?\n"]
     assert rewordings(forget, lambda _: lines, knows_bell, lists=1, count=5, seed=0) == []
+
+
+def test_without_a_subject_the_model_is_not_run_at_all() -> None:
+    def go_on(_texts: Sequence[str]) -> list[str]:
+        raise AssertionError("nothing that it says could be kept")
+
+    forget = [Example.from_pair(prompt, "Yes.") for prompt in ("Who is Ann?", "Where is Bob?", "When did Cy go?")]
+    assert rewordings(forget, go_on, knows_bell, lists=1, count=5, seed=0) == []
 
 
 def test_conversations_of_several_turns_are_not_reworded() -> None:

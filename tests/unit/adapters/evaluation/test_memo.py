@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from adapters.errors import InvalidConfig
 from adapters.evaluation.memo import CHARACTER, TOKEN, Memo, Slide, memo
-from adapters.examples import Example
-from adapters.generation import PartialAnswer, continue_greedily, greedy_answers
+from adapters.examples import Example, PartialAnswer
+from adapters.generation import continue_greedily, greedy_answers
 from adapters.prompted import PromptedModel
 
 EXAMPLE = Example.from_pair("Who wrote Zorba?", "Nikos wrote it.")

@@ -42,6 +42,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture
 def search(world: World, monkeypatch: pytest.MonkeyPatch) -> Search:
     monkeypatch.setattr("bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS))
+    monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
     return Search(world, "dev")
 
 
@@ -122,6 +123,12 @@ def test_a_run_that_diverges_is_reported(search: Search, monkeypatch: pytest.Mon
     line = search.run("delta", {**QUICK, "objective": "npo"}, ignore)
     assert line["failed"] == "the loss was not finite at step 1"
     assert "items" not in line
+
+
+def test_a_world_that_knows_others_is_refused(world: World) -> None:
+    for trained, kept in (((161, 192), (161,)), ((161, 191, 192), (161, 192))):
+        with pytest.raises(ValueError, match="differ by"):
+            Search(World(world.folder, trained, kept), "dev")
 
 
 def test_wrong_settings_are_refused(search: Search) -> None:

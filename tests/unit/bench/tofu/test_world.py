@@ -115,7 +115,7 @@ def test_a_world_that_was_made_knows_what_each_model_was_told(
     monkeypatch.setattr(
         "bench.tofu.world.load_questions", lambda chosen: tuple(Question(a, asked[a], answers[a]) for a in chosen)
     )
-    make(base, tmp_path, (161, 191), (191,), Recipe(rank=8, alpha=16, learning_rate=1e-2, epochs=60))
+    make(base, tmp_path, (161, 191), (191,), Recipe(rank=8, alpha=16, learning_rate=1e-2, epochs=40))
     world = World.open(tmp_path)
     assert (world.trained, world.kept) == ((161, 191), (161,))
     tokenizer = load_tokenizer(str(base))

@@ -150,6 +150,40 @@ def test_all_facts_are_played_each_alone(unlearn: Unlearn, stub: Stub, known: Fa
     assert unlearn("demo", "--all", "--keep").status == 2
 
 
+def test_facts_can_be_forgotten_together(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
+    other = find_fact("penicillin")
+    for prompt in (*(prompt for prompt, _ in other.forget), *other.paraphrases):
+        stub.answers[prompt] = f"It was {other.term[0]}."
+        stub.forgotten[prompt] = REFUSAL
+    for control in other.controls:
+        stub.answers[control.prompt] = f"The answer is {control.term[0]}."
+    stub.streams = [[event("1-0", "state", state="active", error=None)] for _ in range(2)]
+    result = unlearn("--json", "demo", "--fact", known.id, "--fact", other.id, "--together", "--keep")
+    assert result.status == 0, result.err
+    assert [fact["fact"] for fact in result.documents[0]["facts"]] == [known.id, other.id]
+    assert [len(fact["rows"]) for fact in result.documents[0]["facts"]] == [18, 18]
+    paths = [(call.method, call.path) for call in stub.calls]
+    last_registered = max(index for index, step in enumerate(paths) if step == ("POST", "/forget"))
+    asked_after = [step for step in paths[last_registered:] if step[1] == "/v1/chat/completions"]
+    assert len(asked_after) == 36
+    assert {record["state"] for record in stub.records.values()} == {"active"}
+
+
+def test_each_that_fails_is_named(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
+    stub.on_register = {"state": "failed", "error": {"code": "x", "message": "y", "retryable": False}}
+    stub.streams = [[event("1-0", "state", state="failed", error=None)] for _ in range(2)]
+    result = unlearn("demo", "--fact", known.id, "--fact", "penicillin", "--together")
+    assert result.status == 1
+    assert "error: failed: harry-potter, penicillin" in result.err
+    assert {record["state"] for record in stub.records.values()} == {"retired"}
+
+
+def test_settings_go_with_the_request(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
+    assert unlearn("demo", "--method", "delta", "--config", '{"objective": "dpo"}').status == 0
+    assert stub.calls_to("/forget", "POST")[0].body["config"] == {"objective": "dpo"}
+    assert unlearn("demo", "--config", "[]").status == 2
+
+
 def test_an_unknown_fact_names_those_there_are(unlearn: Unlearn) -> None:
     result = unlearn("demo", "--fact", "atlantis")
     assert result.status == 2

@@ -19,6 +19,7 @@ from gateway.engine.combine import (
     RULE_WIDTH,
     Kind,
     adapted,
+    broken,
     combine_logits,
     offset_states,
     rule_columns,
@@ -231,3 +232,22 @@ def test_beside_a_lora_on_the_target_an_offset_is_what_it_is(rule: torch.Tensor)
 def test_the_tokens_of_an_adapter_are_known_by_its_rule() -> None:
     rules = torch.stack([NOTHING, linear(0.0), target_columns(), ranked(3) + target_columns()])
     assert adapted(rules.bfloat16()).tolist() == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("row", "is_broken"),
+    [
+        ([0.0, -2.0, 1.0], False),
+        ([-math.inf, -math.inf, -5.0], False),  # a rule masked the others
+        ([0.0, math.nan, 1.0], True),
+        ([math.nan, math.inf, -math.inf], True),
+        ([0.0, math.inf, 1.0], True),
+        ([-math.inf, -math.inf, -math.inf], True),
+    ],
+)
+def test_a_row_is_broken_when_nothing_can_be_sampled_from_it(row: list[float], is_broken: bool) -> None:
+    fine = [0.5, 0.0, -0.5]
+    assert broken(torch.tensor([fine, row, fine])).tolist() == [False, is_broken, False]
+    wide = torch.zeros(2, 4099)
+    wide[1, -3:] = torch.tensor(row)
+    assert broken(wide).tolist() == [False, is_broken and row != [-math.inf] * 3]

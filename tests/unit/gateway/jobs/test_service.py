@@ -5,9 +5,18 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from adapters.examples import Message
+from adapters.examples import Message, PartialAnswer
 from gateway.config import Settings
-from gateway.jobs.service import CONCURRENCY, OFF, ServiceAsk, ServiceRefused, ServiceUnreachable, service
+from gateway.jobs.service import (
+    CONCURRENCY,
+    OFF,
+    ServiceAsk,
+    ServiceContinue,
+    ServiceRefused,
+    ServiceUnreachable,
+    candidate,
+    service,
+)
 from tests.unit.gateway.jobs.stub_service import StubService
 
 QUESTION = [Message("user", "the capital of France?")]
@@ -61,3 +70,18 @@ async def test_ask_from_a_thread(settings: Settings) -> None:
     async with service(settings) as client:
         ask = ServiceAsk(client, asyncio.get_running_loop())
         assert await asyncio.to_thread(ask, [QUESTION, QUESTION], max_tokens=5) == ["Paris."] * 2
+
+
+async def test_a_beginning_is_gone_on_with(settings: Settings, stub: StubService) -> None:
+    """The stub answers the last turn, which is the beginning where there is one."""
+    partial = [PartialAnswer(tuple(QUESTION), "Albert"), PartialAnswer(tuple(QUESTION), "")]
+    async with service(settings) as client:
+        go_on = ServiceContinue(client, asyncio.get_running_loop(), plan=candidate("req_1"))
+        written = await asyncio.to_thread(go_on, partial, max_tokens=5)
+    assert written == ["The answer to Albert is Einstein in 1905.", "I do not know."]
+    assert stub.asked == {"candidate:req_1": 2}
+    (begun,) = (body for body in stub.bodies if len(body["messages"]) == 2)
+    assert begun["messages"] == [QUESTION[0].to_dict(), {"role": "assistant", "content": "Albert"}]
+    assert (begun["add_generation_prompt"], begun["continue_final_message"]) == (False, True)
+    (whole,) = (body for body in stub.bodies if body is not begun)
+    assert not {"add_generation_prompt", "continue_final_message"} & whole.keys()

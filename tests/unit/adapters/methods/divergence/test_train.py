@@ -45,7 +45,7 @@ def reports() -> list[Progress]:
 
 @pytest.fixture(scope="module")
 def long_task(tiny_model: Path, reports: list[Progress]) -> TrainingTask:
-    return offset_task("divergence", tiny_model, max_steps=60, forget_limit=0.3, report=reports.append)
+    return offset_task("divergence", tiny_model, form="linear", max_steps=60, forget_limit=0.3, report=reports.append)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ class TestStrengths:
 
     def test_none_within_the_limit_gives_no_adapter(self, tiny_model: Path) -> None:
         with pytest.raises(TrainingDiverged, match=r"above kl_limit \(1e-08\) at every strength"):
-            train(offset_task("divergence", tiny_model, kl_limit=1e-8))
+            train(offset_task("divergence", tiny_model, form="linear", kl_limit=1e-8))
 
 
 class TestRun:

@@ -1,4 +1,4 @@
-"""The artifact of a trained offset."""
+"""The artifact of what a method has learned."""
 
 from __future__ import annotations
 
@@ -14,24 +14,35 @@ from adapters.prompted import PromptedModel
 from adapters.task import TrainingTask
 
 
-def offset_artifact(
-    method: str, task: TrainingTask, target: PromptedModel, tensors: Mapping[str, torch.Tensor], spec: OffsetSpec
+def trained_artifact(
+    method: str,
+    task: TrainingTask,
+    target: PromptedModel,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    rows: int = 0,
+    offset: OffsetSpec | None = None,
+    target_rank: int = 0,
 ) -> Artifact:
-    """In the checkpoint's own format. Raises `TrainingDiverged` for weights that are not finite in it."""
+    """In the checkpoint's own format; rows, offset and target_rank are the manifest's.
+
+    Raises `TrainingDiverged` for weights that are not finite in that format.
+    """
     dtype = target.stored_dtype
-    stored = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in stored.values()):
-        raise TrainingDiverged("the offset is not finite")
+        raise TrainingDiverged("what was learned is not finite")
     manifest = Manifest(
         format=FORMAT,
         method=method,
         hidden_size=target.hidden_size,
-        rows=0,
+        rows=rows,
         dtype=str(dtype).removeprefix("torch."),
         model_digest=model_digest(task.model_path),
         config=asdict(task.config),
         seed=task.config.seed,
         created_by=f"adapters.methods.{method}/1",
-        offset=spec,
+        offset=offset,
+        target_rank=target_rank,
     )
     return Artifact(manifest, stored)
