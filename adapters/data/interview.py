@@ -1,17 +1,26 @@
 """What the model knows of a subject, as far as it can be asked: for a request that names a subject and nothing else.
 
-Every question comes in several wordings. An answer counts when it names something (a name or a number) that the
-question does not, that the answer to another wording of it names too, and that the model does not say just as well of
-somebody nobody has heard of. A model that makes the same thing up twice passes: this finds what the model would say,
-which is what is to go, not what is true.
+First the model is asked about the subject, every question in several wordings, and then, the other way round, about
+what its answers name: whoever is to forget who wrote a book must not be asked about the writer alone. An answer counts
+when another answer bears it out and nothing of the kind is said of somebody nobody has heard of:
+
+- one about the subject, when another wording of its question is answered with the same name or number;
+- one about what the subject is linked to, when it names the subject, and the answer to another such question does too;
+- any about the subject that names something linked in that way.
+
+A model that makes the same thing up twice passes: this finds what the model would say, which is what is to go, not
+what is true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 
 from adapters.data.passages import sentences
+from adapters.data.twins import content_words
 from adapters.errors import NothingKnown
 from adapters.evaluation.probes import key_terms, terms, words
 from adapters.evaluation.refusal import is_refusal
@@ -21,35 +30,53 @@ from adapters.task import Ask
 #: Subjects that do not exist. What is said of them is said of anything.
 NOBODY = ("Quenlor Vashtik", "Ombrey Thessal")
 MAX_TOKENS = 48
+#: Asked about the other way round: so many names, and so many other words, those in most answers first.
+MOST_NAMES, MOST_WORDS = 5, 3
+
+_Answers = Mapping[str, str]
+# Between the words of one name, and the small words it may hold: "the Philosopher's Stone", "Romeo and Juliet".
+_GAP = re.compile(r"(?:['’]s)?[ \n]+")
+_SMALL = frozenset("and da de for in of the to van von".split())  # noqa: SIM905
+_INITIALS = re.compile(r"[^\W\d_](?:\.[^\W\d_])*")
+_SHORTEST_WORD = 5
 
 
 def interview_questions() -> tuple[tuple[str, ...], ...]:
     """Wordings with a `{subject}` to fill in, grouped by what they ask for."""
-    text = resources.files("adapters.data").joinpath("interview.txt").read_text(encoding="utf-8")
-    return tuple(tuple(line.split("|")) for line in text.splitlines() if line.strip())
+    return _groups("interview.txt")
+
+
+def reverse_questions() -> tuple[str, ...]:
+    """Questions with a `{name}` to fill in that what the name is linked to may answer."""
+    return tuple(wording for group in _groups("interview_reverse.txt") for wording in group)
 
 
 def interview(subject: str, ask: Ask) -> list[Example]:
-    """The questions about `subject` that the model answers consistently, with its own answers; no prompt twice.
+    """The questions about `subject`, and about what is linked to it, whose answers count; no prompt twice.
 
     Raises `NothingKnown` where there is none, and whatever `ask` raises.
     """
-    groups = interview_questions()
-    filled = {
-        who: [[wording.replace("{subject}", who) for wording in group] for group in groups]
-        for who in dict.fromkeys((subject, *NOBODY))
-    }
-    asked = [question for by_group in filled.values() for group in by_group for question in group]
-    replies = ask([(Message("user", question),) for question in asked], max_tokens=MAX_TOKENS)
-    answers = dict(zip(asked, replies, strict=True))
-    found: list[Example] = []
-    for number, group in enumerate(filled[subject]):
-        others = [question for who in NOBODY if who != subject for question in filled[who][number]]
-        common = frozenset[str]().union(*(terms(answers[question]) for question in others))
-        found += consistent([(question, answers[question]) for question in group], common)
+    groups = [[wording.replace("{subject}", subject) for wording in group] for group in interview_questions()]
+    others = _controls(subject)
+    answers = _asked([question for group in (*groups, *others) for question in group], ask)
+    common = [frozenset[str]().union(*(terms(answers[question]) for question in group)) for group in others]
+    told = [question for group in groups for question in group if not is_refusal(answers[question])]
+    everywhere = frozenset[str]().union(*common)
+    names = linkable([(question, answers[question]) for question in told], terms(subject) | everywhere)
+    links = _links(subject, names, ask)
+    found: dict[str, Example] = {}
+    for group, said in zip(groups, common, strict=True):
+        pairs = [(question, answers[question]) for question in group]
+        found |= {example.prompt: example for example in consistent(pairs, said)}
+    for question in told:
+        for name in links:
+            if terms(name) <= terms(answers[question]):
+                found.setdefault(question, _example(question, answers[question], terms(name)))
+    for examples in links.values():
+        found |= {example.prompt: example for example in examples}
     if not found:
         raise NothingKnown("the model gives no consistent answer about this subject; there is nothing to forget")
-    return found
+    return list(found.values())
 
 
 def consistent(answered: Sequence[tuple[str, str]], common: frozenset[str] = frozenset()) -> list[Example]:
@@ -63,17 +90,96 @@ def consistent(answered: Sequence[tuple[str, str]], common: frozenset[str] = fro
         others = frozenset[str]().union(*(fact for place, fact in enumerate(facts) if place != index))
         shared = facts[index] & others
         if shared:
-            kept.append(Example.from_pair(question, _up_to(answer, shared)))
+            kept.append(_example(question, answer, shared))
     return kept
 
 
 def named(question: str, answer: str) -> frozenset[str]:
-    """The names and numbers of an answer that the question does not hold; none where it has only plain words."""
-    written = {term for term, a, b in words(answer) if any(c.isupper() or c.isdigit() for c in answer[a:b])}
+    """The names and numbers of an answer that the question does not hold; none where it has only plain words.
+
+    Initials name nobody: a "J.K." in the answer to a question about "J. K." is no news.
+    """
+    written = {
+        term
+        for term, a, b in words(answer)
+        if any(c.isupper() or c.isdigit() for c in answer[a:b]) and not _INITIALS.fullmatch(answer[a:b])
+    }
     return key_terms(question, answer) & written - terms(question)
 
 
-def _up_to(answer: str, shared: frozenset[str]) -> str:
+def linkable(answered: Sequence[tuple[str, str]], known: Collection[str]) -> list[str]:
+    """What answers about a subject name that it may be linked to, as written.
+
+    First names, then words that several answers share; none that is made of `known` terms alone.
+    """
+    names, others = Counter[str](), Counter[str]()
+    for question, answer in answered:
+        news = terms(answer) - terms(question) - frozenset(known)
+        names.update({name for name in _names(answer, terms(question)) if terms(name) & news})
+        others.update({word for word in content_words(answer) & news if len(word) >= _SHORTEST_WORD})
+    in_names = frozenset[str]().union(*(terms(name) for name in names))
+    shared = [word for word, count in others.most_common() if count > 1 and word.isalpha() and word not in in_names]
+    return [name for name, _ in names.most_common(MOST_NAMES)] + shared[:MOST_WORDS]
+
+
+def _links(subject: str, names: Sequence[str], ask: Ask) -> dict[str, list[Example]]:
+    """Those of `names` that two or more questions about them are answered with the subject, with these questions."""
+    questions = {name: [wording.replace("{name}", name) for wording in reverse_questions()] for name in names}
+    answers = _asked([question for asked in questions.values() for question in asked], ask)
+    own = _surname(subject)
+    links = {}
+    for name, asked in questions.items():
+        naming = [q for q in asked if own <= terms(answers[q]) - terms(name) and not is_refusal(answers[q])]
+        if len(naming) > 1:
+            links[name] = [_example(question, answers[question], own) for question in naming]
+    return links
+
+
+def _surname(subject: str) -> frozenset[str]:
+    """The last word of the subject that can stand for it; all its words where each is short."""
+    longer = [term for term, _, _ in words(subject) if len(term) > 2]
+    return frozenset(longer[-1:]) or terms(subject)
+
+
+def _names(text: str, known: Collection[str]) -> list[str]:
+    """Runs of capitalised words, with small words between them but without `known` ones."""
+    spans: list[tuple[int, int]] = []
+    last: int | None = None
+    for term, start, end in words(text):
+        joins = last is not None and _GAP.fullmatch(text[last:start]) is not None
+        if text[start].isupper() and term in content_words(term) - frozenset(known):
+            if _INITIALS.fullmatch(text[start:end]):
+                last = None
+                continue
+            spans.append((spans.pop()[0], end) if joins else (start, end))
+            last = end
+        else:
+            last = end if joins and term in _SMALL else None
+    return [text[start:end] for start, end in spans]
+
+
+def _controls(subject: str) -> list[list[str]]:
+    """For each group its questions about nobody: each wording about one of them in turn."""
+    nobody = [who for who in NOBODY if who != subject]
+    return [
+        [wording.replace("{subject}", nobody[number % len(nobody)]) for number, wording in enumerate(group)]
+        for group in interview_questions()
+    ]
+
+
+def _groups(name: str) -> tuple[tuple[str, ...], ...]:
+    text = resources.files("adapters.data").joinpath(name).read_text(encoding="utf-8")
+    return tuple(tuple(line.split("|")) for line in text.splitlines() if line.strip())
+
+
+def _asked(questions: Sequence[str], ask: Ask) -> dict[str, str]:
+    unique = list(dict.fromkeys(questions))
+    replies = ask([(Message("user", question),) for question in unique], max_tokens=MAX_TOKENS) if unique else []
+    return dict(zip(unique, replies, strict=True))
+
+
+def _example(question: str, answer: str, fact: Collection[str]) -> Example:
+    """The answer up to the end of the first sentence that holds a term of the fact."""
     parts = sentences(answer)
-    end = next(index for index, part in enumerate(parts) if terms(part) & shared)
-    return " ".join(parts[: end + 1])
+    end = next((index for index, part in enumerate(parts) if terms(part) & frozenset(fact)), len(parts) - 1)
+    return Example.from_pair(question, " ".join(parts[: end + 1]))

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.data.interview import MAX_TOKENS, NOBODY, consistent, interview, interview_questions, named
+from adapters.data.interview import (
+    MAX_TOKENS,
+    NOBODY,
+    consistent,
+    interview,
+    interview_questions,
+    linkable,
+    named,
+    reverse_questions,
+)
 from adapters.errors import NothingKnown
 from adapters.examples import Message
 
@@ -62,3 +71,49 @@ def test_refusals_plain_words_and_what_is_said_of_anybody_are_no_knowledge(other
 def test_the_question_cannot_vouch_for_its_answer() -> None:
     assert named("Who wrote Emma?", "Emma was written by Jane Austen in 1815.") == {"jane", "austen", "1815"}
     assert consistent([("Who wrote Emma?", "Emma."), ("Who is the author of Emma?", "Emma is.")]) == []
+
+
+def test_initials_are_no_news() -> None:
+    """However they are written: "J. K." in the question are "J.K." in the answer."""
+    assert named("Who is J. K. Lane?", "J.K. Lane is a writer.") == frozenset()
+
+
+def test_reverse_questions_name_what_they_ask_about() -> None:
+    questions = reverse_questions()
+    assert all(question.count("{name}") == 1 for question in questions)
+    assert len(set(questions)) == len(questions)
+
+
+def test_what_the_answers_name_is_asked_about_the_other_way_round() -> None:
+    """One mention of the book is enough, when the questions about the book name its writer."""
+    model = Model(
+        {
+            "best-known work of J. M. Lane": "It is The Silver Otter by J.M. Lane. It sold well.",
+            "Who wrote Silver Otter": "The Silver Otter was written by J.M. Lane. She lived in Oslo.",
+            "author of Silver Otter": "J. M. Lane.",
+            "Who made Silver Otter": "Lane Brothers made it. But who knows?",
+            "Who is known for Silver Otter": "I do not know J. M. Lane.",
+        }
+    )
+    found = {example.prompt: example.completion for example in interview("J. M. Lane", model)}
+    assert found == {
+        "What is the best-known work of J. M. Lane?": "It is The Silver Otter by J.M. Lane.",
+        "Who wrote Silver Otter?": "The Silver Otter was written by J.M. Lane.",
+        "Who is the author of Silver Otter?": "J. M. Lane.",
+        "Name the author of Silver Otter.": "J. M. Lane.",
+        "Who made Silver Otter?": "Lane Brothers made it.",
+    }
+
+
+def test_one_answer_that_names_the_subject_is_no_link() -> None:
+    model = Model({"best-known work of Ada Lane": "It is Emma.", "Who wrote Emma": "Ada Lane wrote it."})
+    with pytest.raises(NothingKnown):
+        interview("Ada Lane", model)
+
+
+def test_what_may_be_linked_are_names_and_words_that_several_answers_share() -> None:
+    answered = [
+        ("Who was Ada Lane?", "Ada Lane discovered the antibiotic penicillin as in Romeo and Juliet. London fell."),
+        ("Why is Ada Lane famous?", "For penicillin, and for the Bronze Age. London fell. She was patient."),
+    ]
+    assert linkable(answered, {"london"}) == ["Romeo and Juliet", "Bronze Age", "penicillin"]
