@@ -41,7 +41,8 @@ class Queue:
     """`Jobs`: takes requests in, and that is all."""
 
     async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
-        return await store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
+        expected = {RequestState.REGISTERED, RequestState.DRAFTED}
+        return await store.transition(request_id, expected=expected, to=RequestState.QUEUED)
 
     async def cancel(self, request_id: str) -> None: ...
 
