@@ -117,9 +117,11 @@ def linkable(answered: Sequence[tuple[str, str]], known: Collection[str]) -> lis
         news = terms(answer) - terms(question) - frozenset(known)
         names.update({name for name in _names(answer, terms(question)) if terms(name) & news})
         others.update({word for word in content_words(answer) & news if len(word) >= _SHORTEST_WORD})
+    # A short name also counts where it is part of a longer one: the series, where answers name its volumes.
+    held = {name: sum(terms(name) <= terms(answer) for _, answer in answered) for name in names}
     in_names = frozenset[str]().union(*(terms(name) for name in names))
     shared = [word for word, count in others.most_common() if count > 1 and word.isalpha() and word not in in_names]
-    return [name for name, _ in names.most_common(MOST_NAMES)] + shared[:MOST_WORDS]
+    return sorted(names, key=lambda name: (-held[name], len(name.split())))[:MOST_NAMES] + shared[:MOST_WORDS]
 
 
 def _links(subject: str, names: Sequence[str], ask: Ask) -> dict[str, list[Example]]:

@@ -116,4 +116,9 @@ def test_what_may_be_linked_are_names_and_words_that_several_answers_share() -> 
         ("Who was Ada Lane?", "Ada Lane discovered the antibiotic penicillin as in Romeo and Juliet. London fell."),
         ("Why is Ada Lane famous?", "For penicillin, and for the Bronze Age. London fell. She was patient."),
     ]
-    assert linkable(answered, {"london"}) == ["Romeo and Juliet", "Bronze Age", "penicillin"]
+    assert linkable(answered, {"london"}) == ["Bronze Age", "Romeo and Juliet", "penicillin"]
+
+
+def test_a_short_name_comes_before_the_longer_ones_that_hold_it() -> None:
+    answered = [("Which is best?", "It is Silver Otter and the Moon."), ("Which is worst?", "It is Silver Otter.")]
+    assert linkable(answered, ()) == ["Silver Otter", "Silver Otter and the Moon"]
