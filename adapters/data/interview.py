@@ -8,8 +8,9 @@ when another answer bears it out and nothing of the kind is said of somebody nob
 - one about what the subject is linked to, when it names the subject, and the answer to another such question does too;
 - any about the subject that names something linked in that way.
 
-A model that makes the same thing up twice passes: this finds what the model would say, which is what is to go, not
-what is true.
+Without a link in both directions nothing counts: a small model invents for a name nobody has heard of as consistently
+as it answers about a famous one, but asked about what it invented it does not come back to the name. Of a subject that
+it does know, inventions count: this finds what the model would say, which is what is to go, not what is true.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def interview(subject: str, ask: Ask) -> list[Example]:
     everywhere = frozenset[str]().union(*common)
     names = linkable([(question, answers[question]) for question in told], terms(subject) | everywhere)
     links = _links(subject, names, ask)
+    if not links:
+        raise NothingKnown("the model links nothing with this subject in both directions; there is nothing to forget")
     found: dict[str, Example] = {}
     for group, said in zip(groups, common, strict=True):
         pairs = [(question, answers[question]) for question in group]
@@ -74,8 +77,6 @@ def interview(subject: str, ask: Ask) -> list[Example]:
                 found.setdefault(question, _example(question, answers[question], terms(name)))
     for examples in links.values():
         found |= {example.prompt: example for example in examples}
-    if not found:
-        raise NothingKnown("the model gives no consistent answer about this subject; there is nothing to forget")
     return list(found.values())
 
 

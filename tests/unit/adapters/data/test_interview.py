@@ -48,12 +48,17 @@ def test_answers_that_agree_in_what_they_name_are_the_forget_set() -> None:
             "birth year of Ada Lane": "I think 1940.",
             "Where was Ada Lane born": "In Oslo.",
             "place was Ada Lane born": "In Bergen.",
+            "Who is known for Oslo": "Ada Lane is.",
+            "Who is behind Oslo": "Ada Lane. Nobody else.",
         }
     )
     found = interview("Ada Lane", model)
     assert [(e.prompt, e.completion) for e in found] == [
         ("When was Ada Lane born?", "She was born in 1931."),
         ("In which year was Ada Lane born?", "In 1931."),
+        ("Where was Ada Lane born?", "In Oslo."),
+        ("Who is known for Oslo?", "Ada Lane is."),
+        ("Who is behind Oslo?", "Ada Lane."),
     ]
 
 
@@ -103,6 +108,11 @@ def test_what_the_answers_name_is_asked_about_the_other_way_round() -> None:
         "Name the author of Silver Otter.": "J. M. Lane.",
         "Who made Silver Otter?": "Lane Brothers made it.",
     }
+
+
+def test_a_consistent_invention_that_does_not_lead_back_is_no_knowledge() -> None:
+    with pytest.raises(NothingKnown):
+        interview("Ada Lane", Model({"Ada Lane born": "In Oslo in 1931.", "Oslo": "It is a city in Norway."}))
 
 
 def test_one_answer_that_names_the_subject_is_no_link() -> None:

@@ -391,7 +391,7 @@ async def test_with_manual_activation_a_subject_waits_as_a_draft(
     assert (drafted.state, drafted.tries) == (RequestState.DRAFTED, 0)
     assert await states(store, record.id) == ["registered", "queued", "training", "drafted"]
     payload = PayloadVault(load_or_create_key(settings)).open(record.id, await store.payload(record.id))
-    assert {item["completion"] for item in payload["forget"]} == {"Paris."}
+    assert {item["completion"] for item in payload["forget"]} == {"Paris.", "It is in France."}
     await store.transition(record.id, expected={RequestState.DRAFTED}, to=RequestState.QUEUED)
     await run(record.id, settings)
     assert (await store.get(record.id)).state is RequestState.READY
