@@ -116,8 +116,9 @@ def linkable(answered: Sequence[tuple[str, str]], known: Collection[str]) -> lis
     names, others = Counter[str](), Counter[str]()
     for question, answer in answered:
         news = terms(answer) - terms(question) - frozenset(known)
-        names.update({name for name in _names(answer, terms(question)) if terms(name) & news})
-        others.update({word for word in content_words(answer) & news if len(word) >= _SHORTEST_WORD})
+        # In an order of their own, not a set's: ties are broken alike in every run.
+        names.update(dict.fromkeys((name for name in _names(answer, terms(question)) if terms(name) & news), 1))
+        others.update(sorted(word for word in content_words(answer) & news if len(word) >= _SHORTEST_WORD))
     # A short name also counts where it is part of a longer one: the series, where answers name its volumes.
     held = {name: sum(terms(name) <= terms(answer) for _, answer in answered) for name in names}
     in_names = frozenset[str]().union(*(terms(name) for name in names))
