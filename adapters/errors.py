@@ -2,6 +2,7 @@
 
 AdapterError
 ├── InvalidExample      a forget or retain item that cannot be trained on
+├── NothingKnown        a subject that the model says nothing consistent about
 ├── InvalidConfig       a method configuration outside its bounds
 ├── UnknownMethod       no method of that name is registered
 ├── InvalidArtifact     bytes that are not a well-formed artifact, or not the one that was asked for
@@ -16,6 +17,10 @@ class AdapterError(Exception):
 
 class InvalidExample(AdapterError):
     """A forget or retain item that cannot be trained on, with the reason in the message."""
+
+
+class NothingKnown(AdapterError):
+    """The model says nothing consistent about a subject, so there is nothing to train on."""
 
 
 class InvalidConfig(AdapterError):

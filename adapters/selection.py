@@ -16,7 +16,7 @@ MOST = 3
 FEW_ITEMS = 16
 
 _REFUSALS: Mapping[str, Any] = {"objective": "idk"}
-#: NPO at a fifth of its published weight, with KL for what is kept: of `bench/tofu_search.md` and `bench/delta_facts.md`.
+#: A fifth of the published weight, and KL for what is kept: of `bench/tofu_search.md` and `bench/delta_facts.md`.
 _NPO: Mapping[str, Any] = {
     "objective": "npo",
     "objective_settings": {"forget_weight": 0.2, "retain_ce": 0.0, "retain_kl": 5.0},

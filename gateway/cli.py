@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.commands import chat, forget, requests, serve, watch
+from gateway.commands import chat, drafts, forget, requests, serve, watch
 from gateway.commands.context import CommandContext
 from gateway.commands.demo.command import demo
 from gateway.commands.failures import CommandFailed
@@ -93,6 +93,8 @@ app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args"
 )
 app.command()(with_setting_options(serve.worker))
 app.command()(forget.forget)
+app.command()(drafts.examples)
+app.command()(drafts.train)
 app.command("list")(requests.list_requests)
 app.command()(requests.show)
 app.command()(watch.watch)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from adapters.data.passages import passage_examples
 from adapters.examples import Example
@@ -79,9 +79,13 @@ class ForgetBody(_Body):
     """`POST /forget`."""
 
     subject: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
-        default=None, description="a label for listings; it is stored in clear, so keep personal data out of it"
+        default=None,
+        description="a label for listings, or alone what the model is asked about; it is stored in clear either way, "
+        "so keep personal data out of it",
     )
-    forget: Annotated[tuple[Item, ...], Field(min_length=1)] = Field(description="what is to be forgotten")
+    forget: Annotated[tuple[Item, ...], Field(min_length=1)] | None = Field(
+        default=None, description="what is to be forgotten; asked of the model when only a subject is given"
+    )
     retain: Annotated[tuple[Item, ...], Field(min_length=1)] | None = Field(
         default=None, description="what must stay; made by asking the model general questions when left out"
     )
@@ -93,6 +97,18 @@ class ForgetBody(_Body):
     config: dict[str, Any] = Field(default_factory=dict, description="the method's own settings")
     activation: Literal["auto", "manual"] = "auto"
     scope: Scope = Scope()
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.forget is None and not (self.subject or "").strip():
+            raise ValueError("give forget items, or a subject to ask the model about")
+        return self
+
+
+class ExamplesBody(_Body):
+    """`PUT /forget/{id}/examples`."""
+
+    forget: Annotated[tuple[Item, ...], Field(min_length=1)] = Field(description="what is to be forgotten instead")
 
 
 class RequestList(BaseModel):

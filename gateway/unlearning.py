@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from adapters.artifact import Artifact
@@ -21,7 +21,7 @@ from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unpr
 from gateway.offering import Adapter, Offering, ServedModel
 from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
-from gateway.schemas import ForgetBody, Item
+from gateway.schemas import ExamplesBody, ForgetBody, Item
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState, new_request_id
 from gateway.store.requests import RequestStore
@@ -42,9 +42,9 @@ class ExampleSet:
         inverted: answers that contradict an example, by the example's position.
     """
 
-    examples: tuple[Example, ...]
-    items: tuple[int, ...]
-    inverted: Mapping[int, tuple[str, ...]]
+    examples: tuple[Example, ...] = ()
+    items: tuple[int, ...] = ()
+    inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Jobs(Protocol):
@@ -97,9 +97,9 @@ class UnlearningService:
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
         # Of a request for `auto` there may be several; it is the first's until its worker tries another.
-        adapters = self._offering.adapters(body.method, len(body.forget), body.config)
+        adapters = self._offering.adapters(body.method, len(body.forget or ()), body.config)
         first = adapters[0]
-        limit = min(adapter.max_length for adapter in adapters)
+        limit = self._offering.max_length([adapter.candidate for adapter in adapters])
         forget, retain = await asyncio.to_thread(self._sets, body.forget, body.retain, limit)
         payload = _payload(forget, retain)
         salt = new_salt()
@@ -142,6 +142,44 @@ class UnlearningService:
             record = await self._jobs.submit(self.store, record.id)
         return record
 
+    async def examples(self, request_id: str) -> list[dict[str, Any]]:
+        """The forget set of a draft, for its owner to read. Raises `StateConflict`, `PayloadUnreadable`."""
+        return list((await self._draft(request_id))[1]["forget"])
+
+    async def replace_examples(self, request_id: str, body: ExamplesBody) -> RequestRecord:
+        """Another forget set for a draft, checked as at registration. Raises `StateConflict`, `Unprocessable`."""
+        record, content = await self._draft(request_id)
+        limit = self._offering.max_length(record.candidates)
+        forget = await asyncio.to_thread(self._examples, "forget", body.forget, limit)
+        kept = tuple(Example.from_dict(item) for item in content["retain"] or ())
+        await asyncio.to_thread(_check_sets, forget, ExampleSet(kept, tuple(range(len(kept)))))
+        salt = content.pop("salt")
+        content |= _payload(forget, None) | {"retain": content["retain"], "by_subject": True}
+        replaced = await self.store.replace_payload(
+            request_id,
+            self._vault.seal(request_id, {**content, "salt": salt}),
+            forget_count=len(forget.examples),
+            commitment=commitment(base64.b64decode(salt), content),
+            state=RequestState.DRAFTED,
+        )
+        if not replaced:
+            raise StateConflict("the request is no draft any more")
+        return await self.store.get(request_id)
+
+    async def train(self, request_id: str) -> RequestRecord:
+        """Train a draft as it is. Raises `StateConflict`."""
+        record, content = await self._draft(request_id)
+        if not content["forget"]:
+            raise StateConflict("the draft holds nothing to forget")
+        audit.info("draft confirmed request=%s forget=%d", request_id, record.forget_count)
+        return await self._jobs.submit(self.store, request_id)
+
+    async def _draft(self, request_id: str) -> tuple[RequestRecord, dict[str, Any]]:
+        record = await self.store.get(request_id)
+        if record.state is not RequestState.DRAFTED:
+            raise StateConflict(f"the request is {record.state}; only a drafted one can be read, changed or trained")
+        return record, self._vault.open(request_id, await self.store.payload(request_id))
+
     async def activate(self, request_id: str) -> RequestRecord:
         """Apply a ready request from now on; its adapter is in the engine before the state changes.
 
@@ -181,24 +219,13 @@ class UnlearningService:
         return record
 
     def _sets(
-        self, forget: Sequence[Item], retain: Sequence[Item] | None, limit: int
+        self, forget: Sequence[Item] | None, retain: Sequence[Item] | None, limit: int
     ) -> tuple[ExampleSet, ExampleSet | None]:
-        """What is trained on. Raises `Unprocessable` naming items by their number, never by their text."""
-        to_go = self._examples("forget", forget, limit)
+        """What is trained on; an empty forget set where it is still to be asked for. Raises `Unprocessable`."""
+        to_go = self._examples("forget", forget or (), limit)
         to_stay = None if retain is None else self._examples("retain", retain, limit)
-        kept, kept_items = ((), ()) if to_stay is None else (to_stay.examples, to_stay.items)
-        try:
-            check_examples(to_go.examples, kept, forget_items=to_go.items, retain_items=kept_items)
-        except InvalidExample as error:
-            raise Unprocessable(str(error), param="forget") from None
-        pairs = [(to_go.items[f], kept_items[r]) for f, r in contradictions(to_go.examples, kept)]
-        if pairs:
-            shown = [f"forget.{f} and retain.{r}" for f, r in dict.fromkeys(pairs)]
-            more = f", and {len(shown) - _PAIRS_SHOWN} more" if len(shown) > _PAIRS_SHOWN else ""
-            raise Unprocessable(
-                f"the retained answer gives away what is to be forgotten: {', '.join(shown[:_PAIRS_SHOWN])}{more}",
-                param=f"retain.{pairs[0][1]}",
-            )
+        if forget is not None:
+            _check_sets(to_go, to_stay or ExampleSet())
         return to_go, to_stay
 
     def _examples(self, field: str, items: Sequence[Item], limit: int) -> ExampleSet:
@@ -267,6 +294,7 @@ def _payload(forget: ExampleSet, retain: ExampleSet | None) -> dict[str, Any]:
         "forget": [example.to_dict() for example in forget.examples],
         "retain": None if retain is None else [example.to_dict() for example in retain.examples],
         "inverted": {str(position): list(answers) for position, answers in forget.inverted.items()},
+        "by_subject": not forget.examples,
     }
 
 
@@ -274,3 +302,19 @@ def _selection(adapters: Sequence[Adapter]) -> dict[str, Any]:
     """The record's `selection` before anything was tried."""
     candidates = [{"method": a.candidate.method, "config": dict(a.candidate.config)} for a in adapters]
     return {"candidates": candidates, "trials": []}
+
+
+def _check_sets(forget: ExampleSet, retain: ExampleSet) -> None:
+    """Raises `Unprocessable`, naming items by their number and never by their text, for sets that contradict."""
+    try:
+        check_examples(forget.examples, retain.examples, forget_items=forget.items, retain_items=retain.items)
+    except InvalidExample as error:
+        raise Unprocessable(str(error), param="forget") from None
+    pairs = [(forget.items[f], retain.items[r]) for f, r in contradictions(forget.examples, retain.examples)]
+    if pairs:
+        shown = [f"forget.{f} and retain.{r}" for f, r in dict.fromkeys(pairs)]
+        more = f", and {len(shown) - _PAIRS_SHOWN} more" if len(shown) > _PAIRS_SHOWN else ""
+        raise Unprocessable(
+            f"the retained answer gives away what is to be forgotten: {', '.join(shown[:_PAIRS_SHOWN])}{more}",
+            param=f"retain.{pairs[0][1]}",
+        )

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
 from gateway.errors import GatewayError, Unprocessable
-from gateway.schemas import ForgetBody, RequestList
+from gateway.schemas import ExamplesBody, ForgetBody, RequestList
 from gateway.store.records import RequestState
 from gateway.unlearning import UnlearningService
 
@@ -102,6 +102,30 @@ async def events(
                 yield f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(event.data)}\n\n"
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+@router.get("/{request_id}/examples")
+async def examples(request_id: str, request: Request, response: Response) -> dict[str, Any]:
+    """The forget set of a draft, as the model gave it. As `forget` of the PUT it is taken back."""
+    response.headers["Cache-Control"] = "no-store"
+    found = await _service(request).examples(request_id)
+    return {
+        "forget": [
+            {"messages": [*item["messages"], {"role": "assistant", "content": item["completion"]}]} for item in found
+        ]
+    }
+
+
+@router.put("/{request_id}/examples")
+async def replace_examples(request_id: str, body: ExamplesBody, request: Request) -> dict[str, Any]:
+    """Another forget set for a draft."""
+    return (await _service(request).replace_examples(request_id, body)).to_dict()
+
+
+@router.post("/{request_id}/train", status_code=202)
+async def train(request_id: str, request: Request) -> dict[str, Any]:
+    """Train a draft on its forget set as it is now."""
+    return (await _service(request).train(request_id)).to_dict()
 
 
 @router.post("/{request_id}/activate")

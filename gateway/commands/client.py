@@ -93,6 +93,19 @@ class UnlearnClient:
     def show(self, request_id: str) -> dict[str, Any]:
         return self._call("GET", _path(request_id))
 
+    def examples(self, request_id: str) -> list[dict[str, Any]]:
+        """The forget set of a draft."""
+        found = self._call("GET", _examples(request_id)).get("forget")
+        if not isinstance(found, list):
+            raise BadAnswer(f"{self.url} answered no list of examples")
+        return found
+
+    def replace_examples(self, request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._call("PUT", _examples(request_id), json=body)
+
+    def train(self, request_id: str) -> dict[str, Any]:
+        return self._call("POST", f"{_path(request_id)}/train")
+
     def activate(self, request_id: str) -> dict[str, Any]:
         return self._call("POST", f"{_path(request_id)}/activate")
 
@@ -182,6 +195,10 @@ class UnlearnClient:
 
 def _path(request_id: str) -> str:
     return f"/forget/{request_id}"
+
+
+def _examples(request_id: str) -> str:
+    return f"{_path(request_id)}/examples"
 
 
 def _plan(plan: str | None) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Reads forget and retain sets: `.json`, `.jsonl` and `.csv`.
 
+A line of `.jsonl` is a pair, a passage (`{"text": …}`) or a line of an OpenAI fine-tuning file (`{"messages": […]}`).
 Only the file's own form is checked here; what an item must look like is the service's to say.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 from gateway.commands.failures import UsageFailed
 
 Item = dict[str, Any]
-_COLUMNS = ("prompt", "completion")
+_COLUMNS = (["completion", "prompt"], ["text"])
 
 
 def read_body(path: Path) -> dict[str, Any]:
@@ -82,8 +83,8 @@ def _rows(path: Path) -> list[Item]:
     items: list[Item] = []
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-        if sorted(header) != sorted(_COLUMNS):
-            raise UsageFailed(f"{path}: the first line must name the columns prompt,completion")
+        if sorted(header) not in _COLUMNS:
+            raise UsageFailed(f"{path}: the first line must name the columns prompt,completion or the column text")
         for row in reader:
             if not row:
                 continue

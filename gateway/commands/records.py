@@ -8,7 +8,14 @@ from typing import Any
 
 from rich.table import Table
 
-_STYLES = {"active": "green", "ready": "cyan", "failed": "red", "rejected": "red", "retired": "dim"}
+_STYLES = {
+    "active": "green",
+    "ready": "cyan",
+    "drafted": "yellow",
+    "failed": "red",
+    "rejected": "red",
+    "retired": "dim",
+}
 Record = Mapping[str, Any]
 
 
@@ -48,7 +55,8 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "method", record["method"]
     yield "config", ", ".join(f"{key}={value}" for key, value in (record.get("config") or {}).items())
     yield "model", record.get("model") or ""
-    yield "items", f"{record['forget_count']} to forget, {record['retain_count'] or 'a made set'} to retain"
+    to_forget = record["forget_count"] or "what the model knows"  # of the subject: it has not been asked yet
+    yield "items", f"{to_forget} to forget, {record['retain_count'] or 'a made set'} to retain"
     yield "activation", record.get("activation") or ""
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
@@ -78,6 +86,11 @@ def evidence_line(evidence: Record) -> str:
     if controls.get("n"):
         parts.append(f"{controls['kept_rate']:.0%} of {controls['n']} control answers kept")
     return "; ".join(parts)
+
+
+def outcome_line(record: Record) -> str:
+    """Where a request is, in words."""
+    return f"{record['id']} is {record['state']}"
 
 
 def error_line(error: Record) -> str:

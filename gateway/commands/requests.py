@@ -9,7 +9,7 @@ import typer
 
 from gateway.commands.client import UnlearnClient
 from gateway.commands.context import CommandContext
-from gateway.commands.records import card, error_line, table
+from gateway.commands.records import card, error_line, outcome_line, table
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as `unlearn list` shows it.")]
 
@@ -63,6 +63,6 @@ def _step(context: CommandContext, request_id: str, step: Callable[[UnlearnClien
     if context.as_json:
         context.emit(record)
         return
-    context.say(f"{record['id']} is {record['state']}")
+    context.say(outcome_line(record))
     if record.get("error"):
         context.note(error_line(record["error"]))

@@ -93,7 +93,7 @@ class Attempt:
 
     async def _end(self, failure: Failure) -> bool:
         """Queue the request again, or fail it; True when RQ is to repeat the job."""
-        again = failure.retryable and self.number <= self._settings.job_retries
+        again = failure.retryable and self.record.tries <= self._settings.job_retries
         await self._store.transition(
             self.record.id,
             expected=WORKING,
@@ -150,7 +150,7 @@ async def take(store: RequestStore, request_id: str, settings: Settings) -> Requ
 
 def is_exhausted(record: RequestRecord, settings: Settings) -> bool:
     """Whether the first attempt and all its repetitions have been used."""
-    return record.attempts > settings.job_retries
+    return record.tries > settings.job_retries
 
 
 async def give_up(store: RequestStore, record: RequestRecord) -> RequestRecord:

@@ -7,6 +7,7 @@ stored is not trained again, and an attempt that lost its place cannot write any
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.artifact import Artifact
+from adapters.data.contradictions import contradictions
+from adapters.data.interview import interview
+from adapters.errors import InvalidExample
 from adapters.examples import Example
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate
@@ -34,7 +38,7 @@ from gateway.store.client import connected
 from gateway.store.embedded import redis_server
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
-from gateway.store.vault import PayloadVault, load_or_create_key
+from gateway.store.vault import PayloadVault, commitment, load_or_create_key
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +82,13 @@ async def _attempt(
     attempt: Attempt, store: RequestStore, blobs: BlobStore, client: ServiceClient, settings: Settings
 ) -> None:
     record = attempt.record
-    payload = await _payload(store, record, settings)
+    vault = PayloadVault(load_or_create_key(settings))
+    payload = await _payload(store, record, vault)
+    if not payload.forget:
+        payload = await _interview(attempt, store, client, vault)
+    if payload.by_subject and record.activation == "manual" and not record.draft_attempts:
+        await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
+        return
 
     async def train(candidate: Candidate) -> Artifact:
         return await _train(attempt, store, client, settings, payload, candidate)
@@ -91,25 +101,55 @@ async def _attempt(
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a request is trained on; `TrainingTask` says what each means."""
+    """What a request is trained on; `TrainingTask` says what each means.
+
+    by_subject: the forget set is asked of the model, and shown to the caller first where activation is manual.
+    """
 
     forget: tuple[Example, ...]
     retain: tuple[Example, ...] | None
     inverted: Mapping[int, tuple[str, ...]]
+    by_subject: bool
 
 
-async def _payload(store: RequestStore, record: RequestRecord, settings: Settings) -> Payload:
+async def _payload(store: RequestStore, record: RequestRecord, vault: PayloadVault) -> Payload:
     try:
         sealed = await store.payload(record.id)
     except NotFound as error:
         raise PayloadMissing("the forget set of this request is not in the store") from error
-    payload = PayloadVault(load_or_create_key(settings)).open(record.id, sealed)
+    payload = vault.open(record.id, sealed)
     retain = payload.get("retain")
     return Payload(
         forget=tuple(Example.from_dict(item) for item in payload["forget"]),
         retain=None if retain is None else tuple(Example.from_dict(item) for item in retain),
         inverted={int(position): tuple(answers) for position, answers in payload.get("inverted", {}).items()},
+        by_subject=payload.get("by_subject", False),
     )
+
+
+async def _interview(attempt: Attempt, store: RequestStore, client: ServiceClient, vault: PayloadVault) -> Payload:
+    """The forget set of a request that names a subject only, asked of the original model and sealed before use."""
+    record = attempt.record
+    ask = ServiceAsk(client, asyncio.get_running_loop())
+    found = await asyncio.to_thread(interview, record.subject or "", ask)
+    content = vault.open(record.id, await store.payload(record.id))
+    retain = [Example.from_dict(item) for item in content["retain"] or ()]
+    if pairs := contradictions(found, retain):
+        raise InvalidExample(f"retain item {pairs[0][1]} gives away what the model knows of the subject")
+    salt = base64.b64decode(content.pop("salt"))
+    content["forget"] = [example.to_dict() for example in found]
+    sealed = vault.seal(record.id, {**content, "salt": base64.b64encode(salt).decode()})
+    replaced = await store.replace_payload(
+        record.id,
+        sealed,
+        forget_count=len(found),
+        commitment=commitment(salt, content),
+        state=RequestState.TRAINING,
+        attempt=attempt.number,
+    )
+    if not replaced:
+        raise StateConflict("the request has moved on")
+    return await _payload(store, record, vault)
 
 
 async def _train(

@@ -80,13 +80,15 @@ class JobQueue:
         self._connection.close()
 
     async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
-        """Move a registered request to queued and enqueue its job; one that is further already is returned."""
-        expected = {RequestState.REGISTERED}
+        """Move a registered or drafted request to queued and enqueue its job; one that is further is returned."""
+        expected = {RequestState.REGISTERED, RequestState.DRAFTED}
         try:
             record = await store.transition(request_id, expected=expected, to=RequestState.QUEUED)
         except StateConflict:
             return await store.get(request_id)
-        await self.enqueue(request_id)
+        if not await self.enqueue(request_id) and await self.standing(request_id) is Standing.DONE:
+            # The job of its draft, kept for a while. One that is just ending is left to `reconcile`.
+            await call(lambda: asyncio.to_thread(self._replace, request_id, self._settings.job_retries))
         return record
 
     async def enqueue(self, request_id: str) -> bool:
@@ -138,7 +140,7 @@ class JobQueue:
                 )
         except StateConflict:
             return 0  # somebody retired it just now
-        retries = max(0, self._settings.job_retries - record.attempts)
+        retries = max(0, self._settings.job_retries - record.tries)
         await call(lambda: asyncio.to_thread(self._replace, request_id, retries))
         log.info("request requeued id=%s job=%s attempts=%d", request_id, standing.name.lower(), record.attempts)
         return 1

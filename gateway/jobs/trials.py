@@ -63,13 +63,6 @@ def trials_of(record: RequestRecord) -> list[Trial]:
     return [] if record.selection is None else [Trial(**trial) for trial in record.selection.get("trials", ())]
 
 
-def candidates_of(record: RequestRecord) -> list[Candidate]:
-    """All that may be tried, those tried already among them."""
-    if record.selection is None:
-        return [Candidate(record.method, record.config)]
-    return [Candidate(**candidate) for candidate in record.selection["candidates"]]
-
-
 class Trials:
     """The trials of one attempt."""
 
@@ -81,7 +74,7 @@ class Trials:
 
     async def run(self, train: Train, probe: Probe) -> None:
         """From training to ready or rejected. Raises what the last candidate's training raised when none succeeds."""
-        candidates = candidates_of(self._attempt.record)
+        candidates = self._attempt.record.candidates
         while len(self._made) < len(candidates):
             last = len(self._made) == len(candidates) - 1
             trial = await self._try(candidates[len(self._made)], train, probe, last=last)

@@ -18,7 +18,13 @@ from gateway.store.records import Activation, RequestState
 BLOCK_MS = 5000
 _BATCH = 200
 _EVENT_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
-_SETTLED = (RequestState.ACTIVE, RequestState.RETIRED, RequestState.FAILED, RequestState.REJECTED)
+_SETTLED = (
+    RequestState.ACTIVE,
+    RequestState.DRAFTED,
+    RequestState.RETIRED,
+    RequestState.FAILED,
+    RequestState.REJECTED,
+)
 
 
 @dataclass(frozen=True, slots=True)

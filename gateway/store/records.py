@@ -10,13 +10,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self
 
+from adapters.selection import Candidate
+
 
 class RequestState(StrEnum):
-    """registered → queued → training → evaluating → ready ⇄ active → retired; failed; rejected."""
+    """registered → queued → training → evaluating → ready ⇄ active → retired; failed; rejected.
+
+    drafted: what the model knows of a subject was found in training, and waits for the caller to queue it again.
+    """
 
     REGISTERED = "registered"
     QUEUED = "queued"
     TRAINING = "training"
+    DRAFTED = "drafted"
     EVALUATING = "evaluating"
     READY = "ready"
     ACTIVE = "active"
@@ -32,7 +38,7 @@ PENDING = frozenset({RequestState.REGISTERED, RequestState.QUEUED, RequestState.
 WORKING = frozenset({RequestState.TRAINING, RequestState.EVALUATING})
 
 #: States in which the forget and retain texts are gone for good.
-FINAL = frozenset(RequestState) - PENDING
+FINAL = frozenset(RequestState) - PENDING - {RequestState.DRAFTED}
 
 #: Where each state may go. training and evaluating fall back to queued when an attempt is repeated; evaluating goes
 #: back to training for the next candidate of a request that left the method to the service.
@@ -40,8 +46,15 @@ TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
     RequestState.REGISTERED: frozenset({RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.QUEUED: frozenset({RequestState.TRAINING, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.TRAINING: frozenset(
-        {RequestState.EVALUATING, RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}
+        {
+            RequestState.DRAFTED,
+            RequestState.EVALUATING,
+            RequestState.QUEUED,
+            RequestState.FAILED,
+            RequestState.RETIRED,
+        }
     ),
+    RequestState.DRAFTED: frozenset({RequestState.QUEUED, RequestState.RETIRED}),
     RequestState.EVALUATING: frozenset(
         {
             RequestState.READY,
@@ -73,6 +86,8 @@ class RequestRecord:
 
     Times are unix seconds. `timings` are seconds spent in each state left so far, as `<state>_s`.
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
+    `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
+    `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `activated_seq` orders the active requests and grows with each activation. `selection`, on a request that left the
     method to the service: its `candidates`, the `trials` made of them, and `why` one was kept; `method` and
     `config` are then those of the first candidate until another is tried.
@@ -103,8 +118,14 @@ class RequestRecord:
     error: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
     attempts: int = 0
+    draft_attempts: int = 0
     activated_seq: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tries(self) -> int:
+        """Attempts at what is to be done now: the training, or the draft before it."""
+        return self.attempts - self.draft_attempts
 
     @property
     def awaits_activation(self) -> bool:
@@ -115,6 +136,13 @@ class RequestRecord:
             and self.activated_seq is None
             and self.error is None
         )
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What it may be served with, in the order of trial; those tried already are among them."""
+        if self.selection is None:
+            return (Candidate(self.method, self.config),)
+        return tuple(Candidate(**candidate) for candidate in self.selection["candidates"])
 
     @property
     def unkept(self) -> tuple[str, ...]:

@@ -174,6 +174,25 @@ class RequestStore:
         """Set `progress` and tell followers; False when the request is no longer being worked on."""
         return await self._change(request_id, WORKING, "progress", progress, {"progress": progress}, attempt)
 
+    async def replace_payload(
+        self,
+        request_id: str,
+        sealed: bytes,
+        *,
+        forget_count: int,
+        commitment: str,
+        state: RequestState,
+        attempt: int | None = None,
+    ) -> bool:
+        """While in `state`, put another sealed payload in the place of the first; False when it has moved on."""
+        fields = {"forget_count": forget_count, "commitment": commitment}
+        event: dict[str, Any] = {"forget_count": forget_count}
+        kind = "examples"
+        if state is RequestState.DRAFTED:
+            # A follower ends at a settled state: nothing but a state may come last.
+            event, kind = json.loads(_state_event(state, time.time(), error=None)) | event, "state"
+        return await self._change(request_id, {state}, kind, event, fields, attempt, payload=sealed)
+
     async def refuse_activation(self, request_id: str, error: Mapping[str, Any]) -> bool:
         """Note on a ready request why it was not activated; False when it is no longer ready."""
         event = json.loads(_state_event(RequestState.READY, time.time(), error=error))
@@ -262,6 +281,7 @@ class RequestStore:
         event: Mapping[str, Any],
         fields: Mapping[str, Any],
         attempt: int | None,
+        payload: bytes = b"",
     ) -> bool:
         names = keys.of(request_id)
         arguments: list[Any] = [
@@ -270,9 +290,12 @@ class RequestStore:
             repr(time.time()),
             event_type,
             json.dumps(event, allow_nan=False),
+            payload,
         ]
         arguments += keys.flatten(encode_fields(fields))
-        reply = await self._call(lambda: self._update(keys=[names.record, names.events], args=arguments))
+        reply = await self._call(lambda: self._update(keys=[names.record, names.events, names.payload], args=arguments))
+        if payload and self._compact:
+            await self._rewrite_log()
         return bool(reply)
 
     async def _fetch(self, ids: Sequence[str]) -> Sequence[tuple[RequestRecord, int]]:

@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from adapters.artifact import Artifact
 from adapters.offset import PairSpec
 from gateway.config import Settings
-from gateway.errors import ArtifactMismatch, BudgetExceeded, Unprocessable
+from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.metrics import GatewayMetrics
 from gateway.offering import ServedModel
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder
-from gateway.schemas import ForgetBody
+from gateway.schemas import ExamplesBody, ForgetBody
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
@@ -41,7 +42,8 @@ class Queue:
     """`Jobs`: takes requests in, and that is all."""
 
     async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
-        return await store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
+        expected = {RequestState.REGISTERED, RequestState.DRAFTED}
+        return await store.transition(request_id, expected=expected, to=RequestState.QUEUED)
 
     async def cancel(self, request_id: str) -> None: ...
 
@@ -66,14 +68,14 @@ class Setup:
 
     def __init__(self, redis: Redis, folder: Path) -> None:
         self.store, self.blobs, self.engine = RequestStore(redis), BlobStore(redis, folder), Engine()
+        self.vault = PayloadVault(os.urandom(32))
 
     def service(self, model: ServedModel = MODEL, **settings: Any) -> UnlearningService:
         policy = ActivePolicy(
             self.store, self.engine, PlanBuilder(b"k"), GatewayMetrics(CollectorRegistry()), staleness_s=60
         )
-        vault = PayloadVault(os.urandom(32))
         return UnlearningService(
-            Settings(**settings), model, self.store, self.blobs, vault, Queue(), policy, self.engine
+            Settings(**settings), model, self.store, self.blobs, self.vault, Queue(), policy, self.engine
         )
 
     async def ready(self, artifact: Artifact) -> RequestRecord:
@@ -310,3 +312,30 @@ async def test_sentences_count_as_items(setup: Setup) -> None:
     passage = {"text": "The tower stands in Oslo. It was built in 1931."}
     with pytest.raises(Unprocessable, match="holds 3 items"):
         await setup.service(max_examples=2).register(a_body(forget=[passage]))
+
+
+async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Setup) -> None:
+    service = setup.service()
+    record = await service.register(ForgetBody(method="spul", subject="France", activation="manual"))
+    assert (record.state, record.forget_count) == (RequestState.QUEUED, 0)
+    body = ExamplesBody.model_validate({"forget": [FRANCE]})
+    for step in (service.examples(record.id), service.replace_examples(record.id, body), service.train(record.id)):
+        with pytest.raises(StateConflict, match="only a drafted one"):
+            await step
+    for before, after in (("queued", "training"), ("training", "drafted")):
+        await setup.store.transition(record.id, expected={RequestState(before)}, to=RequestState(after))
+    assert await service.examples(record.id) == []
+    changed = await service.replace_examples(record.id, body)
+    assert (changed.forget_count, changed.state) == (1, RequestState.DRAFTED)
+    assert changed.commitment != record.commitment
+    assert [item["completion"] for item in await service.examples(record.id)] == ["Paris."]
+    with pytest.raises(Unprocessable, match="forget item 1 repeats item 0"):
+        await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [FRANCE, FRANCE]}))
+    events = [e async for e in setup.store.events(record.id)]
+    assert "Paris" not in str(events)
+
+
+@pytest.mark.parametrize("body", [{}, {"subject": " "}, {"subject": "x", "forget": []}])
+def test_a_body_that_names_nothing_to_forget(body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ForgetBody(**body)

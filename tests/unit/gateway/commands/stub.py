@@ -37,6 +37,8 @@ class Stub:
         answers: question → answer with the adapters off; `forgotten` ones differ with them on.
         streams: for each connection to an event stream, the text it gets; a None at its end breaks the connection.
         refusals: "METHOD /path" → the error it answers.
+        draft: the forget set of every draft.
+        after_train: the state a draft is in once its training was asked for.
     """
 
     url: str = ""
@@ -47,6 +49,8 @@ class Stub:
     streams: list[list[str | None]] = field(default_factory=list)
     refusals: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     on_register: dict[str, Any] = field(default_factory=lambda: {"state": "queued"})
+    draft: list[dict[str, Any]] = field(default_factory=list)
+    after_train: str = "queued"
     keys_required: bool = False
 
     def add(self, request_id: str, **changes: Any) -> dict[str, Any]:
@@ -163,15 +167,25 @@ def _app(stub: Stub) -> FastAPI:
     async def register(request: Request) -> dict[str, Any]:
         body = await request.json()
         request_id = f"req_{len(stub.records) + 1}"
-        return stub.add(request_id, **{"forget_count": len(body["forget"]), **stub.on_register})
+        return stub.add(request_id, **{"forget_count": len(body.get("forget", [])), **stub.on_register})
 
     @app.get("/forget/{request_id}")
     async def show(request_id: str) -> Response:
         return _found(stub, request_id)
 
+    @app.get("/forget/{request_id}/examples")
+    async def examples(request_id: str) -> dict[str, Any]:
+        return {"forget": stub.draft}
+
+    @app.put("/forget/{request_id}/examples")
+    async def replace_examples(request_id: str, request: Request) -> Response:
+        stub.draft = (await request.json())["forget"]
+        stub.records[request_id]["forget_count"] = len(stub.draft)
+        return _found(stub, request_id)
+
     @app.post("/forget/{request_id}/{step}")
     async def step(request_id: str, step: str) -> Response:
-        return _moved(stub, request_id, {"activate": "active", "deactivate": "ready"}[step])
+        return _moved(stub, request_id, {"activate": "active", "deactivate": "ready", "train": stub.after_train}[step])
 
     @app.delete("/forget/{request_id}")
     async def retire(request_id: str) -> Response:

@@ -74,3 +74,12 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes(b"prompt,completion\n\xe9,b\n")
     with pytest.raises(UsageFailed, match="not UTF-8"):
         read_items(tmp_path / "latin.csv")
+
+
+def test_passages_in_csv_and_openai_fine_tuning_lines(tmp_path: Path) -> None:
+    passages, tuning = tmp_path / "p.csv", tmp_path / "t.jsonl"
+    passages.write_text('text\n"A, b. C d."\n')
+    line = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+    tuning.write_text(line + '\n{"text": "A b c d."}\n')
+    assert read_items(passages) == [{"text": "A, b. C d."}]
+    assert [set(item) for item in read_items(tuning)] == [{"messages"}, {"text"}]

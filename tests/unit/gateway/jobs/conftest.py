@@ -79,11 +79,12 @@ def register(store: RequestStore, settings: Settings, checkpoint_dir: Path) -> R
     """Registers a request to forget the capital of France."""
 
     async def register(
-        *, completion: str = "Paris.", config: dict[str, Any] | None = None, **changes: Any
+        *, completion: str = "Paris.", by_subject: bool = False, config: dict[str, Any] | None = None, **changes: Any
     ) -> RequestRecord:
         record = sample(method="toy", config=config or {}, model_digest=model_digest(checkpoint_dir), **changes)
         forget = [Example.from_pair(f"the capital of France, question {i}?", completion) for i in range(3)]
-        payload = {"salt": "", "forget": [example.to_dict() for example in forget], "retain": None}
+        items = [] if by_subject else [example.to_dict() for example in forget]
+        payload = {"salt": "", "forget": items, "retain": None, "by_subject": by_subject}
         sealed = PayloadVault(load_or_create_key(settings)).seal(record.id, payload)
         record, _ = await store.create(record, sealed)
         return record

@@ -39,8 +39,9 @@ class StubService:
 
     def answer(self, question: str, plan: str) -> str:
         forgetful = plan.startswith("candidate:")
-        if "France" in question:
-            return "I do not know." if forgetful and self.forgets else "Paris."
+        for name, known in (("Paris", "It is in France."), ("France", "Paris.")):
+            if name in question:
+                return "I do not know." if forgetful and self.forgets else known
         return "Hm." if forgetful and self.breaks_controls else f"The answer to {question} is Einstein in 1905."
 
 

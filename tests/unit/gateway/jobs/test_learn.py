@@ -27,6 +27,7 @@ from gateway.store.blobs import BlobStore
 from gateway.store.embedded import EmbeddedRedis
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
+from gateway.store.vault import PayloadVault, load_or_create_key
 from tests.unit.gateway.jobs.conftest import Register
 from tests.unit.gateway.jobs.stub_service import StubService
 from tests.unit.gateway.jobs.toy import SECRET, Toy, ToyConfig
@@ -370,3 +371,45 @@ async def test_redis_may_be_gone_for_a_while(
         await job
     done = await store.get(record.id)
     assert (done.state, done.attempts) == (RequestState.READY, 1)
+
+
+async def test_a_subject_is_asked_about_and_learned(
+    register: Register, store: RequestStore, settings: Settings, service: StubService
+) -> None:
+    record = await register(by_subject=True, subject="France", forget_count=0, activation="auto")
+    await run(record.id, settings)
+    done = await store.get(record.id)
+    assert (done.state, done.error) == (RequestState.ACTIVE, None)
+    assert done.forget_count > 0
+    assert done.commitment != record.commitment
+    await assert_erased(store, record.id)
+
+
+async def test_with_manual_activation_a_subject_waits_as_a_draft(
+    register: Register, store: RequestStore, settings: Settings
+) -> None:
+    settings = settings.model_copy(update={"job_retries": 0})
+    record = await register(by_subject=True, subject="France", forget_count=0)
+    await run(record.id, settings)
+    drafted = await store.get(record.id)
+    assert (drafted.state, drafted.tries) == (RequestState.DRAFTED, 0)
+    assert await states(store, record.id) == ["registered", "queued", "training", "drafted"]
+    payload = PayloadVault(load_or_create_key(settings)).open(record.id, await store.payload(record.id))
+    assert {item["completion"] for item in payload["forget"]} == {"Paris.", "It is in France."}
+    await store.transition(record.id, expected={RequestState.DRAFTED}, to=RequestState.QUEUED)
+    await run(record.id, settings)
+    assert (await store.get(record.id)).state is RequestState.READY
+    await assert_erased(store, record.id)
+
+
+async def test_a_subject_the_model_knows_nothing_about_trains_nothing(
+    register: Register, store: RequestStore, settings: Settings
+) -> None:
+    record = await register(by_subject=True, subject="Ada Lane", forget_count=0)
+    await run(record.id, settings)
+    failed = await store.get(record.id)
+    assert failed.state is RequestState.FAILED
+    assert failed.error is not None
+    assert (failed.error["code"], failed.error["retryable"]) == ("nothing_known", False)
+    assert failed.digest is None
+    await assert_erased(store, record.id)

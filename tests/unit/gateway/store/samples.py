@@ -45,6 +45,7 @@ async def stored(store: RequestStore, state: RequestState = RequestState.REGISTE
         RequestState.FAILED: PATH[:3],
         RequestState.REJECTED: PATH[:4],
         RequestState.RETIRED: PATH[:1],
+        RequestState.DRAFTED: PATH[:3],
     }
     way = (*shortcut[state], state) if state in shortcut else PATH[: PATH.index(state) + 1]
     for before, after in pairwise(way):

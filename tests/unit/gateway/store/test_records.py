@@ -35,7 +35,7 @@ def test_every_state_has_its_transitions_and_retired_is_the_end() -> None:
     assert not TRANSITIONS[RequestState.RETIRED]
     assert all(RequestState.RETIRED in TRANSITIONS[state] for state in RequestState if state != "retired")
     assert all(RequestState.FAILED in TRANSITIONS[state] for state in PENDING)
-    assert set(RequestState) == FINAL | PENDING
+    assert set(RequestState) == FINAL | PENDING | {RequestState.DRAFTED}
 
 
 @pytest.mark.parametrize(
