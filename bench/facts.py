@@ -46,9 +46,11 @@ def measure(
     before = {fact: ask_all(client, model, _prompts(fact), plan=PLAN_OFF) for fact in facts}
     outcomes: dict[str, list[Outcome]] = {"alone": [], "together": []}
     records: dict[Fact, dict[str, Any]] = {}
+    registered: list[str] = []
     try:
         for fact in facts:
             request_id = client.register({**fact.body(method, config), "activation": "manual"})["id"]
+            registered.append(request_id)
             for _ in follow(client, request_id):
                 pass
             records[fact] = client.show(request_id)
@@ -65,8 +67,8 @@ def measure(
             after = ask_all(client, model, _prompts(fact), plan=None)
             outcomes["together"].append(_outcome("together", fact, records[fact], before[fact], after))
     finally:
-        for record in records.values():
-            client.retire(record["id"])
+        for request_id in registered:
+            client.retire(request_id)
     return outcomes
 
 
