@@ -89,9 +89,7 @@ class Search:
         """Scores kept in the world's folder for these weights, questions and way of scoring, or made now."""
         file = self.world.folder / SCORES_FILE
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        asked = {name: [asdict(question) for question in questions] for name, questions in self.parts.items()}
-        what = json.dumps([_SCORING, model_digest(path), asked], sort_keys=True)
-        key = hashlib.sha256(what.encode()).hexdigest()
+        key = self.key(path)
         if key not in kept:
             scores = measure_parts(ServedModel(load()), self.tokenizer, self.parts)
             kept[key] = {name: asdict(items) for name, items in scores.items()}
@@ -100,6 +98,12 @@ class Search:
             staging.write_text(json.dumps(kept), encoding="utf-8")
             staging.replace(file)
         return {name: ItemScores(**items) for name, items in kept[key].items()}
+
+    def key(self, model: Path, *what: Any) -> str:
+        """A digest, in hex, of a way of scoring, a model's weights, the questions, and what else matters, as JSON."""
+        asked = {name: [asdict(question) for question in questions] for name, questions in self.parts.items()}
+        parts = json.dumps([_SCORING, model_digest(model), asked, *what], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()
 
     def task(self, method: str, config: Any, report: Report) -> TrainingTask:
         """The request: forget these authors, keep the rows given."""
