@@ -30,6 +30,7 @@ from adapters.artifact import Artifact, model_digest
 from adapters.chat import load_tokenizer
 from adapters.errors import InvalidExample, TrainingDiverged
 from adapters.examples import Example
+from adapters.objectives.meow import Meow
 from adapters.offset import PairSpec, default_layers
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
@@ -39,6 +40,7 @@ from adapters.task import TrainingTask
 from bench.tofu.questions import FORGET_AUTHORS, Question, Split, split_questions
 from bench.tofu.score import FORGET, NEIGHBOURS, ItemScores, measure_parts
 from bench.tofu.served import ServedModel
+from bench.tofu.substitutes import substitutes
 from bench.tofu.world import World
 
 SCORES_FILE = "scores.json"
@@ -116,7 +118,12 @@ class Search:
             tuple(Example.from_pair(question.question, question.answer) for question in questions)
             for questions in (self.split.forget, self.split.retain)
         )
-        return TrainingTask(self.world.full, forget, retain, config, report, lambda: False, pair=pair)
+        inverted = {}
+        if getattr(config, "objective", "") == Meow.name:
+            inverted = substitutes(self.split.forget, self.split.retain)
+        return TrainingTask(
+            self.world.full, forget, retain, config, report, lambda: False, pair=pair, inverted=inverted
+        )
 
     def train(
         self, method: str, settings: dict[str, Any], report: Report

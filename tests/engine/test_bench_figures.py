@@ -37,7 +37,7 @@ def test_an_artifact_has_the_same_figures(
     artifact = Artifact(
         Manifest(FORMAT, "test", HIDDEN_SIZE, rows, "bfloat16", digest, {}, 0, "tests", offset), tensors
     )
-    questions = load_questions([193])[:2]
+    questions = load_questions([193])[1:2]
     source = PairSource(PairSpec(LAYERS))
     theirs = measure(ServedModel(PromptedModel.load(service.checkpoint), artifact, source), tokenizer, questions)
 
