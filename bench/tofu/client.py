@@ -17,7 +17,8 @@ from bench.tofu.score import Heard
 from bench.tofu.served import AnswerScore
 
 _CONCURRENT = 16
-_TIMEOUT_S = 600
+#: Of one request once it is sent; how long it waits for its turn is no matter.
+_TIMEOUT = httpx.Timeout(600, pool=None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Client:
     async def _hear(self, questions: Sequence[Question]) -> list[Heard]:
         limits = httpx.Limits(max_connections=_CONCURRENT)
         async with httpx.AsyncClient(
-            base_url=self.url, headers=dict(self.headers), timeout=_TIMEOUT_S, limits=limits, transport=self.transport
+            base_url=self.url, headers=dict(self.headers), timeout=_TIMEOUT, limits=limits, transport=self.transport
         ) as http:
             texts = await asyncio.gather(*(self._answer(http, question) for question in questions))
             read = await asyncio.gather(*(self._read(http, question) for question in questions))
