@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters.chat import encode_answer, encode_prompt
 from adapters.evaluation.likelihood import (
@@ -18,11 +18,19 @@ from adapters.evaluation.likelihood import (
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Message
 from bench.tofu.questions import Question
-from bench.tofu.served import ServedModel
+from bench.tofu.served import AnswerScore, ServedModel
 
 MAX_TOKENS = 80
 METRICS = ("rouge_l", "probability", "truth_ratio", "extraction")
 FORGET, NEIGHBOURS = "forget", "neighbours"
+
+
+class Heard(NamedTuple):
+    """A model's greedy answer to a question, and how it read each of `answers_to_read`; None for an answer that whoever
+    stands between the model and the user never lets through."""
+
+    text: str
+    read: tuple[AnswerScore | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class ItemScores:
 
     rouge_l: ROUGE-L recall of the greedy answer, no stemming. probability, extraction: of the reference answer.
     truth_ratio: the raw R of the questions that have wrong answers, in their order, and of no others.
+    An answer that never gets through has probability and extraction 0; a question with such among its answers has no R.
     """
 
     rouge_l: list[float]
@@ -52,24 +61,38 @@ class ItemScores:
         return {metric: fmean(values) if values else None for metric, values in figures.items()}
 
 
+def answers_to_read(question: Question) -> list[str]:
+    """The answers whose likelihood is wanted: the reference answer and, where there are wrong ones to compare with, the
+    paraphrased one and those."""
+    compared = [] if question.paraphrased is None else [question.paraphrased, *question.perturbed]
+    return [question.answer, *compared]
+
+
+def score(questions: Sequence[Question], heard: Sequence[Heard]) -> ItemScores:
+    """The figures of what a model said to each question and of how it read `answers_to_read`."""
+    scores = ItemScores([], [], [], [])
+    for question, (text, read) in zip(questions, heard, strict=True):
+        original, *others = read
+        scores.rouge_l.append(rouge_l(question.answer, text).recall)
+        scores.probability.append(0.0 if original is None else probability(original.loss))
+        scores.extraction.append(0.0 if original is None else extraction_strength(original.correct))
+        losses = [each.loss for each in others if each is not None]
+        if losses and len(losses) == len(others):
+            right, *wrong = losses
+            scores.truth_ratio.append(truth_ratio(right, wrong))
+    return scores
+
+
 def measure(model: ServedModel, tokenizer: Any, questions: Sequence[Question]) -> ItemScores:
     """Ask the model every question, and let it read every question's answers."""
     prompts = [encode_prompt(tokenizer, (Message("user", question.question),)) for question in questions]
     answers = model.answers(prompts, max_tokens=MAX_TOKENS, stop=tokenizer.eos_token_id)
     texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
-    scores = ItemScores([], [], [], [])
+    heard = []
     for question, prompt, text in zip(questions, prompts, texts, strict=True):
-        scores.rouge_l.append(rouge_l(question.answer, text).recall)
-        read = [question.answer]
-        if question.paraphrased is not None:
-            read += [question.paraphrased, *question.perturbed]
-        original, *others = model.score(prompt, [encode_answer(tokenizer, answer) for answer in read])
-        scores.probability.append(probability(original.loss))
-        scores.extraction.append(extraction_strength(original.correct))
-        if others:
-            right, *wrong = (score.loss for score in others)
-            scores.truth_ratio.append(truth_ratio(right, wrong))
-    return scores
+        read = [encode_answer(tokenizer, answer) for answer in answers_to_read(question)]
+        heard.append(Heard(text, tuple(model.score(prompt, read))))
+    return score(questions, heard)
 
 
 def measure_parts(model: ServedModel, tokenizer: Any, parts: Mapping[str, Sequence[Question]]) -> dict[str, ItemScores]:

@@ -28,8 +28,9 @@ from transformers.utils import logging as transformers_logging
 
 from adapters.artifact import Artifact, model_digest
 from adapters.chat import load_tokenizer
-from adapters.errors import TrainingDiverged
+from adapters.errors import InvalidExample, TrainingDiverged
 from adapters.examples import Example
+from adapters.objectives.meow import Meow
 from adapters.offset import PairSpec, default_layers
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
@@ -39,6 +40,7 @@ from adapters.task import TrainingTask
 from bench.tofu.questions import FORGET_AUTHORS, Question, Split, split_questions
 from bench.tofu.score import FORGET, NEIGHBOURS, ItemScores, measure_parts
 from bench.tofu.served import ServedModel
+from bench.tofu.substitutes import substitutes
 from bench.tofu.world import World
 
 SCORES_FILE = "scores.json"
@@ -89,9 +91,7 @@ class Search:
         """Scores kept in the world's folder for these weights, questions and way of scoring, or made now."""
         file = self.world.folder / SCORES_FILE
         kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        asked = {name: [asdict(question) for question in questions] for name, questions in self.parts.items()}
-        what = json.dumps([_SCORING, model_digest(path), asked], sort_keys=True)
-        key = hashlib.sha256(what.encode()).hexdigest()
+        key = self.key(path)
         if key not in kept:
             scores = measure_parts(ServedModel(load()), self.tokenizer, self.parts)
             kept[key] = {name: asdict(items) for name, items in scores.items()}
@@ -101,39 +101,79 @@ class Search:
             staging.replace(file)
         return {name: ItemScores(**items) for name, items in kept[key].items()}
 
+    def key(self, model: Path, *what: Any) -> str:
+        """A digest, in hex, of a way of scoring, a model's weights, the questions, and what else matters, as JSON."""
+        asked = {name: [asdict(question) for question in questions] for name, questions in self.parts.items()}
+        parts = json.dumps([_SCORING, model_digest(model), asked, *what], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()
+
     def task(self, method: str, config: Any, report: Report) -> TrainingTask:
         """The request: forget these authors, keep the rows given."""
         pair = None
         if get_method(method).offset_rank(config):
             layers = default_layers(self.target.model.config.get_text_config().num_hidden_layers)
-            pair = PairSource(PairSpec(layers))
+            own = get_method(method).needs_own_reference(config)
+            pair = PairSource(PairSpec(layers, own_reference=own))
         forget, retain = (
             tuple(Example.from_pair(question.question, question.answer) for question in questions)
             for questions in (self.split.forget, self.split.retain)
         )
-        return TrainingTask(self.world.full, forget, retain, config, report, lambda: False, pair=pair)
+        inverted = {}
+        if getattr(config, "objective", "") == Meow.name:
+            inverted = substitutes(self.split.forget, self.split.retain)
+        return TrainingTask(
+            self.world.full, forget, retain, config, report, lambda: False, pair=pair, inverted=inverted
+        )
 
-    def run(self, method: str, settings: dict[str, Any], report: Report) -> dict[str, Any]:
-        """One line of the log. A run that diverges has `failed` in place of figures.
+    def train(
+        self, method: str, settings: dict[str, Any], report: Report
+    ) -> tuple[dict[str, Any], bytes | None, PairSource | None]:
+        """A line of the log without figures, the artifact's bytes, and the pair it is for.
 
+        A run that diverges, or that finds nothing to train on, has `failed` in its line and no artifact.
         Raises `InvalidConfig` or `UnknownMethod` for settings that are not the method's.
         """
         config = parse_config(method, settings)
         line: dict[str, Any] = {"split": self.split_name, "method": method, "settings": settings}
         line |= {"config": asdict(config), "seed": config.seed, "model": model_digest(self.world.full)}
-        known = self.known()
         task = self.task(method, config, report)
         clock = Clock()
         try:
             trained = get_method(method).train(task).to_bytes()
-        except TrainingDiverged as error:
-            return line | {"failed": str(error), **clock.read("train")}
-        line |= clock.read("train")
+        except (TrainingDiverged, InvalidExample) as error:
+            return line | {"failed": str(error), **clock.read("train")}, None, task.pair
+        return line | {"artifact_bytes": len(trained), **clock.read("train")}, trained, task.pair
+
+    def run(
+        self, method: str, settings: dict[str, Any], report: Report, artifact: Path | None = None
+    ) -> dict[str, Any]:
+        """One line of the log, as `train`, with the figures. artifact: where to keep its bytes."""
+        known = self.known()
+        line, trained, pair = self.train(method, settings, report)
+        if trained is None:
+            return line
+        line |= keep(trained, artifact)
         clock = Clock()
         # From its bytes, as the engine has it: rounded to the checkpoint's format.
-        served = ServedModel(self.target, Artifact.from_bytes(trained), task.pair)
+        served = ServedModel(self.target, Artifact.from_bytes(trained), pair)
         scores = known | {AFTER: measure_parts(served, self.tokenizer, self.parts)}
-        return line | clock.read("score") | {"artifact_bytes": len(trained), **described(scores)}
+        return line | clock.read("score") | described(scores)
+
+    def run_training(
+        self, method: str, settings: dict[str, Any], report: Report, artifact: Path | None = None
+    ) -> dict[str, Any]:
+        """As `run`, without figures: a service is to give them."""
+        line, trained, _ = self.train(method, settings, report)
+        return line if trained is None else line | keep(trained, artifact)
+
+
+def keep(trained: bytes, artifact: Path | None) -> dict[str, str]:
+    """{"artifact": path} with the bytes written there, or nothing where there is no path."""
+    if artifact is None:
+        return {}
+    artifact.parent.mkdir(parents=True, exist_ok=True)
+    artifact.write_bytes(trained)
+    return {"artifact": str(artifact)}
 
 
 class Clock:
@@ -188,6 +228,8 @@ def main() -> None:
     parser.add_argument("--method", choices=sorted(methods()))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--log", type=Path, help="append the line there")
+    parser.add_argument("--artifact", type=Path, metavar="FILE", help="keep what was trained there, as safetensors")
+    parser.add_argument("--train-only", action="store_true", help="make no figures; a service is to give them")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--show", action="store_true", help="say on standard error how training goes")
     arguments = parser.parse_args()
@@ -206,7 +248,9 @@ def main() -> None:
         scores = described(search.known())
         print(json.dumps({"split": arguments.split, "means": scores["means"], **clock.read("score")}))
         return
-    line = json.dumps(search.run(arguments.method, parse_settings(arguments.set), report), ensure_ascii=False)
+    run = search.run_training if arguments.train_only else search.run
+    settings = parse_settings(arguments.set)
+    line = json.dumps(run(arguments.method, settings, report, arguments.artifact), ensure_ascii=False)
     print(line, flush=True)
     if arguments.log:
         with arguments.log.open("a", encoding="utf-8") as log:

@@ -3,7 +3,8 @@
     python -m bench.tofu.table LOG [--split dev] [--plot FILE.svg] [--metric rouge_l]
 
 A cell of a run is its mean, then how far it is from the mark with a 95 % bootstrap interval of the items' differences:
-from the retrained model on the forget authors, from the model before on the neighbours.
+from the retrained model on the forget authors, from the model before on the neighbours. It is the mean alone where a
+run lacks the figure for some of the items.
 """
 
 from __future__ import annotations
@@ -40,20 +41,22 @@ def load_log(path: Path, split: str | None = None) -> list[dict[str, Any]]:
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """Markdown: for each split its marks, then its runs in the log's order."""
     titles = [f"{part}: {_TITLES[metric]}" for part, metric in _COLUMNS]
-    header = ["run", *titles, "KS p", "training, s", "KiB"]
+    header = ["run", *titles, "KS p", "seed", "training, s", "KiB"]
     rows = [header, ["---"] * len(header)]
     for split in dict.fromkeys(run["split"] for run in runs):
         mine = [run for run in runs if run["split"] == split]
         measured = [run for run in mine if "items" in run]
         for when in (BEFORE, RETRAIN) if measured else ():
             means = [_value(measured[0], when, part, metric) for part, metric in _COLUMNS]
-            rows.append([f"{split}: {when}", *means, "", "", ""])
+            rows.append([f"{split}: {when}", *means, *[""] * 4])
         rows += [_row(run) for run in mine]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
 def name_of(run: dict[str, Any]) -> str:
-    """The method and the settings that were named, such as "delta objective=npo beta=0.1"."""
+    """The name it was given, or the method and the settings that were named: "delta objective=npo beta=0.1"."""
+    if "name" in run:
+        return str(run["name"])
     return " ".join([run["method"], *(f"{name}={value}" for name, value in _flat(run["settings"]))])
 
 
@@ -62,13 +65,22 @@ def points(runs: Sequence[dict[str, Any]], metric: str) -> list[Point]:
     measured = [run for run in runs if "items" in run]
     found = []
     for when in (BEFORE, RETRAIN) if measured else ():
-        found.append(_point(measured[0], when, metric, when, reference=True))
-    return found + [_point(run, AFTER, metric, name_of(run)) for run in measured]
+        found += _point(measured[0], when, metric, when, reference=True)
+    for run in measured:
+        found += _point(run, AFTER, metric, name_of(run))
+    return found
 
 
-def _point(run: dict[str, Any], when: str, metric: str, name: str, *, reference: bool = False) -> Point:
-    x, y = (fmean(_items(run, when, part).of(part, metric)) for part in (FORGET, NEIGHBOURS))
-    return Point(name, x, y, reference)
+def plot(runs: Sequence[dict[str, Any]], metric: str) -> str:
+    """Forgetting against what is kept, as an SVG document."""
+    title = _TITLES[metric]
+    return scatter(points(runs, metric), f"{title} on the forget authors", f"{title} on unseen neighbours")
+
+
+def _point(run: dict[str, Any], when: str, metric: str, name: str, *, reference: bool = False) -> list[Point]:
+    """None where a part lacks the figure."""
+    forget, neighbours = (_items(run, when, part).of(part, metric) for part in (FORGET, NEIGHBOURS))
+    return [Point(name, fmean(forget), fmean(neighbours), reference)] if forget and neighbours else []
 
 
 def _flat(settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -89,18 +101,21 @@ def _value(run: dict[str, Any], when: str, part: str, metric: str) -> str:
 
 
 def _row(run: dict[str, Any]) -> list[str]:
+    seed = str(run.get("seed", "–"))
     if "failed" in run:
-        return [name_of(run), f"failed: {run['failed']}", *[""] * len(_COLUMNS), f"{run['train_s']:.0f}", ""]
+        return [name_of(run), f"failed: {run['failed']}", *[""] * len(_COLUMNS), seed, f"{run['train_s']:.0f}", ""]
     cells = [_cell(run, part, metric) for part, metric in _COLUMNS]
     ratios = [_items(run, when, FORGET).truth_ratio for when in (AFTER, RETRAIN)]
     p_value = f"{forget_quality(*ratios).p_value:.2g}" if all(ratios) else "–"
-    return [name_of(run), *cells, p_value, f"{run['train_s']:.0f}", f"{run['artifact_bytes'] / 1024:.0f}"]
+    return [name_of(run), *cells, p_value, seed, f"{run['train_s']:.0f}", f"{run['artifact_bytes'] / 1024:.0f}"]
 
 
 def _cell(run: dict[str, Any], part: str, metric: str) -> str:
     after, mark = (_items(run, when, part).of(part, metric) for when in (AFTER, _MARK[part]))
     if not after:
         return "–"
+    if len(after) != len(mark):
+        return f"{fmean(after):.3f}"
     differences = [ours - theirs for ours, theirs in zip(after, mark, strict=True)]
     low, high = mean_interval(differences)
     return f"{fmean(after):.3f}, {fmean(differences):+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -116,9 +131,7 @@ def main() -> None:
     runs = load_log(arguments.log, arguments.split)
     print(table(runs), end="")
     if arguments.plot:
-        title = _TITLES[arguments.metric]
-        labels = f"{title} on the forget authors", f"{title} on unseen neighbours"
-        arguments.plot.write_text(scatter(points(runs, arguments.metric), *labels), encoding="utf-8")
+        arguments.plot.write_text(plot(runs, arguments.metric), encoding="utf-8")
 
 
 if __name__ == "__main__":

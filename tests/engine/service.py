@@ -19,6 +19,7 @@ import torch
 from adapters.artifact import FORMAT, Artifact, Manifest
 from adapters.offset import OffsetSpec
 from gateway.config import Settings
+from gateway.default_model import NAME, prepare
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
@@ -114,7 +115,8 @@ class Service:
 
     @property
     def model(self) -> str:
-        return "SmolLM2-135M-Instruct"
+        """The name it is served under."""
+        return NAME if self.settings.model is None else self.checkpoint.name
 
     def put_request(self, rows: torch.Tensor, **manifest: Any) -> str:
         """A trained, ready request whose adapter holds `rows` [n, hidden]; returns its id."""
@@ -134,24 +136,30 @@ class Service:
         offset: OffsetSpec | None = manifest.get("offset")
         target_rank: int = manifest.get("target_rank", 0)
         soft = tensors.get("soft_prompt")
-        rows = 0 if soft is None else len(soft)
         template: dict[str, Any] = {
             "format": FORMAT,
             "method": "lora" if target_rank else "delta" if offset else "spul",
             "hidden_size": HIDDEN_SIZE if soft is None else soft.shape[1],
-            "rows": rows,
+            "rows": 0 if soft is None else len(soft),
             "dtype": str(next(iter(tensors.values())).dtype).removeprefix("torch."),
             "model_digest": await self._model_digest(),
             "config": {},
             "seed": 0,
             "created_by": "tests",
         }
-        data = Artifact(Manifest(**(template | manifest)), tensors).to_bytes()
+        return await self._put_artifact(Artifact(Manifest(**(template | manifest)), tensors))
+
+    def put_artifact(self, artifact: Artifact) -> str:
+        """A trained, ready request with this artifact; returns its id."""
+        return asyncio.run(self._put_artifact(artifact))
+
+    async def _put_artifact(self, artifact: Artifact) -> str:
+        data, manifest = artifact.to_bytes(), artifact.manifest
         now = time.time()
         record = RequestRecord(
             id=new_request_id(),
             tenant="default",
-            method=template["method"],
+            method=manifest.method,
             activation="manual",
             created_at=now,
             updated_at=now,
@@ -159,10 +167,10 @@ class Service:
             retain_count=0,
             commitment="0" * 64,
             model=self.model,
-            model_digest=template["model_digest"],
-            rows=rows,
-            offset_rank=offset.rank if offset else 0,
-            target_rank=target_rank,
+            model_digest=manifest.model_digest,
+            rows=manifest.rows,
+            offset_rank=manifest.offset.rank if manifest.offset else 0,
+            target_rank=manifest.target_rank,
         )
         async with connected(redis_server(self.settings).url) as redis:
             store = RequestStore(redis)
@@ -187,6 +195,7 @@ class Service:
 
     @property
     def checkpoint(self) -> Path:
-        from gateway.default_model import prepare
-
+        """The served model's folder."""
+        if self.settings.model is not None:
+            return Path(self.settings.model).resolve()
         return prepare(self.settings.cache_dir)

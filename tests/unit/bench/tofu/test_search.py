@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.artifact import Artifact
 from adapters.chat import encode_answer, encode_prompt, load_tokenizer
 from adapters.errors import InvalidConfig, TrainingDiverged
 from adapters.evaluation.rouge import rouge_l
@@ -92,6 +93,20 @@ def test_a_run_is_one_line_with_everything_and_no_text(search: Search, method: s
     assert min(line["train_cpu_s"], line["score_cpu_s"]) > 0
     for question in (*FORGET, *RETAIN, *NEIGHBOURS):
         assert question.answer not in json.dumps(line)
+
+
+def test_training_alone_keeps_the_artifact_and_makes_no_figures(
+    search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.tofu.search.measure_parts", lambda *_: pytest.fail("was measured"))
+    file = tmp_path / "kept" / "a.safetensors"
+    settings = {"max_steps": 2, "rank": 2, "framed_variants": 0, "counts": [1]}
+    line = search.run_training("divergence", settings, ignore, file)
+    assert "items" not in line
+    assert (line["artifact"], line["artifact_bytes"]) == (str(file), file.stat().st_size)
+    offset = Artifact.from_bytes(file.read_bytes()).manifest.offset
+    assert offset is not None
+    assert offset.pair.own_reference
 
 
 def test_the_same_seed_gives_the_same_figures(search: Search) -> None:

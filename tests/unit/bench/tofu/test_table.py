@@ -64,6 +64,14 @@ def test_runs_that_failed_and_figures_nobody_has_are_shown_as_such() -> None:
     assert len(cells(lines[-1])) == len(header)
 
 
+def test_a_figure_that_some_items_lack_is_a_mean_alone() -> None:
+    partial = run(name="filter", seed=3)
+    partial["items"]["after"]["neighbours"]["truth_ratio"] = [0.4, 0.6]
+    header, *_, row = map(cells, table([partial]).splitlines())
+    assert (row[0], row[header.index("seed")]) == ("filter", "3")
+    assert row[header.index("neighbours: truth ratio")] == "0.500"
+
+
 def test_each_split_has_its_own_marks(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text("".join(json.dumps(run(split=split)) + "\n" for split in ("dev", "report", "dev")))

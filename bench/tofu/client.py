@@ -1,0 +1,93 @@
+"""The questions asked of a running service over HTTP: greedy answers, and its prompt log-probabilities of answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from adapters.chat import encode_answer, encode_prompt
+from adapters.examples import Message
+from bench.tofu import score
+from bench.tofu.questions import Question
+from bench.tofu.score import Heard
+from bench.tofu.served import AnswerScore
+
+_CONCURRENT = 16
+#: Of one request once it is sent; how long it waits for its turn is no matter.
+_TIMEOUT = httpx.Timeout(600, pool=None)
+
+
+@dataclass(frozen=True)
+class Client:
+    """A service, and how it is asked.
+
+    url: without /v1. tokenizer: of the served checkpoint. headers: such as the operator's for another plan. system: a
+    system message in front of every question. transport: in place of the network.
+    """
+
+    url: str
+    model: str
+    tokenizer: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    system: str | None = None
+    transport: httpx.AsyncBaseTransport | None = None
+
+    def hear(self, questions: Sequence[Question]) -> list[Heard]:
+        """What the service says to each question, and how it reads the answers; many requests at a time.
+
+        Raises `httpx.HTTPStatusError` for an answer other than 200.
+        """
+        return asyncio.run(self._hear(questions))
+
+    async def _hear(self, questions: Sequence[Question]) -> list[Heard]:
+        limits = httpx.Limits(max_connections=_CONCURRENT)
+        async with httpx.AsyncClient(
+            base_url=self.url, headers=dict(self.headers), timeout=_TIMEOUT, limits=limits, transport=self.transport
+        ) as http:
+            texts = await asyncio.gather(*(self._answer(http, question) for question in questions))
+            read = await asyncio.gather(*(self._read(http, question) for question in questions))
+        return [Heard(*each) for each in zip(texts, read, strict=True)]
+
+    async def _answer(self, http: httpx.AsyncClient, question: Question) -> str:
+        messages = [message.to_dict() for message in self._conversation(question)]
+        body = {"messages": messages, "temperature": 0, "max_tokens": score.MAX_TOKENS}
+        answer = await self._post(http, "/v1/chat/completions", body)
+        return answer["choices"][0]["message"]["content"] or ""
+
+    async def _read(self, http: httpx.AsyncClient, question: Question) -> tuple[AnswerScore, ...]:
+        """All of a question's answers in one request, as token ids: what is read is what is trained on."""
+        prompt = encode_prompt(self.tokenizer, self._conversation(question))
+        answers = [encode_answer(self.tokenizer, answer) for answer in score.answers_to_read(question)]
+        body = {
+            "prompt": [[*prompt, *answer] for answer in answers],
+            "temperature": 0,
+            "max_tokens": 1,
+            "prompt_logprobs": 0,
+        }
+        choices = (await self._post(http, "/v1/completions", body))["choices"]
+        choices.sort(key=lambda choice: choice["index"])
+        return tuple(
+            _answer_score(choice["prompt_logprobs"][-len(answer) :], answer)
+            for choice, answer in zip(choices, answers, strict=True)
+        )
+
+    async def _post(self, http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = await http.post(path, json={"model": self.model, **body})
+        response.raise_for_status()
+        data: dict[str, Any] = response.json()
+        return data
+
+    def _conversation(self, question: Question) -> tuple[Message, ...]:
+        system = () if self.system is None else (Message("system", self.system),)
+        return (*system, Message("user", question.question))
+
+
+def _answer_score(entries: Sequence[Mapping[str, Mapping[str, Any]]], answer: Sequence[int]) -> AnswerScore:
+    """entries: for each token of the answer the log-probabilities given at its place, by token id as text."""
+    given = [entry[str(token)] for entry, token in zip(entries, answer, strict=True)]
+    loss = -sum(each["logprob"] for each in given) / len(given)
+    return AnswerScore(loss, tuple(each["rank"] == 1 for each in given[:-1]))

@@ -1,0 +1,52 @@
+"""What the benchmark hears over HTTP is what it computes in transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from adapters.artifact import FORMAT, OFFSET_HALF, SOFT_PROMPT, Artifact, Manifest, model_digest
+from adapters.offset import PairSpec
+from adapters.pair_source import PairSource
+from adapters.prompted import PromptedModel
+from bench.tofu.client import Client
+from bench.tofu.questions import load_questions
+from bench.tofu.score import measure, score
+from bench.tofu.served import ServedModel
+from tests.engine.pairs import first_layers, random_lora, spec
+from tests.engine.service import HIDDEN_SIZE, Service
+from tests.engine.test_parity import TOLERANCE_NATS, trained_like_rows
+
+LAYERS = 8  # a quarter of the model's 30, the default
+
+
+@pytest.mark.parametrize("kind", [SOFT_PROMPT, OFFSET_HALF])
+def test_an_artifact_has_the_same_figures(
+    service: Service, reference: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokenizer = reference
+    monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
+    offset = spec(PairSpec(LAYERS), "delta", 1.0, 0.0) if kind == OFFSET_HALF else None
+    if offset is None:
+        tensors = {SOFT_PROMPT: trained_like_rows(model, tokenizer, 20)}
+    else:
+        tensors = random_lora(first_layers(model, LAYERS), OFFSET_HALF, offset.rank, seed=1)
+    digest = model_digest(service.checkpoint)
+    rows = 0 if offset else 20
+    artifact = Artifact(
+        Manifest(FORMAT, "test", HIDDEN_SIZE, rows, "bfloat16", digest, {}, 0, "tests", offset), tensors
+    )
+    questions = load_questions([193])[1:2]
+    source = PairSource(PairSpec(LAYERS))
+    theirs = measure(ServedModel(PromptedModel.load(service.checkpoint), artifact, source), tokenizer, questions)
+
+    def heard(plan: str) -> Any:
+        return score(questions, Client(service.url, service.model, tokenizer, service.headers(plan)).hear(questions))
+
+    ours, without = heard(f"candidate:{service.put_artifact(artifact)}"), heard("off")
+    assert ours.probability == pytest.approx(theirs.probability, rel=TOLERANCE_NATS)
+    assert ours.truth_ratio == pytest.approx(theirs.truth_ratio, rel=2 * TOLERANCE_NATS)
+    assert ours.rouge_l == pytest.approx(theirs.rouge_l, abs=0.15)
+    # Without this the figures could agree with the artifact ignored.
+    assert without.probability != pytest.approx(theirs.probability, rel=TOLERANCE_NATS)
