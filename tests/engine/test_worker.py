@@ -114,28 +114,3 @@ def test_a_forget_set_longer_than_the_trainer_takes_is_refused(service: Service,
     assert error["param"] == "forget.0", "the item is named by its index"
     assert "max_length is 40" in error["message"]
     assert SECRET not in response.text
-
-
-def test_left_to_the_service_several_are_tried_and_one_is_kept(service: Service, worker: Path) -> None:
-    config = {name: CONFIG[name] for name in ("max_steps", "forget_batch", "retain_batch")}
-    made = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 0}
-    body = {"forget": FORGET, "retain": RETAIN, "activation": "manual", "config": config | made}
-    request_id = service.post("/forget", body).json()["id"]
-    events = follow(service, request_id)
-
-    record = service.get(f"/forget/{request_id}").json()
-    trials = record["selection"]["trials"]
-    assert [trial["method"] for trial in trials] == ["delta", "delta", "spul"], worker.read_text()
-    states = [event["state"] for event in events if event["type"] == "state"]
-    assert states == ["registered", "queued", *["training", "evaluating"] * len(trials), "ready"]
-    kept = next(trial for trial in trials if trial["digest"] == record["digest"])
-    assert (record["method"], record["config"]) == (kept["method"], kept["config"])
-    assert record["evidence"] == kept["evidence"]
-    assert record["selection"]["why"].startswith(f"kept {record['method']}")
-    service.post(f"/forget/{request_id}/activate", {})
-    answer = service.post(
-        "/v1/chat/completions",
-        {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1},
-    )
-    assert answer.headers["x-unlearning-applied"] == request_id
-    assert SECRET not in json.dumps(record)
