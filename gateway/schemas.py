@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from adapters.data.passages import passage_examples
 from adapters.examples import Example
@@ -84,7 +84,9 @@ class ForgetBody(_Body):
         "so keep personal data out of it",
     )
     forget: Annotated[tuple[Item, ...], Field(min_length=1)] | None = Field(
-        default=None, description="what is to be forgotten; asked of the model when only a subject is given"
+        default=None,
+        validate_default=True,
+        description="what is to be forgotten; asked of the model when only a subject is given",
     )
     retain: Annotated[tuple[Item, ...], Field(min_length=1)] | None = Field(
         default=None, description="what must stay; made by asking the model general questions when left out"
@@ -98,11 +100,12 @@ class ForgetBody(_Body):
     activation: Literal["auto", "manual"] = "auto"
     scope: Scope = Scope()
 
-    @model_validator(mode="after")
-    def _names_something(self) -> Self:
-        if self.forget is None and not (self.subject or "").strip():
+    @field_validator("forget")
+    @classmethod
+    def _names_something(cls, forget: tuple[Item, ...] | None, info: ValidationInfo) -> tuple[Item, ...] | None:
+        if forget is None and not (info.data.get("subject") or "").strip():
             raise ValueError("give forget items, or a subject to ask the model about")
-        return self
+        return forget
 
 
 class ExamplesBody(_Body):

@@ -337,5 +337,6 @@ async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Se
 
 @pytest.mark.parametrize("body", [{}, {"subject": " "}, {"subject": "x", "forget": []}])
 def test_a_body_that_names_nothing_to_forget(body: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError) as refused:
         ForgetBody(**body)
+    assert [error["loc"] for error in refused.value.errors()] == [("forget",)]
