@@ -18,7 +18,8 @@ from typing import Any
 from gateway.commands.client import PLAN_OFF, UnlearnClient, candidate_plan
 from gateway.commands.context import CommandContext
 from gateway.commands.demo.facts import Fact, find_fact
-from gateway.commands.demo.story import Kind, Outcome, Row, Verdict, ask_all, questions
+from gateway.commands.demo.report import share
+from gateway.commands.demo.story import BAD, Kind, Outcome, Row, ask_all, questions
 from gateway.commands.following import follow
 
 
@@ -78,9 +79,10 @@ def _prompts(fact: Fact) -> list[str]:
 
 def _outcome(when: str, fact: Fact, record: dict[str, Any], before: Sequence[str], after: Sequence[str]) -> Outcome:
     rows = tuple(Row(*parts) for parts in zip(questions(fact), before, after, strict=True))
+    outcome = Outcome(fact, record, rows)
     seconds = record["timings"].get("training_s", 0.0)
     counts = [
-        f"{name} {_count(rows, kinds)}"
+        f"{name} {share(outcome, kinds)}"
         for name, kinds in (
             ("forget prompts", (Kind.FORGET,)),
             ("paraphrases", (Kind.PARAPHRASE,)),
@@ -89,14 +91,9 @@ def _outcome(when: str, fact: Fact, record: dict[str, Any], before: Sequence[str
     ]
     print(f"{when}: {fact.id}: {', '.join(counts)}, training {seconds:.0f} s", flush=True)
     for row in rows:
-        if row.verdict in (Verdict.STILL_KNOWN, Verdict.LOST):
+        if row.verdict in BAD:
             print(f"    {row.verdict}: {row.question.prompt} {row.after[:90]!r}", flush=True)
-    return Outcome(fact, record, rows)
-
-
-def _count(rows: Sequence[Row], kinds: Sequence[Kind]) -> str:
-    known = [row for row in rows if row.question.kind in kinds and row.verdict is not Verdict.UNKNOWN]
-    return f"{sum(row.verdict in (Verdict.FORGOTTEN, Verdict.KEPT) for row in known)} of {len(known)}"
+    return outcome
 
 
 if __name__ == "__main__":

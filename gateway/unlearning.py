@@ -99,7 +99,7 @@ class UnlearningService:
         # Of a request for `auto` there may be several; it is the first's until its worker tries another.
         adapters = self._offering.adapters(body.method, len(body.forget or ()), body.config)
         first = adapters[0]
-        limit = self._offering.max_length([adapter.candidate for adapter in adapters])
+        limit = min(adapter.max_length for adapter in adapters)
         forget, retain = await asyncio.to_thread(self._sets, body.forget, body.retain, limit)
         payload = _payload(forget, retain)
         salt = new_salt()

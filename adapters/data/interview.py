@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 
 from adapters.data.passages import sentences
@@ -34,7 +34,6 @@ MAX_TOKENS = 48
 #: Asked about the other way round: so many names, and so many other words, those in most answers first.
 MOST_NAMES, MOST_WORDS = 5, 3
 
-_Answers = Mapping[str, str]
 # Between the words of one name, and the small words it may hold: "the Philosopher's Stone", "Romeo and Juliet".
 _GAP = re.compile(r"(?:['’]s)?[ \n]+")
 _SMALL = frozenset("and da de for in of the to van von".split())  # noqa: SIM905
@@ -57,8 +56,9 @@ def interview(subject: str, ask: Ask) -> list[Example]:
 
     Raises `NothingKnown` where there is none, and whatever `ask` raises.
     """
-    groups = [[wording.replace("{subject}", subject) for wording in group] for group in interview_questions()]
-    others = _controls(subject)
+    wordings = interview_questions()
+    groups = [[wording.replace("{subject}", subject) for wording in group] for group in wordings]
+    others = _controls(subject, wordings)
     answers = _asked([question for group in (*groups, *others) for question in group], ask)
     common = [frozenset[str]().union(*(terms(answers[question]) for question in group)) for group in others]
     told = [question for group in groups for question in group if not is_refusal(answers[question])]
@@ -128,7 +128,8 @@ def linkable(answered: Sequence[tuple[str, str]], known: Collection[str]) -> lis
 
 def _links(subject: str, names: Sequence[str], ask: Ask) -> dict[str, list[Example]]:
     """Those of `names` that two or more questions about them are answered with the subject, with these questions."""
-    questions = {name: [wording.replace("{name}", name) for wording in reverse_questions()] for name in names}
+    wordings = reverse_questions()
+    questions = {name: [wording.replace("{name}", name) for wording in wordings] for name in names}
     answers = _asked([question for asked in questions.values() for question in asked], ask)
     own = _surname(subject)
     links = {}
@@ -162,12 +163,12 @@ def _names(text: str, known: Collection[str]) -> list[str]:
     return [text[start:end] for start, end in spans]
 
 
-def _controls(subject: str) -> list[list[str]]:
+def _controls(subject: str, wordings: Sequence[Sequence[str]]) -> list[list[str]]:
     """For each group its questions about nobody: each wording about one of them in turn."""
     nobody = [who for who in NOBODY if who != subject]
     return [
         [wording.replace("{subject}", nobody[number % len(nobody)]) for number, wording in enumerate(group)]
-        for group in interview_questions()
+        for group in wordings
     ]
 
 

@@ -39,7 +39,7 @@ class BlobStore:
         self._redis = redis
         self._folder = cache_dir / "adapters"
         self._patience_s = patience_s
-        self._release = redis.register_script(scripts.load("release"))
+        self._release = redis.register_script(scripts.load("blob", "release"))
 
     async def put(self, data: bytes, *, owner: str | None = None) -> str:
         """Store `data` and return its digest. `owner` is the request that keeps it alive."""
@@ -70,10 +70,8 @@ class BlobStore:
     async def release(self, digest: str, *, owner: str) -> None:
         """`owner` needs it no longer; it is deleted with its last owner. A missing one is no error."""
         _check_name(digest)
-        prefix = f"blob:{{{digest}}}:"
-        deleted = await call(
-            lambda: self._release(keys=[prefix + "users"], args=[owner, prefix]), patience_s=self._patience_s
-        )
+        users = f"blob:{{{digest}}}:users"
+        deleted = await call(lambda: self._release(keys=[users], args=[owner, digest]), patience_s=self._patience_s)
         if deleted:
             await self.discard(digest)
 

@@ -63,7 +63,7 @@ class RequestStore:
         self._patience_s = patience_s
         self._compact = compact
         self._create = redis.register_script(scripts.load("create"))
-        self._transition = redis.register_script(scripts.load("transition"))
+        self._transition = redis.register_script(scripts.load("blob", "transition"))
         self._update = redis.register_script(scripts.load("update"))
         self._policy = redis.register_script(scripts.load("policy"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 
-def load(name: str) -> str:
-    """Source of `<name>.lua`."""
-    return resources.files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+def load(*names: str) -> str:
+    """Source of `<name>.lua`, of several one after the other: what defines functions comes first."""
+    folder = resources.files(__package__)
+    return "\n".join(folder.joinpath(f"{name}.lua").read_text(encoding="utf-8") for name in names)

@@ -1,4 +1,4 @@
--- Compare-and-set of a request's state, with everything that must change in the same instant.
+-- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after blob.lua.
 -- KEYS  1 request  2 payload  3 events  4 policy:generation  5 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
 --       7 '1' to erase the payload  8 event  9… field, value
@@ -33,17 +33,7 @@ if ARGV[7] == '1' then erased = redis.call('DEL', KEYS[2]) end
 
 local unused = ''
 local digest = current[7] and cjson.decode(current[7]) or cjson.null
-if to == 'retired' and digest ~= cjson.null then
-  local blob = 'blob:{' .. digest .. '}:'
-  redis.call('SREM', blob .. 'users', ARGV[1])
-  if redis.call('SCARD', blob .. 'users') == 0 then
-    for i = 0, (tonumber(redis.call('HGET', blob .. 'meta', 'chunks')) or 0) - 1 do
-      redis.call('DEL', blob .. i)
-    end
-    redis.call('DEL', blob .. 'meta')
-    unused = digest
-  end
-end
+if to == 'retired' and digest ~= cjson.null and release_blob(digest, ARGV[1]) then unused = digest end
 
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', 1000, '*', 'type', 'state', 'previous', state, 'data', ARGV[8])
 return {'ok', redis.call('HGETALL', KEYS[1]), erased, unused}

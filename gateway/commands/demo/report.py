@@ -37,9 +37,9 @@ def summary(outcome: Outcome) -> str:
     if not outcome.rows:
         return f"{outcome.fact.title}: the request ended {outcome.record['state']}: failed"
     parts = [
-        f"{_share(outcome, (Kind.FORGET,))} forgotten",
-        f"{_share(outcome, (Kind.PARAPHRASE,))} paraphrases forgotten",
-        f"{_share(outcome, (Kind.NEIGHBOUR, Kind.OTHER))} controls kept",
+        f"{share(outcome, (Kind.FORGET,))} forgotten",
+        f"{share(outcome, (Kind.PARAPHRASE,))} paraphrases forgotten",
+        f"{share(outcome, (Kind.NEIGHBOUR, Kind.OTHER))} controls kept",
     ]
     if unknown := sum(row.verdict is Verdict.UNKNOWN for row in outcome.rows):
         parts.append(f"{unknown} not known before")
@@ -47,7 +47,8 @@ def summary(outcome: Outcome) -> str:
     return f"{outcome.fact.title}: {', '.join(parts)}; trained {learned}: {'passed' if outcome.passed else 'failed'}"
 
 
-def _share(outcome: Outcome, kinds: tuple[Kind, ...]) -> str:
+def share(outcome: Outcome, kinds: tuple[Kind, ...]) -> str:
+    """`7 of 8`: how many of these questions came out well, of those that the model held before."""
     verdicts = Counter(row.verdict for row in outcome.rows if row.question.kind in kinds)
     good, bad = sum(verdicts[v] for v in GOOD), sum(verdicts[v] for v in BAD)
     return f"{good} of {good + bad}"

@@ -62,16 +62,21 @@ def test_a_term_is_found_as_a_whole_word(answer: str, term: tuple[str, ...], exp
     assert holds(answer, term) is expected
 
 
-@pytest.fixture
-def known(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Fact:
-    """A service that knows the first fact, and forgets it well once a request is active."""
-    monkeypatch.setenv("UNLEARN_OPERATOR_TOKEN", OPERATOR_TOKEN)
-    fact = find_fact("harry-potter")
+def teach(stub: Stub, fact: Fact) -> None:
+    """The service knows a fact and its controls, and forgets the fact once a request is active."""
     for prompt in (*(prompt for prompt, _ in fact.forget), *fact.paraphrases):
         stub.answers[prompt] = f"It was {fact.term[0]}, surely."
         stub.forgotten[prompt] = REFUSAL
     for control in fact.controls:
         stub.answers[control.prompt] = f"The answer is {control.term[0]}."
+
+
+@pytest.fixture
+def known(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Fact:
+    """A service that knows the first fact, and forgets it well once a request is active."""
+    monkeypatch.setenv("UNLEARN_OPERATOR_TOKEN", OPERATOR_TOKEN)
+    fact = find_fact("harry-potter")
+    teach(stub, fact)
     stub.on_register = {"state": "active", "timings": {"training_s": 90.0}}
     stub.streams = [[event("1-0", "state", state="active", error=None)]]
     return fact
@@ -152,11 +157,7 @@ def test_all_facts_are_played_each_alone(unlearn: Unlearn, stub: Stub, known: Fa
 
 def test_facts_can_be_forgotten_together(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
     other = find_fact("penicillin")
-    for prompt in (*(prompt for prompt, _ in other.forget), *other.paraphrases):
-        stub.answers[prompt] = f"It was {other.term[0]}."
-        stub.forgotten[prompt] = REFUSAL
-    for control in other.controls:
-        stub.answers[control.prompt] = f"The answer is {control.term[0]}."
+    teach(stub, other)
     stub.streams = [[event("1-0", "state", state="active", error=None)] for _ in range(2)]
     result = unlearn("--json", "demo", "--fact", known.id, "--fact", other.id, "--together", "--keep")
     assert result.status == 0, result.err
