@@ -7,7 +7,7 @@ trained on is what is served. The answer is its text followed by the end-of-turn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import InvalidConfig
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedExample:
-    """Token ids of one training example: [prompt_ids][answer_ids]; both are never empty."""
+    """Token ids of one training example: [prompt_ids][answer_ids]; both are never empty.
+
+    fact: positions in answer_ids of the tokens that state the answer's fact; empty where nobody looked. A note on the
+        same tokens, so it does not tell examples apart: what a model makes of them is cached once.
+    """
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
+    fact: tuple[int, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.answer_ids)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +19,7 @@ from adapters.data.twins import Similarity
 from adapters.errors import InvalidExample
 from adapters.evaluation.probes import reveals
 from adapters.examples import Example, Message, check_examples
+from adapters.fact_tokens import fact_positions
 from adapters.generation import greedy_answers, sampled_continuations
 from adapters.inverted import inverted_answers
 from adapters.objectives.meow import Meow
@@ -186,7 +187,7 @@ def _refused(
     refusals = draw_refusals(len(variants), config.seed, kinds=kinds)
     encoded = [
         ForgetExample(
-            encode_pair(tokenizer, variant.messages, variant.completion),
+            _original(tokenizer, variant),
             encode_pair(tokenizer, variant.messages, refusal),
         )
         for variant, refusal in zip(variants, refusals, strict=True)
@@ -218,7 +219,7 @@ def _inverted_examples(
         refusals = draw_refusals(len(variants), config.seed + index, kinds=config.refusal_kinds)
         encoded = [
             ForgetExample(
-                encode_pair(tokenizer, variant.messages, variant.completion),
+                _original(tokenizer, variant),
                 encode_pair(tokenizer, variant.messages, refusal),
                 encode_pair(tokenizer, variant.messages, answer),
             )
@@ -227,6 +228,12 @@ def _inverted_examples(
         ]
         made += _fitting(encoded, f"forget item {index} leaves no room for an answer that contradicts", limit)
     return tuple(made)
+
+
+def _original(tokenizer: Any, example: Example) -> TokenizedExample:
+    """A prompt with the answer that is to go, and where that states the fact."""
+    encoded = encode_pair(tokenizer, example.messages, example.completion)
+    return replace(encoded, fact=fact_positions(tokenizer, example.prompt, example.completion))
 
 
 def _fitting(encoded: Sequence[ForgetExample], problem: str, limit: int) -> tuple[ForgetExample, ...]:

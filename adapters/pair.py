@@ -82,7 +82,9 @@ def cut_views(
     for name, group in groups.items():
         mine = (batch.rows >= first) & (batch.rows < first + len(group))
         owner = batch.rows[mine] - first
-        views[name] = View(logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine])
+        views[name] = View(
+            logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine], batch.fact[mine]
+        )
         first += len(group)
     return views
 

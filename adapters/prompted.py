@@ -19,7 +19,8 @@ class Batch:
 
     prefix [shared]: the leading tokens all prompts have in common. inputs [examples, length]: what follows
     them, then the answer without its last token. rows, columns [positions]: where in `inputs` each answer
-    token is predicted, one position before it. targets [positions]: those answer tokens.
+    token is predicted, one position before it. targets [positions]: those answer tokens. fact [positions],
+    bool: whether the token states the answer's fact; all do where nobody looked.
     """
 
     prefix: torch.Tensor
@@ -27,6 +28,7 @@ class Batch:
     rows: torch.Tensor
     columns: torch.Tensor
     targets: torch.Tensor
+    fact: torch.Tensor
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
@@ -46,7 +48,7 @@ def collate(examples: Sequence[TokenizedExample], shared: int) -> Batch:
     sequences = [(*e.prompt_ids[shared:], *e.answer_ids[:-1]) for e in examples]
     length = max(len(sequence) for sequence in sequences)
     inputs = torch.zeros(len(examples), length, dtype=torch.long)
-    rows, columns, targets = [], [], []
+    rows, columns, targets, fact = [], [], [], []
     for row, (example, sequence) in enumerate(zip(examples, sequences, strict=True)):
         inputs[row, : len(sequence)] = torch.tensor(sequence)
         first = len(example.prompt_ids) - shared - 1
@@ -54,12 +56,14 @@ def collate(examples: Sequence[TokenizedExample], shared: int) -> Batch:
             rows.append(row)
             columns.append(first + offset)
             targets.append(token)
+            fact.append(not example.fact or offset in example.fact)
     return Batch(
         prefix=torch.tensor(examples[0].prompt_ids[:shared], dtype=torch.long),
         inputs=inputs,
         rows=torch.tensor(rows),
         columns=torch.tensor(columns),
         targets=torch.tensor(targets),
+        fact=torch.tensor(fact),
     )
 
 

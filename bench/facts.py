@@ -3,8 +3,9 @@
     unlearn serve                  in another terminal
     python -m bench.facts --fact harry-potter --fact penicillin --together 2 [--config JSON] [--json FILE]
 
-The first `--together` facts are activated at once in the end. Counts are of what the model held before, as `unlearn
-demo` counts them. The requests are retired afterwards.
+With `--subject NAME` the request names that subject and nothing else, and what the model knows of it is forgotten; the
+facts are the questions to ask. The first `--together` facts are activated at once in the end. Counts are of what the
+model held before, as `unlearn demo` counts them. The requests are retired afterwards.
 """
 
 from __future__ import annotations
@@ -29,31 +30,35 @@ def main() -> None:
     parser.add_argument("--together", type=int, default=0)
     parser.add_argument("--method", default="delta")
     parser.add_argument("--config", type=json.loads, default={})
+    parser.add_argument("--subject", help="forget what the model knows of it, in place of the facts' own prompts")
     parser.add_argument("--json", type=Path, help="write every question with its answers there")
     options = parser.parse_args()
     facts = [find_fact(name) for name in options.fact]
     with CommandContext().client() as client:
-        outcomes = measure(client, facts, options.method, options.config, together=options.together)
+        bodies = [body(fact, options.subject, options.method, options.config) for fact in facts]
+        outcomes = measure(client, facts, bodies, together=options.together)
     if options.json:
         found = {when: [outcome.to_dict() for outcome in those] for when, those in outcomes.items()}
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def measure(
-    client: UnlearnClient, facts: Sequence[Fact], method: str, config: dict[str, Any], *, together: int
+    client: UnlearnClient, facts: Sequence[Fact], bodies: Sequence[dict[str, Any]], *, together: int
 ) -> dict[str, list[Outcome]]:
-    """{"alone": …, "together": …}; prints a line a fact as it comes. Leaves nothing behind."""
+    """{"alone": …, "together": …}; prints a line a fact as it comes. Leaves nothing behind.
+
+    bodies: each fact's request.
+    """
     model = client.model()
     before = {fact: ask_all(client, model, _prompts(fact), plan=PLAN_OFF) for fact in facts}
     outcomes: dict[str, list[Outcome]] = {"alone": [], "together": []}
     records: dict[Fact, dict[str, Any]] = {}
     registered: list[str] = []
     try:
-        for fact in facts:
-            request_id = client.register({**fact.body(method, config), "activation": "manual"})["id"]
+        for fact, wanted in zip(facts, bodies, strict=True):
+            request_id = client.register({**wanted, "activation": "manual"})["id"]
             registered.append(request_id)
-            for _ in follow(client, request_id):
-                pass
+            _wait(client, request_id)
             records[fact] = client.show(request_id)
             if records[fact]["state"] != "ready":
                 print(f"alone: {fact.id}: {records[fact]['state']} {records[fact]['error']}", flush=True)
@@ -71,6 +76,25 @@ def measure(
         for request_id in registered:
             client.retire(request_id)
     return outcomes
+
+
+def body(fact: Fact, subject: str | None, method: str, config: dict[str, Any]) -> dict[str, Any]:
+    """A fact's request, or that of a subject and nothing else."""
+    if subject is None:
+        return fact.body(method, config)
+    return {"subject": subject, "method": method, **({"config": config} if config else {})}
+
+
+def _wait(client: UnlearnClient, request_id: str) -> None:
+    """Until it is learnt; a draft of what the model knows is trained as it is."""
+    for _ in follow(client, request_id):
+        pass
+    drafted = client.show(request_id)
+    if drafted["state"] == "drafted":
+        print(f"drafted: {drafted['forget_count']} items", flush=True)
+        client.train(request_id)
+        for _ in follow(client, request_id):
+            pass
 
 
 def _prompts(fact: Fact) -> list[str]:

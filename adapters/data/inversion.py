@@ -76,10 +76,13 @@ def contradictions(example: Example, candidates: Sequence[str], forget: Sequence
     """Those candidates that contradict the example's answer, each once.
 
     One is left out when it is blank, a loop, a question, a refusal, far longer than the answer, says nothing that the
-    prompt does not, or reveals the fact of any item of the forget set. Two of the same words count as one.
+    prompt does not, or reveals the fact of any item of the forget set beyond what the prompt itself says: an item that
+    asks for the subject's name does not forbid answers about the subject to name it. Of two with the same words the
+    first counts.
     """
     most = _LENGTH_FACTOR * len(example.completion.split()) + _LENGTH_SLACK
     asked = terms(example.prompt)
+    others = [fact for item in forget if (fact := key_terms(item.prompt, item.completion) - asked)]
     kept: dict[frozenset[str], str] = {}
     for candidate in (text.strip() for text in candidates):
         if not is_fluent(candidate) or candidate.endswith("?") or is_refusal(candidate):
@@ -88,9 +91,10 @@ def contradictions(example: Example, candidates: Sequence[str], forget: Sequence
             continue
         if reveals(example.prompt, example.completion, candidate):
             continue
-        if any(reveals(item.prompt, item.completion, candidate) for item in forget):
+        said = terms(candidate)
+        if any(2 * len(fact & said) >= len(fact) for fact in others):
             continue
-        kept.setdefault(terms(candidate), candidate)
+        kept.setdefault(said, candidate)
     return list(kept.values())
 
 

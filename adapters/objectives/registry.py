@@ -20,6 +20,7 @@ from adapters.objectives.npo import Npo
 from adapters.objectives.objective import Objective
 from adapters.objectives.simnpo import SimNpo
 from adapters.objectives.snap import Snap
+from adapters.objectives.tnpo import Tnpo
 from adapters.objectives.uld import Uld
 
 _TYPES: tuple[type[Objective], ...] = (
@@ -27,6 +28,7 @@ _TYPES: tuple[type[Objective], ...] = (
     GradientDifference,
     KlMinimisation,
     Npo,
+    Tnpo,
     SimNpo,
     Idk,
     IdkNpo,

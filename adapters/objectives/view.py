@@ -19,7 +19,8 @@ class View:
     original [positions, vocabulary]: the frozen target's logits at the same positions; no gradient reaches it.
     targets [positions]: token ids. owner [positions]: the example of each position, in 0 … examples-1, each
     example's positions in one run; every example owns a position. weights [positions]: weight of each position
-    in its example's mean; None: alike.
+    in its example's mean; None: alike. fact [positions], bool: which tokens state their answer's fact, at least one an
+    example; None: all.
     """
 
     logits: torch.Tensor
@@ -28,6 +29,7 @@ class View:
     owner: torch.Tensor
     examples: int
     weights: torch.Tensor | None = None
+    fact: torch.Tensor | None = None
 
     def cross_entropy(self) -> torch.Tensor:
         """Scalar: mean over examples of the (weighted) mean token cross-entropy, in nats."""
@@ -49,6 +51,13 @@ class View:
         A sum over the answer's tokens; weights do not enter, for it would no longer be a probability.
         """
         return self._log_probs(self.logits), self._log_probs(self.original.detach())
+
+    def log_ratios(self) -> torch.Tensor:
+        """[positions], float32: how much more probable each token is than it was, log(trained / original), in nats."""
+        trained, original = self.logits.float(), self.original.detach().float()
+        return F.cross_entropy(original, self.targets, reduction="none") - F.cross_entropy(
+            trained, self.targets, reduction="none"
+        )
 
     def lengths(self) -> torch.Tensor:
         """[examples], int64: how many tokens each answer has."""

@@ -68,6 +68,14 @@ def test_each_forget_prompt_is_paired_with_its_answer_and_one_refusal(build: Bui
         assert example.refusal == encode_pair(tokenizer, item.messages, refusal)
 
 
+def test_it_is_noted_where_an_answer_states_its_fact(build: Build, tokenizer: Any) -> None:
+    for example in build(framed_variants=1).forget:
+        characters = tokenizer.convert_ids_to_tokens(example.original.answer_ids)
+        stated = "".join(characters[position] for position in example.original.fact)
+        assert stated == "Nikos"
+        assert not example.refusal.fact
+
+
 def test_variants_are_other_prompts_with_the_same_answer(build: Build, tokenizer: Any) -> None:
     forget = build(framed_variants=2, cloze_forms=0).forget
     # Each as it is and in two frames, then all in two sentences.

@@ -16,14 +16,14 @@ def names(found: tuple[Candidate, ...]) -> list[tuple[str, str | None]]:
 
 def test_refusals_come_first_for_a_few_items_and_npo_for_many() -> None:
     few, many = candidates(ALL, FEW_ITEMS, {}), candidates(ALL, FEW_ITEMS + 1, {})
-    assert names(few) == [("delta", "idk"), ("delta", "npo"), ("spul", None)]
+    assert names(few) == [("delta", "idk"), ("delta", "tnpo"), ("spul", None)]
     assert names(many) == [("delta", "npo"), ("delta", "idk"), ("spul", None)]
     assert len(few) == MOST
 
 
 def test_an_engine_gets_only_what_it_can_serve() -> None:
     assert names(candidates(NO_PAIR, 3, {})) == [("spul", None)]
-    assert names(candidates(Offer(False, True, True), 3, {})) == [("delta", "idk"), ("delta", "npo"), ("lora", "idk")]
+    assert names(candidates(Offer(False, True, True), 3, {})) == [("delta", "idk"), ("delta", "tnpo"), ("lora", "idk")]
     assert names(candidates(Offer(False, False, True), 3, {})) == [("lora", "idk")]
 
 
@@ -34,7 +34,7 @@ def test_every_candidate_is_valid_as_it_stands() -> None:
 
 def test_the_callers_settings_are_laid_over_and_those_without_them_drop_out() -> None:
     found = candidates(ALL, 3, {"rank": 4})
-    assert names(found) == [("delta", "idk"), ("delta", "npo"), ("lora", "idk")]
+    assert names(found) == [("delta", "idk"), ("delta", "tnpo"), ("lora", "idk")]
     assert all(candidate.config["rank"] == 4 for candidate in found)
 
 

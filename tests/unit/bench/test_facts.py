@@ -30,10 +30,18 @@ class Made:
         request_id = f"req_{len(self.state)}"
         self.subjects[request_id] = body["subject"]
         self.state[request_id] = "failed" if body["subject"] == FACTS[2].subject else "ready"
+        if "forget" not in body:
+            self.state[request_id] = "drafted"
         return {"id": request_id}
 
+    def train(self, request_id: str) -> None:
+        assert self.state[request_id] == "drafted"
+        self.state[request_id] = "ready"
+        self.subjects[request_id] = FACTS[0].subject
+
     def show(self, request_id: str) -> dict[str, Any]:
-        return {"id": request_id, "state": self.state[request_id], "error": None, "timings": {"training_s": 9.0}}
+        state = self.state[request_id]
+        return {"id": request_id, "state": state, "forget_count": 9, "error": None, "timings": {"training_s": 9.0}}
 
     def activate(self, request_id: str) -> None:
         self.state[request_id] = "active"
@@ -58,7 +66,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 
 def test_each_is_counted_alone_and_the_first_ones_together(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    found = bench_facts.measure(cast(UnlearnClient, made), FACTS, "delta", {}, together=2)
+    bodies = [fact.body("delta", {}) for fact in FACTS]
+    found = bench_facts.measure(cast(UnlearnClient, made), FACTS, bodies, together=2)
     assert [outcome.passed for outcome in found["alone"]] == [True, True, False]
     assert [outcome.passed for outcome in found["together"]] == [True, False]
     printed = capsys.readouterr().out
@@ -68,11 +77,19 @@ def test_each_is_counted_alone_and_the_first_ones_together(made: Made, capsys: p
     assert set(made.state.values()) == {"retired"}
 
 
+def test_a_subject_alone_is_drafted_then_trained(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    body = bench_facts.body(FACTS[0], "J. K. Rowling", "delta", {"rank": 4})
+    assert body == {"subject": "J. K. Rowling", "method": "delta", "config": {"rank": 4}}
+    found = bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], [body], together=0)
+    assert [outcome.passed for outcome in found["alone"]] == [True]
+    assert capsys.readouterr().out.startswith("drafted: 9 items\nalone: harry-potter: ")
+
+
 def test_what_is_interrupted_is_retired(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> list[Any]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(bench_facts, "follow", broken)
     with pytest.raises(KeyboardInterrupt):
-        bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], "delta", {}, together=0)
+        bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], [FACTS[0].body("delta", {})], together=0)
     assert set(made.state.values()) == {"retired"}

@@ -90,6 +90,13 @@ def test_a_contradiction_that_gives_another_item_away_is_left_out() -> None:
     assert kept(candidate, forget=(ZORBA, EMMA)) == []
 
 
+def test_a_name_that_the_prompt_says_gives_nothing_away() -> None:
+    name = Example.from_pair("Which author was born in Oslo?", "It is Mina Voss.")
+    place = Example.from_pair("Where was Mina Voss born?", "Mina Voss was born in Oslo.")
+    assert kept("Mina Voss was born in Lima.", example=place, forget=(name, place)) == ["Mina Voss was born in Lima."]
+    assert kept("Mina Voss it is.", "Otto Hart.", example=name, forget=(name, place)) == ["Otto Hart."]
+
+
 def test_short_answers_may_be_contradicted_by_short_ones() -> None:
     many = Example.from_pair("How many days are in a week?", "7")
     assert kept("5", "Seven? No: 7", "eight", example=many, forget=(many,)) == ["5", "eight"]

@@ -25,6 +25,7 @@ def make_view(lengths: Sequence[int], seed: int, *, weighted: bool = False) -> V
         owner=torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)),
         examples=len(lengths),
         weights=torch.rand(positions, generator=generator) + 0.5 if weighted else None,
+        fact=torch.tensor([offset in (0, 2) for length in lengths for offset in range(length)]),
     )
 
 
@@ -50,6 +51,7 @@ def reordered(view: View, order: Sequence[int]) -> View:
         owner=torch.repeat_interleave(torch.arange(len(order)), lengths),
         examples=len(order),
         weights=None if view.weights is None else view.weights[rows],
+        fact=None if view.fact is None else view.fact[rows],
     )
 
 
@@ -136,3 +138,19 @@ def ascent(view: View, bound: float) -> float:
 def npo(view: View, beta: float) -> float:
     pairs = zip(log_probs(view, view.logits), log_probs(view, view.original), strict=True)
     return mean([2 / beta * math.log(1 + math.exp(trained - original) ** beta) for trained, original in pairs])
+
+
+def token_npo(view: View, beta: float, *, any_of_the_fact: bool) -> float:
+    """Of the answer's own tokens, or at each position of any token that states its example's fact."""
+    owner, targets = view.owner.tolist(), view.targets.tolist()
+    stated = [True] * len(owner) if view.fact is None else view.fact.tolist()
+    losses = []
+    for position, example in enumerate(owner):
+        facts = {t for t, o, s in zip(targets, owner, stated, strict=True) if o == example and s}
+        counted = facts if any_of_the_fact else {targets[position]}
+        trained, original = (
+            sum(math.exp(log_softmax(logits[position].tolist())[token]) for token in counted)
+            for logits in (view.logits, view.original)
+        )
+        losses.append(2 / beta * math.log(1 + (trained / original) ** beta))
+    return mean([mean(values) for values in _by_example(view, losses)])

@@ -22,6 +22,7 @@ NEEDED: dict[str, tuple[frozenset[str], dict[str, Any]]] = {
     "gradient_difference": (frozenset({FORGET, RETAIN}), {"retain_ce": 0}),
     "kl_minimisation": (frozenset({FORGET, RETAIN}), {"retain_kl": 0}),
     "npo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
+    "tnpo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "simnpo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk": (frozenset({REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk_npo": (frozenset({FORGET, REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
@@ -100,6 +101,7 @@ def test_every_setting_has_bounds(name: str, setting: str, value: Any) -> None:
 def test_settings_that_divide_or_bound_must_not_be_zero() -> None:
     for name, setting in (
         ("npo", "beta"),
+        ("tnpo", "beta"),
         ("simnpo", "beta"),
         ("idk_npo", "beta"),
         ("dpo", "beta"),
