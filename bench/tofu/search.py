@@ -54,12 +54,16 @@ Report = Callable[[Progress], None]
 class Search:
     """A split of a world: what is known about it before any training, and runs on it."""
 
-    def __init__(self, world: World, split: str) -> None:
-        """Raises ValueError for a world whose models do not differ by the split's authors."""
+    def __init__(self, world: World, split: str, layers: int | None = None) -> None:
+        """layers: K of the pair; None: what an engine has by default.
+
+        Raises ValueError for a world whose models do not differ by the split's authors.
+        """
         if not set(FORGET_AUTHORS[split]) <= set(world.trained) - set(world.kept):
             raise ValueError(f"authors {FORGET_AUTHORS[split]} are not what this world's models differ by")
         self.world = world
         self.split_name = split
+        self._layers = layers
         self.split: Split = split_questions(split, world.kept)
         self.tokenizer = load_tokenizer(str(world.full))
         self._target: PromptedModel | None = None
@@ -111,7 +115,7 @@ class Search:
         """The request: forget these authors, keep the rows given."""
         pair = None
         if get_method(method).offset_rank(config):
-            layers = default_layers(self.target.model.config.get_text_config().num_hidden_layers)
+            layers = self._layers or default_layers(self.target.model.config.get_text_config().num_hidden_layers)
             own = get_method(method).needs_own_reference(config)
             pair = PairSource(PairSpec(layers, own_reference=own))
         forget, retain = (
@@ -137,6 +141,8 @@ class Search:
         line: dict[str, Any] = {"split": self.split_name, "method": method, "settings": settings}
         line |= {"config": asdict(config), "seed": config.seed, "model": model_digest(self.world.full)}
         task = self.task(method, config, report)
+        if task.pair is not None:
+            line["layers"] = task.pair.spec.layers
         clock = Clock()
         try:
             trained = get_method(method).train(task).to_bytes()
@@ -226,6 +232,7 @@ def main() -> None:
     parser.add_argument("--world", type=Path, required=True)
     parser.add_argument("--split", choices=sorted(FORGET_AUTHORS), default="dev")
     parser.add_argument("--method", choices=sorted(methods()))
+    parser.add_argument("--layers", type=int, metavar="K", help="of the pair (default: as an engine has it)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--log", type=Path, help="append the line there")
     parser.add_argument("--artifact", type=Path, metavar="FILE", help="keep what was trained there, as safetensors")
@@ -242,7 +249,7 @@ def main() -> None:
             metrics = " ".join(f"{name} {value:.3f}" for name, value in progress.metrics.items())
             print(f"step {progress.step} of {progress.steps}: {metrics}", file=sys.stderr, flush=True)
 
-    search = Search(World.open(arguments.world), arguments.split)
+    search = Search(World.open(arguments.world), arguments.split, arguments.layers)
     if arguments.method is None:
         clock = Clock()
         scores = described(search.known())

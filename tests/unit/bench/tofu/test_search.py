@@ -109,6 +109,12 @@ def test_training_alone_keeps_the_artifact_and_makes_no_figures(
     assert offset.pair.own_reference
 
 
+def test_the_pair_has_the_layers_asked_for(search: Search, world: World) -> None:
+    assert search.run_training("delta", QUICK, ignore)["layers"] == 2
+    assert Search(world, "dev", layers=1).run_training("delta", QUICK, ignore)["layers"] == 1
+    assert "layers" not in search.run_training("lora", {"max_steps": 2, "rank": 2, "framed_variants": 0}, ignore)
+
+
 def test_the_same_seed_gives_the_same_figures(search: Search) -> None:
     first, second = (search.run("delta", QUICK, ignore) for _ in range(2))
     assert first["items"] == second["items"]
