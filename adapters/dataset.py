@@ -2,68 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-
-from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.chat import TokenizedExample, encode_pair
 from adapters.data.cloze import cloze_variants
 from adapters.data.negative_instructions import negative_instructions
 from adapters.data.phrasings import with_framed_variants
 from adapters.data.refusals import draw_refusals
 from adapters.data.rewordings import rewordings
 from adapters.data.split import split_variants
-from adapters.data.twins import Similarity
+from adapters.dataset_settings import DatasetSettings
 from adapters.errors import InvalidExample
 from adapters.evaluation.probes import reveals
 from adapters.examples import Example, Message, check_examples
 from adapters.fact_tokens import fact_positions
-from adapters.generation import greedy_answers, sampled_continuations
+from adapters.generation import sampled_continuations
 from adapters.inverted import inverted_answers
 from adapters.objectives.meow import Meow
 from adapters.objectives.objective import Objective
 from adapters.objectives.snap import Snap
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, collate, shared_prefix
-from adapters.retain import choose_questions, conversation, without_forgotten
+from adapters.prompted import PromptedModel
+from adapters.retain_set import given_retain, made_retain, original_answers
+from adapters.similarity import question_similarity
 from adapters.task import TrainingTask
 
-_CHUNK = 32
 _LINE_TOKENS = 48  # two or three lines of a list
 _FACT_TOKENS = 24  # far enough into an answer to see what it gives away
-
-
-class DatasetSettings(Protocol):
-    """The settings every method has for its data; `SpulConfig` says what each means."""
-
-    @property
-    def refusal_kinds(self) -> int: ...
-    @property
-    def retain_questions(self) -> int: ...
-    @property
-    def retain_nearest(self) -> int: ...
-    @property
-    def retain_twins(self) -> int: ...
-    @property
-    def retain_siblings(self) -> int: ...
-    @property
-    def retain_tokens(self) -> int: ...
-    @property
-    def cloze_forms(self) -> int: ...
-    @property
-    def rewording_lists(self) -> int: ...
-    @property
-    def rewordings(self) -> int: ...
-    @property
-    def framed_variants(self) -> int: ...
-    @property
-    def framed_fraction(self) -> float: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +79,7 @@ def build_dataset(
     reworded = _reworded(task, config, model, tokenizer)
     found = [*cloze_variants(task.forget, config.cloze_forms), *reworded]
     if isinstance(objective, Meow):
-        near = _similarity(model, tokenizer)
+        near = question_similarity(model, tokenizer)
         answers = inverted_answers(task, objective, model, tokenizer, near, config.seed)
         forget = _inverted_examples(tokenizer, task.forget, answers, reworded, config, limit)
     elif isinstance(objective, Snap):
@@ -129,10 +96,10 @@ def build_dataset(
         forget = _refused(tokenizer, _phrased(task.forget, found, config), config.refusal_kinds, config, limit)
     if task.retain is None:
         prompts = [example.prompt for example in (*task.forget, *found)]
-        hard, general = _made_retain(task, prompts, config, model, tokenizer)
+        hard, general = made_retain(task, prompts, config, model, tokenizer)
     else:
         _check_lengths(tokenizer, "retain", task.retain, limit)
-        hard, general = _given_retain(task, config, model, tokenizer)
+        hard, general = given_retain(task, config, model, tokenizer)
     # Only made examples can be too long here, and leaving one of those out loses nothing that was asked for.
     return Dataset(
         forget,
@@ -164,7 +131,7 @@ def _reworded(task: TrainingTask, config: DatasetSettings, model: PromptedModel,
         )
 
     def answer(conversations: Sequence[Sequence[Message]]) -> list[str]:
-        return _answers(task, model, tokenizer, conversations, _FACT_TOKENS, lambda _: task.check_cancelled())
+        return original_answers(task, model, tokenizer, conversations, _FACT_TOKENS, lambda _: task.check_cancelled())
 
     return rewordings(
         task.forget, go_on, answer, lists=config.rewording_lists, count=config.rewordings, seed=config.seed
@@ -241,111 +208,3 @@ def _fitting(encoded: Sequence[ForgetExample], problem: str, limit: int) -> tupl
     if not fitting:
         raise InvalidExample(f"{problem} within {limit} tokens")
     return fitting
-
-
-def _given_retain(
-    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
-) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
-    items = task.retain or ()
-    scores = similarity(
-        model,
-        [encode_prompt(tokenizer, item.messages) for item in items],
-        [encode_prompt(tokenizer, item.messages) for item in task.forget],
-    )
-    ranked = sorted(range(len(items)), key=lambda index: -scores[index])
-    encoded = [encode_pair(tokenizer, items[index].messages, items[index].completion) for index in ranked]
-    nearest = min(config.retain_nearest, (len(encoded) + 1) // 2)
-    return encoded[:nearest], encoded[nearest:]
-
-
-def _made_retain(
-    task: TrainingTask, prompts: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
-) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
-    questions = choose_questions(
-        prompts,
-        _similarity(model, tokenizer),
-        count=config.retain_questions,
-        nearest=config.retain_nearest,
-        twin_count=config.retain_twins,
-        sibling_count=config.retain_siblings,
-        framed_fraction=config.framed_fraction,
-        seed=config.seed,
-    )
-    asked = [*questions.hard, *questions.general]
-
-    def between(done: int) -> None:
-        task.check_cancelled()
-        task.report(Progress("retain", done, len(asked)))
-
-    between(0)
-    answers = _answers(task, model, tokenizer, [conversation(q) for q in asked], config.retain_tokens, between)
-    kept = dict(without_forgotten(asked, answers, task.forget))
-
-    def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
-        return [
-            _answered(tokenizer, question, kept[question], config.retain_tokens)
-            for question in dict.fromkeys(chosen)
-            if question in kept
-        ]
-
-    return encode(questions.hard), encode(questions.general)
-
-
-def _answers(
-    task: TrainingTask,
-    model: PromptedModel,
-    tokenizer: Any,
-    conversations: Sequence[Sequence[Message]],
-    max_tokens: int,
-    between: Callable[[int], None],
-) -> list[str]:
-    """The original model's answers, from the service where there is one. `between`: as in `greedy_answers`."""
-    if task.ask is None:
-        return greedy_answers(model.model, tokenizer, conversations, max_tokens=max_tokens, between=between)
-    answers: list[str] = []
-    for start in range(0, len(conversations), _CHUNK):
-        answers += task.ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
-        between(len(answers))
-    return answers
-
-
-def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> TokenizedExample:
-    """An answer as long as the limit was cut there, so no end of turn is trained after it."""
-    cut = len(encode_answer(tokenizer, answer, ended=False)) >= max_tokens
-    return encode_pair(tokenizer, conversation(question), answer, ended=not cut)
-
-
-def _similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
-    """`similarity` of questions that are asked alone."""
-
-    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
-        return similarity(
-            model,
-            [encode_prompt(tokenizer, conversation(question)) for question in questions],
-            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
-        )
-
-    return near
-
-
-def similarity(
-    model: PromptedModel, questions: Sequence[tuple[int, ...]], prompts: Sequence[tuple[int, ...]]
-) -> list[float]:
-    """Cosine of each question's mean final hidden state to the nearest prompt's, after removing the mean of
-    all: without that step the states of a causal model all point one way. 1 is the nearest."""
-    if not questions:
-        return []
-    sequences = [*questions, *prompts]
-    shared = shared_prefix(sequences)
-    means = []
-    with torch.no_grad():
-        for start in range(0, len(sequences), _CHUNK):
-            chunk = sequences[start : start + _CHUNK]
-            # The token after each prompt is never run; it only marks where the prompt ends.
-            batch = collate([TokenizedExample(ids, (0,)) for ids in chunk], shared)
-            states = model.run(batch, None).float()
-            means += [states[row, : len(ids) - shared].mean(0) for row, ids in enumerate(chunk)]
-    centred = torch.stack(means) - torch.stack(means).mean(0)
-    unit = torch.nn.functional.normalize(centred, dim=-1)
-    near = unit[: len(questions)] @ unit[len(questions) :].T
-    return [float(score) for score in near.amax(-1)]

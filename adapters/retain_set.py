@@ -1,0 +1,95 @@
+"""What stays, as examples: those the caller gave, or questions that the model itself is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.dataset_settings import DatasetSettings
+from adapters.examples import Message
+from adapters.generation import greedy_answers
+from adapters.progress import Progress
+from adapters.prompted import PromptedModel
+from adapters.retain import choose_questions, conversation, without_forgotten
+from adapters.similarity import question_similarity, similarity
+from adapters.task import TrainingTask
+
+_CHUNK = 32
+
+
+def given_retain(
+    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
+    """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest."""
+    items = task.retain or ()
+    scores = similarity(
+        model,
+        [encode_prompt(tokenizer, item.messages) for item in items],
+        [encode_prompt(tokenizer, item.messages) for item in task.forget],
+    )
+    ranked = sorted(range(len(items)), key=lambda index: -scores[index])
+    encoded = [encode_pair(tokenizer, items[index].messages, items[index].completion) for index in ranked]
+    nearest = min(config.retain_nearest, (len(encoded) + 1) // 2)
+    return encoded[:nearest], encoded[nearest:]
+
+
+def made_retain(
+    task: TrainingTask, prompts: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
+) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
+    """(hard, general) of questions chosen by the prompts that are to be forgotten, with the original model's answers.
+
+    Raises `TrainingCancelled` when told to stop.
+    """
+    questions = choose_questions(
+        prompts,
+        question_similarity(model, tokenizer),
+        count=config.retain_questions,
+        nearest=config.retain_nearest,
+        twin_count=config.retain_twins,
+        sibling_count=config.retain_siblings,
+        framed_fraction=config.framed_fraction,
+        seed=config.seed,
+    )
+    asked = [*questions.hard, *questions.general]
+
+    def between(done: int) -> None:
+        task.check_cancelled()
+        task.report(Progress("retain", done, len(asked)))
+
+    between(0)
+    answers = original_answers(task, model, tokenizer, [conversation(q) for q in asked], config.retain_tokens, between)
+    kept = dict(without_forgotten(asked, answers, task.forget))
+
+    def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
+        return [
+            _answered(tokenizer, question, kept[question], config.retain_tokens)
+            for question in dict.fromkeys(chosen)
+            if question in kept
+        ]
+
+    return encode(questions.hard), encode(questions.general)
+
+
+def original_answers(
+    task: TrainingTask,
+    model: PromptedModel,
+    tokenizer: Any,
+    conversations: Sequence[Sequence[Message]],
+    max_tokens: int,
+    between: Callable[[int], None],
+) -> list[str]:
+    """The original model's answers, from the service where there is one. `between`: as in `greedy_answers`."""
+    if task.ask is None:
+        return greedy_answers(model.model, tokenizer, conversations, max_tokens=max_tokens, between=between)
+    answers: list[str] = []
+    for start in range(0, len(conversations), _CHUNK):
+        answers += task.ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
+        between(len(answers))
+    return answers
+
+
+def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> TokenizedExample:
+    """An answer as long as the limit was cut there, so no end of turn is trained after it."""
+    cut = len(encode_answer(tokenizer, answer, ended=False)) >= max_tokens
+    return encode_pair(tokenizer, conversation(question), answer, ended=not cut)

@@ -1,0 +1,51 @@
+"""Which questions a model takes to be near one another: by its own hidden states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from adapters.chat import TokenizedExample, encode_prompt
+from adapters.data.twins import Similarity
+from adapters.prompted import PromptedModel, collate, shared_prefix
+from adapters.retain import conversation
+
+_CHUNK = 32
+
+
+def question_similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
+    """`similarity` of questions that are asked alone."""
+
+    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        return similarity(
+            model,
+            [encode_prompt(tokenizer, conversation(question)) for question in questions],
+            [encode_prompt(tokenizer, conversation(prompt)) for prompt in prompts],
+        )
+
+    return near
+
+
+def similarity(
+    model: PromptedModel, questions: Sequence[tuple[int, ...]], prompts: Sequence[tuple[int, ...]]
+) -> list[float]:
+    """Cosine of each question's mean final hidden state to the nearest prompt's, after removing the mean of
+    all: without that step the states of a causal model all point one way. 1 is the nearest."""
+    if not questions:
+        return []
+    sequences = [*questions, *prompts]
+    shared = shared_prefix(sequences)
+    means = []
+    with torch.no_grad():
+        for start in range(0, len(sequences), _CHUNK):
+            chunk = sequences[start : start + _CHUNK]
+            # The token after each prompt is never run; it only marks where the prompt ends.
+            batch = collate([TokenizedExample(ids, (0,)) for ids in chunk], shared)
+            states = model.run(batch, None).float()
+            means += [states[row, : len(ids) - shared].mean(0) for row, ids in enumerate(chunk)]
+    centred = torch.stack(means) - torch.stack(means).mean(0)
+    unit = torch.nn.functional.normalize(centred, dim=-1)
+    near = unit[: len(questions)] @ unit[len(questions) :].T
+    return [float(score) for score in near.amax(-1)]
