@@ -91,6 +91,10 @@ class Attempt:
         log.info("request advanced id=%s state=%s", self.record.id, to)
         return self.record
 
+    async def is_retired(self) -> bool:
+        """Whether the request is retired by now."""
+        return (await self._store.get(self.record.id)).state is RequestState.RETIRED
+
     async def _end(self, failure: Failure) -> bool:
         """Queue the request again, or fail it; True when RQ is to repeat the job."""
         again = failure.retryable and self.record.tries <= self._settings.job_retries

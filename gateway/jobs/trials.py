@@ -19,6 +19,7 @@ from adapters.errors import AdapterError, TrainingCancelled
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate, Score
 from gateway.config import Settings
+from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, describe
 from gateway.jobs.probe import objection
@@ -116,7 +117,12 @@ class Trials:
         artifact = await train(candidate)
         data = artifact.to_bytes()
         digest = await self._blobs.put(data, owner=record.id)
-        await self._attempt.advance(RequestState.EVALUATING, **_served_as(candidate, digest, len(data)))
+        try:
+            await self._attempt.advance(RequestState.EVALUATING, **_served_as(candidate, digest, len(data)))
+        except StateConflict:
+            if await self._attempt.is_retired():  # which released what the record names, and this it does not yet
+                await self._blobs.release(digest, owner=record.id)
+            raise
         return digest, len(data)
 
     async def _conclude(self, *, untried: int) -> None:

@@ -145,12 +145,6 @@ class RequestRecord:
         return tuple(Candidate(**candidate) for candidate in self.selection["candidates"])
 
     @property
-    def unkept(self) -> tuple[str, ...]:
-        """Digests of adapters that were tried for this request and are not the one it has."""
-        trials = () if self.selection is None else self.selection.get("trials", ())
-        return tuple(trial["digest"] for trial in trials if trial["digest"] not in (None, self.digest))
-
-    @property
     def unfinished(self) -> bool:
         """Whether a job must exist for this request."""
         return self.state in PENDING or self.awaits_activation

@@ -139,17 +139,15 @@ class RequestStore:
         return record
 
     async def retire(self, request_id: str, blobs: BlobStore | None = None) -> RequestRecord:
-        """Retire from any state; the artifact goes with it when no other request uses the same one.
+        """Retire from any state; the artifacts made for it go too, but for those that another request uses.
 
         Raises `NotFound`, and `StateConflict` when it is retired already.
         """
         expected = frozenset(RequestState) - {RequestState.RETIRED}
         record, unused = await self._move(request_id, expected, RequestState.RETIRED, {}, None)
         if blobs is not None:
-            if unused:
-                await blobs.discard(unused)
-            for digest in record.unkept:
-                await blobs.release(digest, owner=request_id)
+            for digest in unused:
+                await blobs.discard(digest)
         return record
 
     async def fail(
@@ -246,7 +244,8 @@ class RequestStore:
         to: RequestState,
         changes: Mapping[str, Any],
         attempt: int | None,
-    ) -> tuple[RequestRecord, str]:
+    ) -> tuple[RequestRecord, Sequence[str]]:
+        """The record after the step, and the digests of blobs that went with it."""
         if illegal := [state for state in expected if to not in TRANSITIONS[state]]:
             raise ValueError(f"no request goes from {', '.join(sorted(illegal))} to {to}")
         now = time.time()
@@ -271,7 +270,7 @@ class RequestStore:
             raise StateConflict(f"attempt {attempt} was superseded by attempt {reply[1].decode()}")
         if reply[2] and self._compact:
             await self._rewrite_log()
-        return keys.record_of(reply[1]), reply[3].decode()
+        return keys.record_of(reply[1]), [digest.decode() for digest in reply[3]]
 
     async def _change(
         self,

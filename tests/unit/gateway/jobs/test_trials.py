@@ -156,3 +156,46 @@ async def test_retiring_deletes_what_every_trial_left(register: Register, redis:
         with pytest.raises(StateConflict):
             await Trials(attempt, lab.blobs, settings).run(lab.train, retired)
     assert [key async for key in redis.scan_iter("blob:*")] == []
+
+
+async def test_retiring_deletes_what_a_worker_killed_after_ready_had_not(
+    register: Register, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9))
+    request_id = (await register(selection=lab.selection)).id
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.blobs, "release", killed)
+        ready = await lab.run(request_id)
+    assert ready.selection is not None
+    assert ready.state is RequestState.READY
+    assert await lab.present([trial["digest"] for trial in ready.selection["trials"]]) == [True, True]
+    record = await lab.store.retire(request_id, lab.blobs)
+    assert record.selection is not None
+    digests = [trial["digest"] for trial in record.selection["trials"]]
+    assert [key async for key in redis.scan_iter("blob:*")] == []
+    for digest in digests:
+        with pytest.raises(AdapterUnavailable):  # this host's copies are gone too
+            await lab.blobs.get(digest)
+
+
+async def test_an_artifact_of_a_request_that_was_retired_meanwhile_is_not_left(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    lab = Laboratory(redis, settings, evidence(0.0, 1.0))
+    request_id = (await register(selection=lab.selection)).id
+
+    async def retired(candidate: Candidate) -> Artifact:
+        await lab.store.retire(request_id, lab.blobs)
+        return await lab.train(candidate)
+
+    record = await lab.store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
+    async with Attempt(lab.store, record, settings) as attempt:
+        with pytest.raises(StateConflict):
+            await Trials(attempt, lab.blobs, settings).run(retired, lab.probe)
+    assert [key async for key in redis.scan_iter("blob:*")] == []
