@@ -5,6 +5,7 @@ AdapterError
 ├── NothingKnown        a subject that the model says nothing consistent about
 ├── InvalidConfig       a method configuration outside its bounds
 ├── UnknownMethod       no method of that name is registered
+├── InvalidPlugin       another package's method or objective that cannot be used
 ├── InvalidArtifact     bytes that are not a well-formed artifact, or not the one that was asked for
 ├── TrainingDiverged    a loss that became NaN or infinite
 └── TrainingCancelled   the caller asked the trainer to stop
@@ -29,6 +30,10 @@ class InvalidConfig(AdapterError):
 
 class UnknownMethod(AdapterError):
     """No method of that name is registered; the message lists those that are."""
+
+
+class InvalidPlugin(AdapterError):
+    """Another package's method or objective that cannot be loaded, or whose name is taken."""
 
 
 class InvalidArtifact(AdapterError):

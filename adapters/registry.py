@@ -14,6 +14,7 @@ from adapters.methods.divergence.method import Divergence
 from adapters.methods.lora.method import Lora
 from adapters.methods.spul.method import Spul
 from adapters.methods.uld.method import Uld
+from adapters.plugins import METHODS, check_names, plugins
 from adapters.task import TrainingTask
 
 
@@ -47,10 +48,18 @@ class Method(Protocol):
         ...
 
 
+_ATTRIBUTES = ("name", "config_type", "rows", "offset_rank", "target_rank", "needs_own_reference", "train")
+
+
 def methods() -> Mapping[str, Method]:
-    """All methods, by name."""
-    known: tuple[Method, ...] = (Spul(), Delta(), Uld(), Divergence(), Lora())
-    return MappingProxyType({method.name: method for method in known})
+    """All methods, by name: ours, then those of other packages (`adapters.plugins`, made without arguments).
+
+    Raises `InvalidPlugin`.
+    """
+    ours: tuple[Method, ...] = (Spul(), Delta(), Uld(), Divergence(), Lora())
+    theirs = plugins(METHODS, _ATTRIBUTES)
+    check_names([method.name for method in ours], theirs)
+    return MappingProxyType({method.name: method for method in (*ours, *(made() for made in theirs))})
 
 
 def get_method(name: str) -> Method:

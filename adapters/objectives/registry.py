@@ -22,6 +22,7 @@ from adapters.objectives.simnpo import SimNpo
 from adapters.objectives.snap import Snap
 from adapters.objectives.tnpo import Tnpo
 from adapters.objectives.uld import Uld
+from adapters.plugins import OBJECTIVES, check_names, plugins
 
 _TYPES: tuple[type[Objective], ...] = (
     GradientAscent,
@@ -41,8 +42,11 @@ _TYPES: tuple[type[Objective], ...] = (
 
 
 def objectives() -> Mapping[str, type[Objective]]:
-    """All objectives, by name; each is a dataclass whose fields are its settings."""
-    return MappingProxyType({objective.name: objective for objective in _TYPES})
+    """All objectives, by name; each is a dataclass whose fields are its settings. Ours come first, then those of other
+    packages (`adapters.plugins`). Raises `InvalidPlugin`."""
+    theirs = plugins(OBJECTIVES, ("name", "views", "loss", "__dataclass_fields__"))
+    check_names([objective.name for objective in _TYPES], theirs)
+    return MappingProxyType({objective.name: objective for objective in (*_TYPES, *theirs)})
 
 
 def make_objective(

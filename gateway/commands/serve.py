@@ -9,7 +9,9 @@ from typing import Any
 
 import typer
 
+from adapters.errors import InvalidPlugin
 from gateway.commands.context import load_settings
+from gateway.commands.failures import UsageFailed
 
 
 def serve(ctx: typer.Context, overrides: dict[str, Any]) -> None:
@@ -20,6 +22,7 @@ def serve(ctx: typer.Context, overrides: dict[str, Any]) -> None:
     they are, as in --max-model-len 2048 or --tensor-parallel-size 2.
     """
     settings = load_settings(overrides)
+    _check_plugins(objectives_too=True)
     from gateway.serve import run
 
     raise typer.Exit(run(settings, list(ctx.args)))
@@ -32,6 +35,21 @@ def worker(_ctx: typer.Context, overrides: dict[str, Any]) -> None:
     say where the service is and that it may be used.
     """
     settings = load_settings(overrides)
+    _check_plugins(objectives_too=False)  # importing those imports torch, which only the work-horse may
     from gateway.jobs.worker import run_worker
 
     raise typer.Exit(run_worker(settings))
+
+
+def _check_plugins(*, objectives_too: bool) -> None:
+    """A method or objective of another package that cannot be used is found before anything starts."""
+    from adapters.registry import methods
+
+    try:
+        methods()
+        if objectives_too:
+            from adapters.objectives.registry import objectives
+
+            objectives()
+    except InvalidPlugin as error:
+        raise UsageFailed(str(error)) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from adapters.errors import InvalidPlugin
 from gateway import cli
 from gateway.commands.context import CommandContext
 from gateway.commands.setting_options import option_fields
@@ -158,6 +159,7 @@ def test_every_setting_but_secrets_is_an_option(capsys: pytest.CaptureFixture[st
 def test_help_loads_neither_torch_nor_vllm(arguments: list[str]) -> None:
     program = f"""
 import sys
+from adapters.errors import InvalidPlugin
 from gateway import cli
 from gateway.commands.context import CommandContext
 status = cli.run({arguments!r}, CommandContext())
@@ -166,3 +168,19 @@ sys.exit(f"loaded {{heavy}}" if heavy else status)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("serve", "adapters.objectives.registry.objectives"), ("worker", "adapters.registry.methods")],
+)
+def test_another_packages_method_or_objective_that_cannot_be_used_stops_the_start(
+    started: Started, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, module: str
+) -> None:
+    def broken() -> None:
+        raise InvalidPlugin("entry point 'mine' of package others names no class")
+
+    monkeypatch.setattr(module, broken)
+    assert cli.run([command], CommandContext()) == 2
+    assert "entry point 'mine' of package others names no class" in capsys.readouterr().err
+    assert not hasattr(started, "settings")

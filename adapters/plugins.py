@@ -1,0 +1,48 @@
+"""Methods and objectives that other installed packages bring, through entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from adapters.errors import InvalidPlugin
+
+METHODS, OBJECTIVES = "unlearning_gateway.methods", "unlearning_gateway.objectives"
+
+
+@cache
+def plugins(group: str, attributes: tuple[str, ...]) -> tuple[type[Any], ...]:
+    """The classes that packages name in an entry point group, in the order of the entry points' names.
+
+    attributes: what each class must have. Read once in a process: packages do not come and go while one runs.
+    Raises `InvalidPlugin` for one that cannot be imported, is no class, lacks an attribute, or whose `name` is not
+    its entry point's.
+    """
+    return tuple(_load(point, attributes) for point in sorted(entry_points(group=group), key=lambda each: each.name))
+
+
+def check_names(own: Collection[str], others: Collection[type[Any]]) -> None:
+    """Raises `InvalidPlugin` for a name that is taken: a package must not change what a request has asked for."""
+    taken = set(own)
+    for each in others:
+        if each.name in taken:
+            raise InvalidPlugin(f"{each.__module__}.{each.__qualname__} is named {each.name!r}, which there is already")
+        taken.add(each.name)
+
+
+def _load(point: EntryPoint, attributes: tuple[str, ...]) -> type[Any]:
+    package = point.dist.name if point.dist is not None else "?"
+    label = f"entry point {point.name!r} of package {package}"
+    try:
+        loaded = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InvalidPlugin(f"{label} cannot be loaded: {error}") from error
+    if not isinstance(loaded, type):
+        raise InvalidPlugin(f"{label} names no class")
+    if lacking := [name for name in attributes if not hasattr(loaded, name)]:
+        raise InvalidPlugin(f"{label} lacks {', '.join(lacking)}")
+    if loaded.name != point.name:
+        raise InvalidPlugin(f"{label} is a class named {loaded.name!r}; both must be the same")
+    return loaded
