@@ -43,6 +43,7 @@ def _load(point: EntryPoint, attributes: tuple[str, ...]) -> type[Any]:
         raise InvalidPlugin(f"{label} names no class")
     if lacking := [name for name in attributes if not hasattr(loaded, name)]:
         raise InvalidPlugin(f"{label} lacks {', '.join(lacking)}")
-    if loaded.name != point.name:
-        raise InvalidPlugin(f"{label} is a class named {loaded.name!r}; both must be the same")
-    return loaded
+    plugin: type[Any] = loaded
+    if plugin.name != point.name:
+        raise InvalidPlugin(f"{label} is a class named {plugin.name!r}; both must be the same")
+    return plugin
