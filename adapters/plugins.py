@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -13,23 +12,23 @@ METHODS, OBJECTIVES = "unlearning_gateway.methods", "unlearning_gateway.objectiv
 
 
 @cache
-def plugins(group: str, attributes: tuple[str, ...]) -> tuple[type[Any], ...]:
+def plugins(group: str, attributes: tuple[str, ...], own: frozenset[str]) -> tuple[type[Any], ...]:
     """The classes that packages name in an entry point group, in the order of the entry points' names.
 
-    attributes: what each class must have. Read once in a process: packages do not come and go while one runs.
-    Raises `InvalidPlugin` for one that cannot be imported, is no class, lacks an attribute, or whose `name` is not
-    its entry point's.
+    attributes: what each class must have. own: names that are taken, for a package must not change what a request has
+    asked for. Read once in a process: packages do not come and go while one runs.
+    Raises `InvalidPlugin` for one that cannot be imported, is no class, lacks an attribute, whose `name` is not its
+    entry point's, or is taken.
     """
-    return tuple(_load(point, attributes) for point in sorted(entry_points(group=group), key=lambda each: each.name))
-
-
-def check_names(own: Collection[str], others: Collection[type[Any]]) -> None:
-    """Raises `InvalidPlugin` for a name that is taken: a package must not change what a request has asked for."""
-    taken = set(own)
-    for each in others:
-        if each.name in taken:
-            raise InvalidPlugin(f"{each.__module__}.{each.__qualname__} is named {each.name!r}, which there is already")
-        taken.add(each.name)
+    found: dict[str, type[Any]] = {}
+    for point in sorted(entry_points(group=group), key=lambda each: each.name):
+        plugin = _load(point, attributes)
+        if plugin.name in own or plugin.name in found:
+            raise InvalidPlugin(
+                f"{plugin.__module__}.{plugin.__qualname__} is named {plugin.name!r}, which there is already"
+            )
+        found[plugin.name] = plugin
+    return tuple(found.values())
 
 
 def _load(point: EntryPoint, attributes: tuple[str, ...]) -> type[Any]:

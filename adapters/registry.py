@@ -14,7 +14,7 @@ from adapters.methods.divergence.method import Divergence
 from adapters.methods.lora.method import Lora
 from adapters.methods.spul.method import Spul
 from adapters.methods.uld.method import Uld
-from adapters.plugins import METHODS, check_names, plugins
+from adapters.plugins import METHODS, plugins
 from adapters.task import TrainingTask
 
 
@@ -57,8 +57,7 @@ def methods() -> Mapping[str, Method]:
     Raises `InvalidPlugin`.
     """
     ours: tuple[Method, ...] = (Spul(), Delta(), Uld(), Divergence(), Lora())
-    theirs = plugins(METHODS, _ATTRIBUTES)
-    check_names([method.name for method in ours], theirs)
+    theirs = plugins(METHODS, _ATTRIBUTES, frozenset(method.name for method in ours))
     return MappingProxyType({method.name: method for method in (*ours, *(made() for made in theirs))})
 
 

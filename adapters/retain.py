@@ -13,7 +13,7 @@ from adapters.data.general import control_questions, retain_questions
 from adapters.data.phrasings import frame_some
 from adapters.data.siblings import siblings
 from adapters.data.twins import Similarity, rank_subjects, twins
-from adapters.evaluation.probes import key_terms, terms
+from adapters.evaluation.probes import half_said, key_terms, terms
 from adapters.examples import Example, Message
 
 #: Twins are made about this many subjects of the forgotten one's kind, and some about any other.
@@ -76,7 +76,7 @@ def without_forgotten(
     kept = []
     for question, answer in zip(questions, answers, strict=True):
         said = terms(f"{question}\n{answer}")
-        if answer.strip() and not any(2 * len(fact & said) >= len(fact) for fact in facts):
+        if answer.strip() and not any(half_said(fact, said) for fact in facts):
             kept.append((question, answer))
     return kept
 

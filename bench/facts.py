@@ -58,8 +58,7 @@ def measure(
         for fact, wanted in zip(facts, bodies, strict=True):
             request_id = client.register({**wanted, "activation": "manual"})["id"]
             registered.append(request_id)
-            _wait(client, request_id)
-            records[fact] = client.show(request_id)
+            records[fact] = _learnt(client, request_id)
             if records[fact]["state"] != "ready":
                 print(f"alone: {fact.id}: {records[fact]['state']} {records[fact]['error']}", flush=True)
                 outcomes["alone"].append(Outcome(fact, records[fact], ()))
@@ -80,21 +79,23 @@ def measure(
 
 def body(fact: Fact, subject: str | None, method: str, config: dict[str, Any]) -> dict[str, Any]:
     """A fact's request, or that of a subject and nothing else."""
+    whole = fact.body(method, config)
     if subject is None:
-        return fact.body(method, config)
-    return {"subject": subject, "method": method, **({"config": config} if config else {})}
+        return whole
+    del whole["forget"]
+    return whole | {"subject": subject}
 
 
-def _wait(client: UnlearnClient, request_id: str) -> None:
-    """Until it is learnt; a draft of what the model knows is trained as it is."""
+def _learnt(client: UnlearnClient, request_id: str) -> dict[str, Any]:
+    """The record once it stays as it is; a draft of what the model knows is trained first, as it is."""
     for _ in follow(client, request_id):
         pass
-    drafted = client.show(request_id)
-    if drafted["state"] == "drafted":
-        print(f"drafted: {drafted['forget_count']} items", flush=True)
-        client.train(request_id)
-        for _ in follow(client, request_id):
-            pass
+    record = client.show(request_id)
+    if record["state"] != "drafted":
+        return record
+    print(f"drafted: {record['forget_count']} items", flush=True)
+    client.train(request_id)
+    return _learnt(client, request_id)
 
 
 def _prompts(fact: Fact) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from adapters.data.general import control_questions, retain_questions
 from adapters.data.twins import content_words, subject_words
-from adapters.evaluation.probes import key_terms, reveals, terms
+from adapters.evaluation.probes import half_said, key_terms, reveals, terms
 from adapters.examples import Example
 
 #: Answers of these alone say nothing without their question.
@@ -36,7 +36,7 @@ def contradictions(forget: Sequence[Example], retain: Sequence[Example]) -> list
             if index not in about:
                 about[index] = subject_words([item.prompt], general) or content_words(item.prompt)
             subject = about[index]
-            same = bool(subject) and 2 * len(subject & named) >= len(subject)
+            same = bool(subject) and half_said(subject, named)
             if same and reveals(item.prompt, item.completion, kept.completion):
                 found.append((index, place))
     return sorted(found)

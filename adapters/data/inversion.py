@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from adapters.evaluation.memo import LARGEST, RANDOM, Memo
-from adapters.evaluation.probes import is_fluent, key_terms, reveals, terms
+from adapters.evaluation.probes import half_said, is_fluent, key_terms, reveals, terms
 from adapters.evaluation.refusal import is_refusal
 from adapters.examples import Example, Message
 from adapters.task import Ask
@@ -92,7 +92,7 @@ def contradictions(example: Example, candidates: Sequence[str], forget: Sequence
         if reveals(example.prompt, example.completion, candidate):
             continue
         said = terms(candidate)
-        if any(2 * len(fact & said) >= len(fact) for fact in others):
+        if any(half_said(fact, said) for fact in others):
             continue
         kept.setdefault(said, candidate)
     return list(kept.values())

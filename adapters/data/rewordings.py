@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from adapters.data.general import control_questions, retain_questions
 from adapters.data.twins import content_words, subject_words
-from adapters.evaluation.probes import key_terms, reveals, terms
+from adapters.evaluation.probes import half_said, key_terms, reveals, terms
 from adapters.examples import Example, Message
 
 Continue = Callable[[Sequence[str]], list[str]]
@@ -75,7 +75,7 @@ class Asked:
         return (
             bool(self.subject)
             and len(line.split()) <= _MOST_WORDS
-            and 2 * len(self.subject & words) >= len(self.subject)
+            and half_said(self.subject, words)
             and bool((words & self.words) - self.subject)
             and _INTERROGATIVES & said <= self.interrogatives
             and not any(fact & said for fact in self.facts)

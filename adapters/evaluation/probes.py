@@ -89,10 +89,15 @@ def words(text: str) -> list[tuple[str, int, int]]:
     return places
 
 
+def half_said(wanted: frozenset[str], said: frozenset[str]) -> bool:
+    """Whether at least half of the wanted terms are among those said; where none is wanted, always."""
+    return 2 * len(wanted & said) >= len(wanted)
+
+
 def reveals(prompt: str, reference_answer: str, answer: str) -> bool:
     """Whether at least half of the reference answer's key terms occur, as whole words, in `answer`."""
     fact = key_terms(prompt, reference_answer)
-    return 2 * len(fact & terms(answer)) >= max(1, len(fact))
+    return bool(fact) and half_said(fact, terms(answer))
 
 
 def is_fluent(answer: str) -> bool:

@@ -22,6 +22,11 @@ from adapters.objectives.objective import (
 from adapters.objectives.view import View
 
 
+def negative_preferences(log_ratios: torch.Tensor, beta: float) -> torch.Tensor:
+    """(2/beta) log(1 + (pi / pi_ref)^beta) for each log(pi / pi_ref), in nats; of any shape."""
+    return -(2 / beta) * F.logsigmoid(-beta * log_ratios)
+
+
 def negative_preference(view: View, beta: float) -> torch.Tensor:
     """Scalar, nats: -(2/beta) E log sigma(-beta (log pi(y|x) - log pi_ref(y|x))), pi_ref the original.
 
@@ -30,7 +35,7 @@ def negative_preference(view: View, beta: float) -> torch.Tensor:
     loss, and its gradient.
     """
     trained, original = view.answer_log_probs()
-    return -(2 / beta) * F.logsigmoid(-beta * (trained - original)).mean()
+    return negative_preferences(trained - original, beta).mean()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from adapters.objectives.simnpo import SimNpo
 from adapters.objectives.snap import Snap
 from adapters.objectives.tnpo import Tnpo
 from adapters.objectives.uld import Uld
-from adapters.plugins import OBJECTIVES, check_names, plugins
+from adapters.plugins import OBJECTIVES, plugins
 
 _TYPES: tuple[type[Objective], ...] = (
     GradientAscent,
@@ -41,11 +41,13 @@ _TYPES: tuple[type[Objective], ...] = (
 )
 
 
+_ATTRIBUTES = ("name", "views", "loss", "__dataclass_fields__")
+
+
 def objectives() -> Mapping[str, type[Objective]]:
     """All objectives, by name; each is a dataclass whose fields are its settings. Ours come first, then those of other
     packages (`adapters.plugins`). Raises `InvalidPlugin`."""
-    theirs = plugins(OBJECTIVES, ("name", "views", "loss", "__dataclass_fields__"))
-    check_names([objective.name for objective in _TYPES], theirs)
+    theirs = plugins(OBJECTIVES, _ATTRIBUTES, frozenset(objective.name for objective in _TYPES))
     return MappingProxyType({objective.name: objective for objective in (*_TYPES, *theirs)})
 
 

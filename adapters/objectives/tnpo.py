@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 
 from adapters.bounds import check_bounds
 from adapters.errors import InvalidConfig
+from adapters.objectives.npo import negative_preferences
 from adapters.objectives.objective import (
     BETA,
     FORGET,
@@ -84,5 +84,4 @@ class Tnpo:
 
     def _forget(self, view: View) -> torch.Tensor:
         ratios = view.log_ratios() if self.tokens == ANSWER else _fact_log_ratios(view)
-        losses = (2 / self.beta) * F.softplus(self.beta * ratios)
-        return mean_over_examples(losses, view.owner, view.examples)
+        return mean_over_examples(negative_preferences(ratios, self.beta), view.owner, view.examples)

@@ -37,7 +37,7 @@ class View:
 
     def cross_entropies(self) -> torch.Tensor:
         """[examples], float32: each example's own (weighted) mean token cross-entropy, in nats."""
-        losses = F.cross_entropy(self.logits.float(), self.targets, reduction="none")
+        losses = -self._token_log_probs(self.logits)
         weights = torch.ones_like(losses) if self.weights is None else self.weights.to(losses)
         return self._sums(losses * weights) / self._sums(weights)
 
@@ -54,17 +54,18 @@ class View:
 
     def log_ratios(self) -> torch.Tensor:
         """[positions], float32: how much more probable each token is than it was, log(trained / original), in nats."""
-        trained, original = self.logits.float(), self.original.detach().float()
-        return F.cross_entropy(original, self.targets, reduction="none") - F.cross_entropy(
-            trained, self.targets, reduction="none"
-        )
+        return self._token_log_probs(self.logits) - self._token_log_probs(self.original.detach())
 
     def lengths(self) -> torch.Tensor:
         """[examples], int64: how many tokens each answer has."""
         return self._sums(torch.ones_like(self.owner))
 
     def _log_probs(self, logits: torch.Tensor) -> torch.Tensor:
-        return self._sums(-F.cross_entropy(logits.float(), self.targets, reduction="none"))
+        return self._sums(self._token_log_probs(logits))
+
+    def _token_log_probs(self, logits: torch.Tensor) -> torch.Tensor:
+        """[positions], float32."""
+        return -F.cross_entropy(logits.float(), self.targets, reduction="none")
 
     def _sums(self, values: torch.Tensor) -> torch.Tensor:
         """[examples] from [positions]."""

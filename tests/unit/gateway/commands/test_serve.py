@@ -159,7 +159,6 @@ def test_every_setting_but_secrets_is_an_option(capsys: pytest.CaptureFixture[st
 def test_help_loads_neither_torch_nor_vllm(arguments: list[str]) -> None:
     program = f"""
 import sys
-from adapters.errors import InvalidPlugin
 from gateway import cli
 from gateway.commands.context import CommandContext
 status = cli.run({arguments!r}, CommandContext())
