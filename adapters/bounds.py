@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.errors import InvalidConfig
@@ -49,6 +50,12 @@ def check_bounds(config: object, **bounds: Bounds) -> None:
             raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
         if not low <= value <= high:  # false for NaN as well
             raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
+
+
+def check_choice(config: object, name: str, choices: Sequence[str]) -> None:
+    """Check the field of this name. Raises `InvalidConfig` for a value that is none of the choices."""
+    if getattr(config, name) not in choices:
+        raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
 
 
 def number_list(name: str, values: Any, most: float, *, whole: bool = False) -> tuple[Any, ...]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from adapters.bounds import check_bounds
-from adapters.errors import InvalidConfig
+from adapters.bounds import check_bounds, check_choice
 from adapters.evaluation.memo import METRICS
 from adapters.objectives.objective import (
     INVERTED,
@@ -51,9 +50,8 @@ class Meow:
 
     def __post_init__(self) -> None:
         check_bounds(self, top_k=(1, 100), retain_kl=WEIGHT)
-        for name, choices in (("metric", METRICS), ("retain", RETAINS)):
-            if getattr(self, name) not in choices:
-                raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
+        check_choice(self, "metric", METRICS)
+        check_choice(self, "retain", RETAINS)
 
     @property
     def views(self) -> frozenset[str]:

@@ -15,6 +15,9 @@ REFUSAL = "refusal"  # a refusal for each of the same forget prompts, in the sam
 INVERTED = "inverted"  # answers that contradict those to be forgotten, to the same prompts
 RETAIN = "retain"  # examples whose answers stay
 
+# which tokens of an answer a loss is taken on: those that state its fact, or all
+TOKENS = (FACT, ANSWER) = ("fact", "answer")
+
 # (lowest, highest), both allowed
 WEIGHT = (0.0, 100.0)
 BETA = (1e-3, 100.0)

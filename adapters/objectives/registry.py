@@ -22,6 +22,7 @@ from adapters.objectives.simnpo import SimNpo
 from adapters.objectives.snap import Snap
 from adapters.objectives.tnpo import Tnpo
 from adapters.objectives.uld import Uld
+from adapters.objectives.undial import Undial
 from adapters.plugins import OBJECTIVES, plugins
 
 _TYPES: tuple[type[Objective], ...] = (
@@ -30,6 +31,7 @@ _TYPES: tuple[type[Objective], ...] = (
     KlMinimisation,
     Npo,
     Tnpo,
+    Undial,
     SimNpo,
     Idk,
     IdkNpo,

@@ -8,13 +8,15 @@ from typing import ClassVar
 
 import torch
 
-from adapters.bounds import check_bounds
-from adapters.errors import InvalidConfig
+from adapters.bounds import check_bounds, check_choice
 from adapters.objectives.npo import negative_preferences
 from adapters.objectives.objective import (
+    ANSWER,
     BETA,
+    FACT,
     FORGET,
     RETAIN,
+    TOKENS,
     WEIGHT,
     ObjectiveLoss,
     needed,
@@ -22,8 +24,6 @@ from adapters.objectives.objective import (
 )
 from adapters.objectives.reduction import mean_over_examples
 from adapters.objectives.view import View
-
-FACT, ANSWER = "fact", "answer"
 
 
 def _fact_log_ratios(view: View) -> torch.Tensor:
@@ -69,8 +69,7 @@ class Tnpo:
 
     def __post_init__(self) -> None:
         check_bounds(self, beta=BETA, forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
-        if self.tokens not in (FACT, ANSWER):
-            raise InvalidConfig(f"tokens must be {FACT!r} or {ANSWER!r}")
+        check_choice(self, "tokens", TOKENS)
 
     @property
     def views(self) -> frozenset[str]:

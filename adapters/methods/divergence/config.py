@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.auxiliary.settings import AuxiliarySettings
-from adapters.bounds import number_list
-from adapters.errors import InvalidConfig
+from adapters.bounds import check_choice, number_list
 from adapters.offset import MAX_STRENGTH
 
 LINEAR, RANK = "linear", "rank"
@@ -33,7 +32,6 @@ class DivergenceConfig(AuxiliarySettings):
 
     def __post_init__(self) -> None:
         AuxiliarySettings.__post_init__(self)  # a dataclass with slots is a class made anew, which super() misses
-        if self.form not in FORMS:
-            raise InvalidConfig(f"form must be one of {', '.join(FORMS)}")
+        check_choice(self, "form", FORMS)
         object.__setattr__(self, "strengths", number_list("strengths", self.strengths, MAX_STRENGTH))
         object.__setattr__(self, "counts", number_list("counts", self.counts, MAX_COUNT, whole=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds
+from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds, check_choice
 from adapters.errors import InvalidConfig
 
 ENCODERS = ("mlp", "embedding")
@@ -95,9 +95,8 @@ class SpulConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, **_BOUNDS)
-        for name, choices in (("encoder", ENCODERS), ("init", INITS)):
-            if getattr(self, name) not in choices:
-                raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
+        check_choice(self, "encoder", ENCODERS)
+        check_choice(self, "init", INITS)
         text: Any = self.init_text
         if not isinstance(text, str) or not text.strip():
             raise InvalidConfig("init_text must be a text that is not empty")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.bounds import Bounds, check_bounds, number_list
+from adapters.bounds import Bounds, check_bounds, check_choice, number_list
 from adapters.errors import InvalidConfig
 
 
@@ -60,3 +60,10 @@ def test_a_list_becomes_a_tuple() -> None:
 def test_what_is_no_list_of_such_numbers_is_refused(values: Any, message: str) -> None:
     with pytest.raises(InvalidConfig, match=f"counts {message}"):
         number_list("counts", values, 10, whole=True)
+
+
+@pytest.mark.parametrize("value", ["c", "", None, 1])
+def test_a_choice_is_one_of_those_there_are(value: Any) -> None:
+    check_choice(Settings(count="a"), "count", ("a", "b"))
+    with pytest.raises(InvalidConfig, match=r"^count must be one of a, b$"):
+        check_choice(Settings(count=value), "count", ("a", "b"))

@@ -119,10 +119,23 @@ def cross_entropies(view: View) -> list[float]:
 
 def kl(view: View) -> float:
     """KL(original || trained)."""
+    return _kl(view, view.original.tolist())
+
+
+def lowered_kl(view: View, gamma: float, *, of_the_fact: bool) -> float:
+    """KL(original with the answer's tokens, or those of its fact, lowered by gamma || trained)."""
+    teacher = view.original.tolist()
+    stated = [True] * len(teacher) if view.fact is None or not of_the_fact else view.fact.tolist()
+    for row, target, lowered in zip(teacher, view.targets.tolist(), stated, strict=True):
+        row[target] -= gamma * lowered
+    return _kl(view, teacher)
+
+
+def _kl(view: View, teacher: Sequence[Sequence[float]]) -> float:
     positions = []
-    for trained_row, original_row in zip(view.logits.tolist(), view.original.tolist(), strict=True):
-        pairs = zip(log_softmax(trained_row), log_softmax(original_row), strict=True)
-        positions.append(sum(math.exp(original) * (original - trained) for trained, original in pairs))
+    for trained_row, teacher_row in zip(view.logits.tolist(), teacher, strict=True):
+        pairs = zip(log_softmax(trained_row), log_softmax(teacher_row), strict=True)
+        positions.append(sum(math.exp(taught) * (taught - trained) for trained, taught in pairs))
     return mean(_weighted(view, positions))
 
 

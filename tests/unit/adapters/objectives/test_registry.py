@@ -23,6 +23,7 @@ NEEDED: dict[str, tuple[frozenset[str], dict[str, Any]]] = {
     "kl_minimisation": (frozenset({FORGET, RETAIN}), {"retain_kl": 0}),
     "npo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "tnpo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
+    "undial": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "simnpo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk": (frozenset({REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk_npo": (frozenset({FORGET, REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
@@ -117,7 +118,7 @@ def test_given_settings_are_taken_and_others_keep_their_default() -> None:
 
 
 def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
-    with pytest.raises(InvalidConfig, match=r"'nope'; there is: dpo, gradient_ascent, .*, uld$"):
+    with pytest.raises(InvalidConfig, match=r"'nope'; there is: dpo, gradient_ascent, .*, uld, undial$"):
         make_objective("nope", {})
 
 

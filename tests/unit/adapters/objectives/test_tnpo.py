@@ -63,5 +63,5 @@ def test_the_fact_becomes_improbable_at_every_position_and_no_other_token_does()
 
 
 def test_which_tokens_is_one_of_two() -> None:
-    with pytest.raises(InvalidConfig, match="'fact' or 'answer'"):
+    with pytest.raises(InvalidConfig, match="tokens must be one of fact, answer"):
         Tnpo(tokens="some")
