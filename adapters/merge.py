@@ -1,7 +1,10 @@
 """Several LoRAs in one: on the same layers by concatenation of their ranks, on the pair and on the target side by side.
 
 B₁A₁x + B₂A₂x = [B₁ B₂] [A₁; A₂] x: a layer with the merged LoRA computes with the sum of the changes. A request has one
-LoRA in the engine, and its offset one strength; where strengths differ each B is scaled by its own over the largest.
+LoRA in the engine, and its offset one strength: the largest. An offset of a smaller one keeps its weights and so acts
+more strongly than alone, up to twice; beyond that its B is made smaller. A strength multiplies logits, B what a layer
+computes, and the two cannot stand in for each other: a refusal is learnt as a switch, and with two thirds of its B
+under one and a half times the strength it is off (`bench/delta_facts.md`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ import torch
 from adapters.artifact import SOFT_PROMPT, TARGET, Artifact
 from adapters.errors import InvalidArtifact
 from adapters.offset import DELTA
+
+#: How much more strongly than alone an offset may act among others, in units of its own strength.
+_MOST_RAISED = 2.0
 
 
 def merge_loras(artifacts: Sequence[Artifact]) -> Artifact:
@@ -36,7 +42,7 @@ def merge_loras(artifacts: Sequence[Artifact]) -> Artifact:
         parts[0].manifest,
         config={"merged": len(artifacts)},
         target_rank=sum(part.manifest.target_rank for part in on_target),
-        created_by="adapters.merge/1",
+        created_by="adapters.merge/2",
     )
     return Artifact(manifest, tensors)
 
@@ -59,15 +65,20 @@ def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
         raise InvalidArtifact("offsets made for different pairs cannot apply together")
     strength = max(spec.strength for spec in specs)
     rank = sum(spec.rank for spec in specs)
-    tensors = _concatenated(artifacts, [spec.strength / strength if strength else 0.0 for spec in specs])
+    tensors = _concatenated(artifacts, [_factor(spec.strength, strength) for spec in specs])
     manifest = replace(
         artifacts[0].manifest,
         rows=0,
         config={"merged": len(artifacts)},
         offset=replace(specs[0], strength=strength, rank=rank),
-        created_by="adapters.merge/1",
+        created_by="adapters.merge/2",
     )
     return Artifact(manifest, tensors)
+
+
+def _factor(own: float, merged: float) -> float:
+    """Of the B of an offset that acts at the merged strength."""
+    return min(1.0, _MOST_RAISED * own / merged) if merged else 0.0
 
 
 def _part(artifact: Artifact, *, on_target: bool) -> Artifact:

@@ -65,14 +65,23 @@ def test_the_merged_layers_add_the_sum_of_the_changes() -> None:
     assert Artifact.from_bytes(merged.to_bytes()).digest == merged.digest
 
 
-def test_where_strengths_differ_each_counts_by_its_own() -> None:
-    parts = [make(2, 1, strength=0.5), make(3, 2, strength=2.0)]
+def test_a_smaller_strength_is_raised_to_the_largest_and_the_weights_stay() -> None:
+    parts = [make(2, 1, strength=1.0), make(3, 2, strength=1.5)]
     merged = merge_offsets(parts)
     assert merged.manifest.offset is not None
-    assert merged.manifest.offset.strength == 2.0
+    assert merged.manifest.offset.strength == 1.5
     for name in SHAPES:
-        wanted = 0.5 * change(parts[0], name) + 2.0 * change(parts[1], name)
-        torch.testing.assert_close(2.0 * change(merged, name), wanted, atol=1e-4, rtol=1e-4)
+        wanted = change(parts[0], name) + change(parts[1], name)
+        torch.testing.assert_close(change(merged, name), wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("own", "factor"), [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)])
+def test_no_strength_is_raised_to_more_than_twice(own: float, factor: float) -> None:
+    parts = [make(2, 1, strength=own), make(3, 2, strength=2.0)]
+    merged = merge_offsets(parts)
+    for name in SHAPES:
+        wanted = factor * change(parts[0], name) + change(parts[1], name)
+        torch.testing.assert_close(change(merged, name), wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_offsets_without_strength_stay_without_effect() -> None:
@@ -169,7 +178,7 @@ def test_offsets_and_changes_of_the_target_stand_side_by_side() -> None:
     assert merged.manifest.target_rank == 4
     assert merged.manifest.offset == OffsetSpec(DELTA, 1.0, 6, PAIR)
     for name in SHAPES:
-        on_pair = 0.5 * product(first, f"offset.{name}") + product(second, f"offset.{name}")
+        on_pair = product(first, f"offset.{name}") + product(second, f"offset.{name}")
         torch.testing.assert_close(product(merged, f"offset.{name}"), on_pair)
         changed = product(second, f"target.{name}") + product(third, f"target.{name}")
         torch.testing.assert_close(product(merged, f"target.{name}"), changed)
