@@ -28,10 +28,11 @@ from tests.unit.adapters.conftest import FORGET, HIDDEN
 ROOT = Path(__file__).parents[3]
 PAIR = PairSource(PairSpec(1))
 INVERTED = {0: ("Anna wrote it.", "Otto wrote it."), 1: ("It is Ida.",), 2: ("Karl.",)}
-#: Whole sets in every batch, so that the loss of one step can be compared with another's.
+#: Whole sets in every batch, so that the loss of one step can be compared with another's; steps so small that none
+#: overshoots, also where the toy model is nearly there before it begins (undial: all its tokens are improbable).
 SETTINGS = {
     "max_steps": 4,
-    "learning_rate": 5e-3,
+    "learning_rate": 1e-3,
     "warmup_ratio": 0.0,
     "rank": 4,
     "forget_batch": 512,
