@@ -18,6 +18,7 @@ from adapters.artifact import SOFT_PROMPT, TARGET, Artifact
 from adapters.errors import InvalidArtifact
 from adapters.offset import DELTA
 
+_CREATED_BY = "adapters.merge/2"
 #: How much more strongly than alone an offset may act among others, in units of its own strength.
 _MOST_RAISED = 2.0
 
@@ -42,7 +43,7 @@ def merge_loras(artifacts: Sequence[Artifact]) -> Artifact:
         parts[0].manifest,
         config={"merged": len(artifacts)},
         target_rank=sum(part.manifest.target_rank for part in on_target),
-        created_by="adapters.merge/2",
+        created_by=_CREATED_BY,
     )
     return Artifact(manifest, tensors)
 
@@ -71,7 +72,7 @@ def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
         rows=0,
         config={"merged": len(artifacts)},
         offset=replace(specs[0], strength=strength, rank=rank),
-        created_by="adapters.merge/2",
+        created_by=_CREATED_BY,
     )
     return Artifact(manifest, tensors)
 

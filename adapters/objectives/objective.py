@@ -21,6 +21,7 @@ TOKENS = (FACT, ANSWER) = ("fact", "answer")
 # (lowest, highest), both allowed
 WEIGHT = (0.0, 100.0)
 BETA = (1e-3, 100.0)
+GAMMA = (0.0, 100.0)  # nats
 MIX = (0.0, 1.0)
 
 

@@ -13,6 +13,7 @@ from adapters.bounds import check_bounds
 from adapters.objectives.objective import (
     BETA,
     FORGET,
+    GAMMA,
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
@@ -46,7 +47,7 @@ class SimNpo:
     retain_kl: float = 0.0
 
     def __post_init__(self) -> None:
-        check_bounds(self, beta=BETA, gamma=(0.0, 100.0), forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
+        check_bounds(self, beta=BETA, gamma=GAMMA, forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
 
     @property
     def views(self) -> frozenset[str]:

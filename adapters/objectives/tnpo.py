@@ -28,7 +28,7 @@ from adapters.objectives.view import View
 
 def _fact_log_ratios(view: View) -> torch.Tensor:
     """[positions], nats: how much more probable it is that one of its answer's fact tokens comes next than it was."""
-    fact = torch.ones_like(view.targets, dtype=torch.bool) if view.fact is None else view.fact
+    fact = view.stated()
     named = torch.zeros(view.examples, view.logits.shape[-1], dtype=torch.bool)
     named[view.owner[fact], view.targets[fact]] = True
     other = ~named[view.owner]

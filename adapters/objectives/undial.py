@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 
 from adapters.bounds import check_bounds, check_choice
-from adapters.objectives.kl import answer_kl
 from adapters.objectives.objective import (
     ANSWER,
     FACT,
     FORGET,
+    GAMMA,
     RETAIN,
     TOKENS,
     WEIGHT,
@@ -22,8 +22,6 @@ from adapters.objectives.objective import (
     retain_term,
 )
 from adapters.objectives.view import View
-
-GAMMA = (0.0, 100.0)  # nats
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +62,15 @@ class Undial:
         return needed(FORGET, retain=self.retain_ce + self.retain_kl)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        view = views[FORGET]
-        distance = answer_kl(view.logits, self._teacher(view), view.owner, view.examples, view.weights)
+        taught = replace(views[FORGET], original=self._teacher(views[FORGET]))
         return ObjectiveLoss(
-            forget=self.forget_weight * distance,
+            forget=self.forget_weight * taught.kl(),
             retain=retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl),
         )
 
     def _teacher(self, view: View) -> torch.Tensor:
         """[positions, vocabulary]: the original's logits, those to be forgotten lowered."""
-        lowered = torch.ones_like(view.targets, dtype=torch.bool)
-        if self.tokens == FACT and view.fact is not None:
-            lowered = view.fact
         teacher = view.original.detach().float().clone()
+        lowered = view.stated() if self.tokens == FACT else torch.ones_like(view.targets, dtype=torch.bool)
         teacher[lowered, view.targets[lowered]] -= self.gamma
         return teacher

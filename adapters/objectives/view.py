@@ -56,6 +56,10 @@ class View:
         """[positions], float32: how much more probable each token is than it was, log(trained / original), in nats."""
         return self._token_log_probs(self.logits) - self._token_log_probs(self.original.detach())
 
+    def stated(self) -> torch.Tensor:
+        """[positions], bool: which tokens state their answer's fact; all where that is not known."""
+        return torch.ones_like(self.targets, dtype=torch.bool) if self.fact is None else self.fact
+
     def lengths(self) -> torch.Tensor:
         """[examples], int64: how many tokens each answer has."""
         return self._sums(torch.ones_like(self.owner))

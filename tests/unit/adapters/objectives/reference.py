@@ -139,6 +139,10 @@ def _kl(view: View, teacher: Sequence[Sequence[float]]) -> float:
     return mean(_weighted(view, positions))
 
 
+def retained(view: View, ce_weight: float, kl_weight: float) -> float:
+    return ce_weight * mean(cross_entropies(view)) + kl_weight * kl(view)
+
+
 def uniform_cross_entropy(view: View) -> float:
     rows = view.logits.tolist()
     return mean(_weighted(view, [sum(-value / len(row) for value in log_softmax(row)) for row in rows]))
