@@ -24,9 +24,11 @@ from adapters.registry import get_method
 from tests.unit.adapters.methods.delta.conftest import MakeTask, parts_of
 
 
-def forget_of(count: int) -> tuple[ForgetExample, ...]:
+def forget_of(count: int, *, answers: int = 1) -> tuple[ForgetExample, ...]:
+    """Different prompts with so many different answers, in turn."""
     return tuple(
-        ForgetExample(TokenizedExample((number,), (1,)), TokenizedExample((number,), (2,))) for number in range(count)
+        ForgetExample(TokenizedExample((number,), (10 + number % answers,)), TokenizedExample((number,), (2,)))
+        for number in range(count)
     )
 
 
@@ -49,6 +51,27 @@ def test_no_more_than_a_few_are_scored() -> None:
     parts = split(Dataset(forget_of(3), retain_of(0, 700), retain_of(1000, 700)))
     assert len(parts.held_retain) == 24
     assert len(parts.training.hard) + len(parts.training.general) == 1400 - 24
+
+
+def test_forget_prompts_are_scored_from_all_over_a_large_set() -> None:
+    forget = forget_of(1000)
+    parts = split(Dataset(forget, retain_of(2000, 15), ()))
+    assert len(parts.held_forget) == 24
+    assert len(parts.training.forget) == 1000 - 24
+    assert parts.held_forget[-1] in forget[950:]
+
+
+def test_an_answer_is_never_held_out_whole() -> None:
+    """Forty items of one wording each: all are trained on, and some of them scored."""
+    forget = forget_of(40, answers=40)
+    parts = split(Dataset(forget, retain_of(100, 15), ()))
+    assert parts.training.forget == forget
+    assert parts.held_forget == forget[::2]
+    twice = split(Dataset(forget_of(40, answers=20), retain_of(100, 15), ()))
+    assert {e.original.answer_ids for e in twice.training.forget} == {(10 + number,) for number in range(20)}
+    assert len(twice.held_forget) == 5
+    pair = split(Dataset(forget_of(14, answers=7), retain_of(100, 15), ()))
+    assert len(pair.held_forget) == 1  # the second would be that answer's last
 
 
 @pytest.mark.parametrize("count", [1, 6])
