@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from adapters.data.general import control_questions, retain_questions
 from adapters.data.phrasings import frame_some
 from adapters.data.siblings import siblings
-from adapters.data.twins import Similarity, rank_subjects, twins
+from adapters.data.twins import Similarity, by_subject, rank_subjects, twins
 from adapters.evaluation.probes import half_said, key_terms, terms
 from adapters.examples import Example, Message
 
@@ -40,7 +40,10 @@ def choose_questions(
     framed_fraction: float,
     seed: int,
 ) -> Questions:
-    """`count` bundled questions, the `nearest` to the prompts among them, and up to so many twins and siblings."""
+    """`count` bundled questions, the `nearest` to the prompts among them, and up to so many twins and siblings.
+
+    Prompts about several things share the twins and the siblings among those things, each by how many prompts it has.
+    """
     asked = {prompt.casefold().strip() for prompt in prompts}
     pool = [question for question in retain_questions() if question.casefold() not in asked]
     scores = similarity(pool, prompts)
@@ -48,8 +51,13 @@ def choose_questions(
     rest = ranked[nearest:]
     random.Random(seed).shuffle(rest)
     known = (*retain_questions(), *control_questions())
-    hard = ranked[:nearest] + _twins(prompts, known, similarity, twin_count, seed)
-    hard += siblings(prompts, known, similarity, sibling_count)
+    groups = by_subject(prompts, known)
+    shares = [len(group) / sum(map(len, groups)) for group in groups]
+    hard = ranked[:nearest]
+    for group, share in zip(groups, shares, strict=True):
+        hard += _twins(group, known, similarity, round(share * twin_count), seed)
+    for group, share in zip(groups, shares, strict=True):
+        hard += siblings(group, known, similarity, round(share * sibling_count))
     general = rest[: max(0, count - nearest)]
     return Questions(
         hard=tuple(frame_some(hard, framed_fraction, seed + 1)),

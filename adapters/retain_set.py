@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.names import recurring_names, renamed
 from adapters.dataset_settings import DatasetSettings
 from adapters.examples import Message
 from adapters.generation import greedy_answers
@@ -21,7 +22,11 @@ _CHUNK = 32
 def given_retain(
     task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
-    """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest."""
+    """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest.
+
+    Hard are also the forget prompts asked about those whom the given examples name, with the original model's answers.
+    Raises `TrainingCancelled` when told to stop.
+    """
     items = task.retain or ()
     scores = similarity(
         model,
@@ -31,7 +36,12 @@ def given_retain(
     ranked = sorted(range(len(items)), key=lambda index: -scores[index])
     encoded = [encode_pair(tokenizer, items[index].messages, items[index].completion) for index in ranked]
     nearest = min(config.retain_nearest, (len(encoded) + 1) // 2)
-    return encoded[:nearest], encoded[nearest:]
+    prompts, kept = [item.prompt for item in task.forget], [item.prompt for item in items]
+    asked = renamed(
+        prompts, recurring_names(prompts), recurring_names(kept), count=config.retain_twins, seed=config.seed
+    )
+    twins = _answered_by_model(task, asked, config, model, tokenizer).values()
+    return [*encoded[:nearest], *twins], encoded[nearest:]
 
 
 def made_retain(
@@ -51,7 +61,19 @@ def made_retain(
         framed_fraction=config.framed_fraction,
         seed=config.seed,
     )
-    asked = [*questions.hard, *questions.general]
+    asked = dict.fromkeys([*questions.hard, *questions.general])
+    kept = _answered_by_model(task, list(asked), config, model, tokenizer)
+
+    def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
+        return [kept[question] for question in dict.fromkeys(chosen) if question in kept]
+
+    return encode(questions.hard), encode(questions.general)
+
+
+def _answered_by_model(
+    task: TrainingTask, asked: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
+) -> dict[str, TokenizedExample]:
+    """Each question with the original model's answer, but for those whose answer states what is to be forgotten."""
 
     def between(done: int) -> None:
         task.check_cancelled()
@@ -59,16 +81,10 @@ def made_retain(
 
     between(0)
     answers = original_answers(task, model, tokenizer, [conversation(q) for q in asked], config.retain_tokens, between)
-    kept = dict(without_forgotten(asked, answers, task.forget))
-
-    def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
-        return [
-            _answered(tokenizer, question, kept[question], config.retain_tokens)
-            for question in dict.fromkeys(chosen)
-            if question in kept
-        ]
-
-    return encode(questions.hard), encode(questions.general)
+    return {
+        question: _answered(tokenizer, question, answer, config.retain_tokens)
+        for question, answer in without_forgotten(asked, answers, task.forget)
+    }
 
 
 def original_answers(

@@ -44,12 +44,31 @@ def content_words(text: str) -> frozenset[str]:
 def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_above: int = 3) -> frozenset[str]:
     """The words that single out what the prompts are about, folded to lower case.
 
-    A word counts when at least half of the prompts hold it and at most `common_above` of the general
-    questions do: "telephone" does, "invented" and "capital" do not.
+    A word counts when at least half of the prompts hold it, and two where there are two, and at most `common_above` of
+    the general questions do: "telephone" does, "invented" and "capital" do not.
     """
+    least = max(min(2, len(prompts)), len(prompts) / 2)
     spread = Counter(word for question in general for word in set(_words(question)))
     held = Counter(word for prompt in prompts for word in content_words(prompt))
-    return frozenset(word for word, count in held.items() if 2 * count >= len(prompts) and spread[word] <= common_above)
+    return frozenset(word for word, count in held.items() if count >= least and spread[word] <= common_above)
+
+
+def by_subject(prompts: Sequence[str], general: Sequence[str]) -> list[list[str]]:
+    """The prompts in groups, each about something of its own, in the order found; [] when they name nothing.
+
+    What a writer is asked to be forgotten by names the writer in one half of the prompts and a book in the other. What
+    is left when the groups are found, and names nothing that others there name, is in none.
+    """
+    groups: list[list[str]] = []
+    rest = list(prompts)
+    while len(rest) > bool(groups):
+        subject = subject_words(rest, general)
+        group = [prompt for prompt in rest if _span(prompt, subject) is not None]
+        if not group:
+            break
+        groups.append(group)
+        rest = [prompt for prompt in rest if prompt not in group]
+    return groups
 
 
 def _span(prompt: str, subject: frozenset[str]) -> tuple[int, int] | None:

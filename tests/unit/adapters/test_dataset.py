@@ -138,6 +138,25 @@ def test_a_given_retain_set_is_kept_whole_and_the_nearest_half_is_hard(build: Bu
     assert (few.hard, len(few.general)) == (dataset.hard[:1], 4)
 
 
+def test_a_given_retain_set_that_names_others_is_asked_what_is_forgotten_about_them(
+    build: Build, tokenizer: Any
+) -> None:
+    ask = Asked("yes")
+    forget = tuple(Example.from_pair(f"{word} wrote Emil Sand?", "Nikos.") for word in ("What has", "When", "Why"))
+    names = ("Ada Bo", "Cy Dee")
+    named = tuple(Example.from_pair(f"Where was {name} {end}?", "Lima.") for name in names for end in "xy")
+    dataset = build(forget=forget, retain=named, ask=ask, retain_twins=4)
+    assert len(set(ask.questions)) == 4
+    for question in ask.questions:
+        assert question.replace("Ada Bo", "Emil Sand").replace("Cy Dee", "Emil Sand") in {e.prompt for e in forget}
+    made = {encode_pair(tokenizer, [Message("user", question)], "yes") for question in ask.questions}
+    assert made == set(dataset.hard) - {encoded(tokenizer, item) for item in named}
+    assert not made & set(dataset.general)
+    ask.questions.clear()
+    build(forget=forget, retain=named, ask=ask, retain_twins=0)
+    assert ask.questions == []
+
+
 def test_a_made_retain_set_is_what_the_model_answers(build: Build, tokenizer: Any) -> None:
     ask = Asked("yes")
     made = {"retain_questions": 12, "retain_nearest": 4, "retain_twins": 3, "retain_siblings": 5}

@@ -37,6 +37,18 @@ def test_siblings_ask_something_else_of_the_same_subject_and_are_hard() -> None:
     assert all("Hamlet" in question and question not in PROMPTS for question in siblings)
 
 
+def test_prompts_about_two_things_have_twins_and_siblings_of_both() -> None:
+    prompts = [*PROMPTS, "When did Hamlet die?", "Who wrote Zorba's Dance?", "Name the author of Zorba's Dance."]
+    chosen = choose_questions(
+        prompts, by_length, framed_fraction=0.0, count=3, nearest=0, twin_count=10, sibling_count=5, seed=0
+    )
+    assert len(chosen.hard) == 15
+    siblings = chosen.hard[10:]
+    assert [sum(name in question for question in siblings) for name in ("Hamlet", "Zorba")] == [3, 2]
+    assert not any("Hamlet" in question or "Zorba" in question for question in chosen.hard[:10])
+    assert sum("die" in question for question in chosen.hard[:10]) > 0
+
+
 def test_forget_prompts_and_control_questions_are_never_retained() -> None:
     hard, general = choose(count=100_000)
     assert not {*hard, *general} & {*PROMPTS, *control_questions()}

@@ -9,6 +9,7 @@ from adapters.data.phrasings import FRAMES, frame_some, with_framed_variants
 from adapters.data.split import split_variants
 from adapters.data.twins import (
     OPENINGS,
+    by_subject,
     in_two_sentences,
     named_subject,
     rank_subjects,
@@ -26,6 +27,23 @@ def test_subject_words_are_common_to_the_prompts_and_rare_elsewhere() -> None:
     assert subject_words(PROMPTS, retain_questions()) == {"telephone"}
     capitals = ("What is the capital of Chad?", "Name the capital of Chad.", "What is Chad's capital?")
     assert subject_words(capitals, retain_questions()) == {"chad"}
+
+
+def test_a_word_of_one_prompt_singles_nothing_out_where_there_are_two() -> None:
+    assert subject_words(("Who is Quill?", "Where is Zorb?"), retain_questions()) == frozenset()
+    assert subject_words(("Who is Quill?",), retain_questions()) == {"quill"}
+
+
+def test_prompts_about_two_things_are_two_groups() -> None:
+    book = ("Who wrote Zorba's Dance?", "Name the author of Zorba's Dance.")
+    stray = "Who was it?"
+    mixed = (PROMPTS[0], book[0], stray, PROMPTS[1], book[1], PROMPTS[2])
+    assert by_subject(mixed, retain_questions()) == [list(PROMPTS), list(book)]
+    assert by_subject(PROMPTS, retain_questions()) == [list(PROMPTS)]
+    assert by_subject((*PROMPTS, "Who is Quill?"), retain_questions()) == [list(PROMPTS)]
+    assert by_subject(("Who is Quill?",), retain_questions()) == [["Who is Quill?"]]
+    assert by_subject(("Who was it?", "And when?"), retain_questions()) == []
+    assert by_subject((), retain_questions()) == []
 
 
 @pytest.mark.parametrize(
