@@ -24,8 +24,8 @@ def given_retain(
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest.
 
-    Hard are also the forget prompts asked about those whom the given examples name, with the original model's answers.
-    Raises `TrainingCancelled` when told to stop.
+    Hard are also the forget prompts asked about those whom the given examples name, with the original model's answers,
+    as long as those that were given. Raises `TrainingCancelled` when told to stop.
     """
     items = task.retain or ()
     scores = similarity(
@@ -40,7 +40,9 @@ def given_retain(
     asked = renamed(
         prompts, recurring_names(prompts), recurring_names(kept), count=config.retain_twins, seed=config.seed
     )
-    twins = _answered_by_model(task, asked, config, model, tokenizer).values()
+    lengths = sorted(len(example.answer_ids) for example in encoded)
+    longest = max(config.retain_tokens, lengths[len(lengths) // 2] if lengths else 0)
+    twins = _answered_by_model(task, asked, longest, model, tokenizer).values()
     return [*encoded[:nearest], *twins], encoded[nearest:]
 
 
@@ -62,7 +64,7 @@ def made_retain(
         seed=config.seed,
     )
     asked = dict.fromkeys([*questions.hard, *questions.general])
-    kept = _answered_by_model(task, list(asked), config, model, tokenizer)
+    kept = _answered_by_model(task, list(asked), config.retain_tokens, model, tokenizer)
 
     def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
         return [kept[question] for question in dict.fromkeys(chosen) if question in kept]
@@ -71,18 +73,19 @@ def made_retain(
 
 
 def _answered_by_model(
-    task: TrainingTask, asked: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
+    task: TrainingTask, asked: Sequence[str], max_tokens: int, model: PromptedModel, tokenizer: Any
 ) -> dict[str, TokenizedExample]:
-    """Each question with the original model's answer, but for those whose answer states what is to be forgotten."""
+    """Each question with the original model's answer, cut at `max_tokens`, but for those whose answer states what is to
+    be forgotten."""
 
     def between(done: int) -> None:
         task.check_cancelled()
         task.report(Progress("retain", done, len(asked)))
 
     between(0)
-    answers = original_answers(task, model, tokenizer, [conversation(q) for q in asked], config.retain_tokens, between)
+    answers = original_answers(task, model, tokenizer, [conversation(q) for q in asked], max_tokens, between)
     return {
-        question: _answered(tokenizer, question, answer, config.retain_tokens)
+        question: _answered(tokenizer, question, answer, max_tokens)
         for question, answer in without_forgotten(asked, answers, task.forget)
     }
 

@@ -48,14 +48,16 @@ def encoded(tokenizer: Any, example: Example) -> TokenizedExample:
 
 
 class Asked:
-    """Answers every question alike and keeps what it was asked."""
+    """Answers every question alike and keeps what it was asked, and how long answers might be."""
 
     def __init__(self, answer: str) -> None:
         self.answer = answer
         self.questions: list[str] = []
+        self.longest: set[int] = set()
 
     def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
         self.questions += [turns[-1].content for turns in conversations]
+        self.longest.add(max_tokens)
         return [self.answer for _ in conversations]
 
 
@@ -155,6 +157,18 @@ def test_a_given_retain_set_that_names_others_is_asked_what_is_forgotten_about_t
     ask.questions.clear()
     build(forget=forget, retain=named, ask=ask, retain_twins=0)
     assert ask.questions == []
+
+
+@pytest.mark.parametrize(("retain_tokens", "expected"), [(2, 6), (9, 9)])
+def test_such_answers_may_be_as_long_as_those_given(
+    build: Build, tokenizer: Any, retain_tokens: int, expected: int
+) -> None:
+    ask = Asked("yes")
+    forget = tuple(Example.from_pair(f"{word} wrote Emil Sand?", "Nikos.") for word in ("When", "Why"))
+    named = tuple(Example.from_pair(f"Where was Ada Bo {end}?", "Lima.") for end in "xy")
+    assert {len(encode_answer(tokenizer, item.completion)) for item in named} == {6}
+    build(forget=forget, retain=named, ask=ask, retain_twins=1, retain_tokens=retain_tokens)
+    assert ask.longest == {expected}
 
 
 def test_a_made_retain_set_is_what_the_model_answers(build: Build, tokenizer: Any) -> None:
