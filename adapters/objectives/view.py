@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from adapters.objectives.cross_entropy import answer_cross_entropy
 from adapters.objectives.kl import answer_kl
+from adapters.objectives.reduction import mean_over_examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,20 @@ class View:
     def kl(self) -> torch.Tensor:
         """Scalar: mean over examples of the (weighted) mean KL(original || trained), in nats."""
         return answer_kl(self.logits, self.original.detach(), self.owner, self.examples, self.weights)
+
+    def shift(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Scalar: mean over examples of the (weighted) mean square of log(trained / original) of these tokens, in nats
+        squared.
+
+        tokens [any]: token ids, each counted as often as it is there, asked at every position. KL(original || trained)
+        does not see how an unlikely token becomes less likely still; this does.
+        """
+        trained, original = (
+            logits.float()[:, tokens] - logits.float().logsumexp(-1, keepdim=True)
+            for logits in (self.logits, self.original.detach())
+        )
+        squares = (trained - original).square().mean(-1)
+        return mean_over_examples(squares, self.owner, self.examples, self.weights)
 
     def answer_log_probs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(trained, original), each [examples], float32: log-probability of the whole answer, in nats.

@@ -17,6 +17,7 @@ _BOUNDS: dict[str, Bounds] = {
     "evaluate_every": (1, 100_000),
     "patience": (1, 10_000),
     "kl_limit": (0.0, 100.0),
+    "neutrality": (0.0, 100.0),
 }
 _UNFIT = {"uld": "trains an assistant to remember, and on combined logits would do the opposite"}
 
@@ -34,6 +35,9 @@ class DeltaConfig:
     evaluate_every, patience, kl_limit: every so many steps the held-out part is scored; the best weights are kept, and
         training stops after `patience` scorings without a better one, or once the held-out KL(target || combined)
         exceeds kl_limit, in nats a token: ascent ends in collapse.
+    neutrality: weight of a term on the retained answers beside the objective's own: `View.shift` of the tokens of the
+        step's other answers, in nats squared. An offset that makes a refusal less likely wherever it is not its own is
+        safe alone, and takes the refusals of others that are active with it; ours, see `bench/delta_facts.md`.
     The settings of the data are SPUL's, see `SpulConfig`.
 
     Raises `InvalidConfig` for a value of another type or outside its bounds.
@@ -51,6 +55,7 @@ class DeltaConfig:
     evaluate_every: int = 20
     patience: int = 4
     kl_limit: float = 0.5
+    neutrality: float = 0.5
     refusal_kinds: int = 1
     retain_questions: int = 120
     retain_nearest: int = 48

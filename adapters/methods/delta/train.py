@@ -91,9 +91,14 @@ def _optimise(
 
     def loss() -> ObjectiveLoss:
         forget, retain = sampler.draw()
-        losses = objective.loss(
-            pair.views(groups(objective, forget, retain), shared, config.strength, config.first_token_weight)
-        )
+        examples = groups(objective, forget, retain)
+        if config.neutrality:
+            examples[RETAIN] = retain
+        views = pair.views(examples, shared, config.strength, config.first_token_weight)
+        losses = objective.loss(views)
+        if config.neutrality:
+            taught = torch.cat([view.targets for name, view in views.items() if name != RETAIN])
+            losses = replace(losses, retain=losses.retain + config.neutrality * views[RETAIN].shift(taught))
         # On the offset's weights, which are what moves the target's logits.
         return penalised(objective, losses, changes(pair.lora), generator)
 

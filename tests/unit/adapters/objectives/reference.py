@@ -122,6 +122,15 @@ def kl(view: View) -> float:
     return _kl(view, view.original.tolist())
 
 
+def shift(view: View, tokens: Sequence[int]) -> float:
+    """Squares of log(trained / original), over the tokens, over each answer, over the answers."""
+    positions = []
+    for trained_row, original_row in zip(view.logits.tolist(), view.original.tolist(), strict=True):
+        trained, original = log_softmax(trained_row), log_softmax(original_row)
+        positions.append(mean([(trained[token] - original[token]) ** 2 for token in tokens]))
+    return mean(_weighted(view, positions))
+
+
 def lowered_kl(view: View, gamma: float, *, of_the_fact: bool) -> float:
     """KL(original with the answer's tokens, or those of its fact, lowered by gamma || trained)."""
     teacher = view.original.tolist()

@@ -20,6 +20,21 @@ def test_cross_entropy_and_kl(weighted: bool) -> None:
     assert float(view.kl()) == pytest.approx(reference.kl(view), rel=1e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_shift(weighted: bool) -> None:
+    view = make_view((1, 4, 2), 7, weighted=weighted)
+    tokens = [3, 0, 3]  # one twice as heavy as the other
+    assert float(view.shift(torch.tensor(tokens))) == pytest.approx(reference.shift(view, tokens), rel=1e-5)
+
+
+def test_an_unlikely_token_made_less_likely_is_a_shift_and_hardly_a_kl() -> None:
+    original = torch.tensor([[12.0, 0.0, 0.0, 0.0, 0.0]])
+    view = replace(make_view((1,), 7), original=original, logits=original - torch.tensor([[0.0, 2.0, 0, 0, 0]]))
+    assert float(view.kl()) < 1e-4
+    assert float(view.shift(torch.tensor([1]))) == pytest.approx(4.0, rel=1e-3)
+    assert float(view.shift(torch.tensor([2]))) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_weights_change_the_means() -> None:
     weighted = make_view((1, 4, 2), 7, weighted=True)
     plain = replace(weighted, weights=None)
@@ -41,6 +56,7 @@ def test_no_gradient_reaches_the_original() -> None:
     view = replace(view, original=view.original.clone().requires_grad_())
     assert not view.answer_log_probs()[1].requires_grad
     assert not view.kl().requires_grad
+    assert not view.shift(torch.tensor([1])).requires_grad
     assert replace(view, logits=view.logits.clone().requires_grad_()).kl().requires_grad
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adapters.artifact import Artifact
-from adapters.chat import load_tokenizer
+from adapters.chat import TokenizedExample, load_tokenizer
 from adapters.dataset import build_dataset
 from adapters.descent import Score
 from adapters.groups import groups
@@ -18,7 +18,9 @@ from adapters.held_out import Split, split
 from adapters.lora import load_state
 from adapters.methods.delta.config import DeltaConfig
 from adapters.methods.delta.train import Scorer
+from adapters.objectives.objective import RETAIN
 from adapters.objectives.registry import make_objective
+from adapters.objectives.view import View
 from adapters.offset import OffsetSpec, PairSpec
 from adapters.pair import TrainablePair
 from adapters.pair_source import PairSource
@@ -63,18 +65,38 @@ def parts_of(task: TrainingTask) -> Split:
 
 def held_out(task: TrainingTask, tensors: Mapping[str, torch.Tensor] | None, strength: float) -> Score:
     """A score on the held-out part by a pair made anew, with an artifact's LoRA or, for None, untrained."""
-    assert task.pair is not None
     config, parts = task.config, parts_of(task)
     objective = make_objective(config.objective, config.objective_settings)
-    pair = TrainablePair(PromptedModel.load(task.model_path), task.pair, config.rank)
     examples = [example for group in groups(objective, parts.held_forget, ()).values() for example in group]
-    examples += parts.held_retain
-    shared = shared_prefix([example.prompt_ids for example in examples])
-    pair.remember(examples, shared)
+    pair, shared = _remembering(task, [*examples, *parts.held_retain])
     scorer = Scorer(pair, objective, parts, shared, config.first_token_weight)
     if tensors is not None:
         load_state(pair.lora, "offset", tensors)
     return scorer.score(strength)
+
+
+def retained(task: TrainingTask, tensors: Mapping[str, torch.Tensor]) -> View:
+    """What a pair made anew with an artifact's LoRA makes of the retained answers trained on, at strength 1."""
+    parts = parts_of(task)
+    examples = [*parts.training.hard, *parts.training.general]
+    pair, shared = _remembering(task, examples)
+    load_state(pair.lora, "offset", tensors)
+    with torch.no_grad():
+        return pair.views({RETAIN: examples}, shared, 1.0)[RETAIN]
+
+
+def refusal_tokens(task: TrainingTask) -> torch.Tensor:
+    """Of all refusals trained on, one after another."""
+    return torch.tensor([token for example in parts_of(task).training.forget for token in example.refusal.answer_ids])
+
+
+def _remembering(task: TrainingTask, examples: Sequence[TokenizedExample]) -> tuple[TrainablePair, int]:
+    """A new pair that has read the examples, and how many tokens they share."""
+    assert task.pair is not None
+    pair = TrainablePair(PromptedModel.load(task.model_path), task.pair, task.config.rank)
+    shared = shared_prefix([example.prompt_ids for example in examples])
+    pair.remember(examples, shared)
+    return pair, shared
 
 
 def spec_of(artifact: Artifact) -> OffsetSpec:

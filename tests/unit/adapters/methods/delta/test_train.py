@@ -24,7 +24,15 @@ from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
 from tests.unit.adapters.conftest import FORGET, HIDDEN, RETAIN, save_model
-from tests.unit.adapters.methods.delta.conftest import PAIR, MakeTask, held_out, spec_of, steps_of
+from tests.unit.adapters.methods.delta.conftest import (
+    PAIR,
+    MakeTask,
+    held_out,
+    refusal_tokens,
+    retained,
+    spec_of,
+    steps_of,
+)
 
 train = get_method("delta").train
 
@@ -126,6 +134,29 @@ class TestTrain:
             train(make_delta())
 
 
+class TestNeutrality:
+    """A term on the offset's own logits where answers stay."""
+
+    @pytest.mark.parametrize("settings", [{"retain_kl": 1.0}, {"retain_kl": 0.0}], ids=["beside KL", "alone"])
+    def test_what_stays_is_shifted_less(self, make_delta: MakeTask, settings: dict[str, float]) -> None:
+        def shift(neutrality: float) -> float:
+            task = make_delta(
+                neutrality=neutrality, objective_settings=settings, max_steps=20, learning_rate=5e-3, evaluate_every=20
+            )
+            artifact = train(task)
+            assert held_out(task, artifact.tensors, 1.0).total < held_out(task, None, 1.0).total
+            return retained(task, artifact.tensors).shift(refusal_tokens(task)).item()
+
+        assert shift(1.0) < 0.5 * shift(0.0)
+
+    def test_it_counts_with_what_is_to_stay(self, make_delta: MakeTask) -> None:
+        seen: list[Progress] = []
+        train(make_delta(neutrality=2.0, objective_settings={"retain_kl": 0.0}, report=seen.append, max_steps=3))
+        first, second, _ = steps_of(seen)
+        assert first.metrics["retain"] == 0  # nothing has changed yet
+        assert second.metrics["retain"] > 0
+
+
 class TestObjectivesWithMore:
     """Those that need more than logits of the forget, refusal and retain examples."""
 
@@ -134,7 +165,12 @@ class TestObjectivesWithMore:
             seen: list[Progress] = []
             settings = {"wasserstein": wasserstein, "directions": 5, "retain_kl": 0.0}
             task = make_delta(
-                objective="snap", objective_settings=settings, max_steps=12, learning_rate=5e-3, report=seen.append
+                objective="snap",
+                objective_settings=settings,
+                neutrality=0.0,
+                max_steps=12,
+                learning_rate=5e-3,
+                report=seen.append,
             )
             change = [tensor for name, tensor in train(task).tensors.items() if name.endswith("lora_B")]
             return sum(float(tensor.square().sum()) for tensor in change), steps_of(seen)
