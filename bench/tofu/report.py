@@ -131,7 +131,8 @@ class Report:
         if isinstance(what, Row):
             # With the defaults: a row is made again when one of them has changed.
             config = {} if what.is_baseline else asdict(parse_config(what.method, what.settings))
-            return self._search.key(self._search.world.full, what.method, config)
+            pair = [] if self._search.layers is None or what.is_baseline else [self._search.layers]
+            return self._search.key(self._search.world.full, what.method, config, *pair)
         model = self._search.world.retain if what == RETRAIN else self._search.world.full
         return self._search.key(model, what)
 
@@ -152,6 +153,8 @@ class Report:
             command += ["--split", self._search.split_name, "--method", row.method, "--threads", str(self._threads)]
             for name, value in row.settings.items():
                 command += ["--set", f"{name}={json.dumps(value)}"]
+            if self._search.layers is not None:
+                command += ["--layers", str(self._search.layers)]
             command += ["--train-only", "--artifact", str(artifact), "--log", str(line)]
             self._log.folder.mkdir(parents=True, exist_ok=True)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -172,7 +175,7 @@ class Report:
         before = self._log.get(self._key(BEFORE)) is None
         if not unscored and not before:
             return
-        with self._service(self._search.world.full, **_ADAPTED) as service:
+        with self._service(self._search.world.full, offset_layers=self._search.layers, **_ADAPTED) as service:
             names = author_names(self._search.split.forget)
             if before:
                 self._score(BEFORE, {"when": BEFORE}, self._client(service, "off").hear)
@@ -231,6 +234,7 @@ def main() -> None:
     parser.add_argument("--world", type=Path, required=True)
     parser.add_argument("--split", choices=sorted(FORGET_AUTHORS), default="report")
     parser.add_argument("--rows", type=Path, default=ROWS, help="the table's rows as a JSON list")
+    parser.add_argument("--layers", type=int, metavar="K", help="of the pair (default: as an engine has it)")
     parser.add_argument("--seeds", type=int, nargs="+", default=(), help="train each row once with each of these")
     parser.add_argument("--log", type=Path, help="default: report.jsonl in the world's folder")
     parser.add_argument("--plot", type=Path, help="write an SVG there")
@@ -242,7 +246,7 @@ def main() -> None:
     world = World.open(arguments.world)
     log = ReportLog(arguments.log or world.folder / "report.jsonl")
     rows = load_rows(arguments.rows, arguments.seeds)
-    lines = Report(Search(world, arguments.split), rows, log, arguments.threads).run()
+    lines = Report(Search(world, arguments.split, arguments.layers), rows, log, arguments.threads).run()
     print(table(lines), end="")
     if arguments.plot:
         arguments.plot.write_text(plot(lines, arguments.metric), encoding="utf-8")

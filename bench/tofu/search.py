@@ -63,7 +63,7 @@ class Search:
             raise ValueError(f"authors {FORGET_AUTHORS[split]} are not what this world's models differ by")
         self.world = world
         self.split_name = split
-        self._layers = layers
+        self.layers = layers
         self.split: Split = split_questions(split, world.kept)
         self.tokenizer = load_tokenizer(str(world.full))
         self._target: PromptedModel | None = None
@@ -115,7 +115,7 @@ class Search:
         """The request: forget these authors, keep the rows given."""
         pair = None
         if get_method(method).offset_rank(config):
-            layers = self._layers or default_layers(self.target.model.config.get_text_config().num_hidden_layers)
+            layers = self.layers or default_layers(self.target.model.config.get_text_config().num_hidden_layers)
             own = get_method(method).needs_own_reference(config)
             pair = PairSource(PairSpec(layers, own_reference=own))
         forget, retain = (

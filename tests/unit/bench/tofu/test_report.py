@@ -33,6 +33,7 @@ FORGET = (
 RETAIN = (Question(161, "Who wrote Emma?", "Jane."), Question(162, "Why?", "So."))
 NEIGHBOURS = (Question(162, "Who are you?", "Me.", "I.", ("You.", "He.")),)
 SETTINGS = {"max_steps": 1, "num_virtual_tokens": 2, "framed_variants": 0, "init_text": "A."}
+DELTA = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 0}
 LISTED = (Row("filter", "keyword_filter"), Row("soft", "spul", SETTINGS), Row("prompt", "refusal_prompt"))
 
 
@@ -120,6 +121,15 @@ def test_what_is_in_the_log_is_not_made_again(world: World, toy: ToyService, mon
     # A row's name is not what it is: it may be changed.
     (line,) = made(world, [Row("renamed", "spul", SETTINGS)])
     assert line["name"] == "renamed"
+
+
+def test_a_pair_of_other_layers_is_trained_for_served_and_logged_apart(world: World, toy: ToyService) -> None:
+    log, rows = ReportLog(world.folder / "report.jsonl"), [Row("offset", "delta", {"max_steps": 1, **DELTA})]
+    for layers in (None, 1):
+        Report(Search(world, "report", layers), rows, log, threads=1).run()
+    assert [settings.offset_layers for settings in Started.running] == [None, 0, 1]  # the second for the reference
+    offsets = [artifact.manifest.offset for artifact in Started.artifacts]
+    assert [offset.pair.layers for offset in offsets if offset is not None] == [2, 1]
 
 
 def test_the_log_has_no_text_of_the_sets(world: World, toy: ToyService) -> None:
