@@ -52,6 +52,10 @@ class Reference:
     target: Any
     small: Any
 
+    def in_float32(self) -> Reference:
+        """The same models, computed in float32."""
+        return Reference(copy.deepcopy(self.target).float(), copy.deepcopy(self.small).float())
+
     @torch.no_grad()
     def logprobs(self, texts: list[list[int]], tensors: dict[str, torch.Tensor], spec: OffsetSpec) -> list[list[float]]:
         """For each text the log-probability of each token after the first, nats."""

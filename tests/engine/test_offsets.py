@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tests.engine.test_parity import (
     trained_like_rows,
 )
 
+Scores = list[list[float]]
+
 LAYERS = 8  # a quarter of the model's 30, the default
 
 
@@ -33,12 +36,25 @@ def layers_reference(reference: Any) -> Reference:
     return Reference(model, first_layers(model, LAYERS))
 
 
-def assert_parity(ours: list[list[float]], theirs: list[list[float]]) -> None:
-    """Over the texts together and on average a text, as in the parity tests of soft rows."""
-    differences = [sum(a) - sum(b) for a, b in zip(ours, theirs, strict=True)]
-    lengths = [len(scores) for scores in ours]
-    assert abs(sum(differences) / sum(lengths)) <= TOLERANCE_NATS
-    assert sum(abs(d) / n for d, n in zip(differences, lengths, strict=True)) / len(lengths) <= TOLERANCE_NATS
+def assert_parity(ours: Scores, theirs: Scores, exact: Callable[[], Scores] | None = None) -> None:
+    """Over the texts together, and on average a text.
+
+    exact: the same in float32, where bfloat16 rounds by more than the tolerance (an offset's rounding counts α times,
+    and ULD's filter lets other tokens through). Ours may then be about as far from that as transformers in bfloat16 is:
+    measured at α = 2 are 0.057 and 0.075 nats, with ULD 0.113 and 0.091.
+    """
+    assert abs(sum(map(sum, ours)) - sum(map(sum, theirs))) / sum(map(len, ours)) <= TOLERANCE_NATS
+    distance, allowed = mean_distance(ours, theirs), TOLERANCE_NATS
+    if distance > allowed and exact is not None:
+        truth = exact()
+        distance, allowed = mean_distance(ours, truth), 1.5 * mean_distance(theirs, truth)
+    assert distance <= allowed
+
+
+def mean_distance(ours: Scores, theirs: Scores) -> float:
+    """Nats a token, without regard to sign, on average a text."""
+    by_text = [abs(sum(a) - sum(b)) / len(a) for a, b in zip(ours, theirs, strict=True)]
+    return sum(by_text) / len(by_text)
 
 
 def far_from(ours: list[list[float]], base: list[list[float]]) -> bool:
@@ -60,7 +76,8 @@ def test_a_pair_of_layers_computes_what_transformers_does(
     plan = f"candidate:{service.put_offset(tensors, wanted)}"
     texts = [tokenizer.encode(text) for text in TEXTS]
     ours = engine_logprobs_of(service, texts, plan)
-    assert_parity(ours, layers_reference.logprobs(texts, tensors, wanted))
+    theirs = layers_reference.logprobs(texts, tensors, wanted)
+    assert_parity(ours, theirs, lambda: layers_reference.in_float32().logprobs(texts, tensors, wanted))
     assert far_from(ours, engine_logprobs_of(service, texts, "off"))
 
 
@@ -88,7 +105,8 @@ def test_a_separate_pair_computes_what_transformers_does(
     plan = f"candidate:{separate.put_offset(tensors, wanted)}"
     texts = [tokenizer.encode(text) for text in TEXTS]
     ours = engine_logprobs_of(separate, texts, plan)
-    theirs = Reference(target, small).logprobs(texts, tensors, wanted)
+    reference_pair = Reference(target, small)
+    theirs = reference_pair.logprobs(texts, tensors, wanted)
     if kind == "dd_rank":
         # A masked token has no finite log-probability on either side; the engine's API cannot carry −inf.
         kept = [[(a, b) for a, b in zip(x, y, strict=True) if b > -1e30] for x, y in zip(ours, theirs, strict=True)]
@@ -96,7 +114,7 @@ def test_a_separate_pair_computes_what_transformers_does(
         assert sum(map(len, ours)) > 100
         assert_parity(ours, theirs)
         return
-    assert_parity(ours, theirs)
+    assert_parity(ours, theirs, lambda: reference_pair.in_float32().logprobs(texts, tensors, wanted))
     assert far_from(ours, engine_logprobs_of(separate, texts, "off"))
 
 
