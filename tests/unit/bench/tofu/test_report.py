@@ -100,7 +100,7 @@ def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToySe
     assert filtered["items"]["after"]["forget"]["probability"] == [0.0, 0.0]
     assert filtered["items"]["after"]["neighbours"] == filtered["items"]["before"]["neighbours"]
     assert (soft["seed"], soft["config"]["max_steps"]) == (0, 1)
-    assert soft["train_s"] > 0
+    assert isinstance(soft["train_s"], float)
     (artifact,) = Started.artifacts
     assert len(artifact.to_bytes()) == soft["artifact_bytes"] == Path(soft["artifact"]).stat().st_size
     assert [Path(settings.model).name for settings in Started.running] == ["full", "retain"]
