@@ -30,11 +30,11 @@ def split(dataset: Dataset) -> Split:
     """
     hard, general = dataset.hard, dataset.general
     held_forget = _spared(dataset.forget)
-    kept = tuple(example for example in dataset.forget if example not in set(held_forget))
     held = (*hard[::_EVERY], *general[::_EVERY])[:_MOST]
     if len(held) == len(hard) + len(general):
         held = ()
-    out = set(held)
+    out, out_forget = set(held), set(held_forget)
+    kept = tuple(example for example in dataset.forget if example not in out_forget)
     return Split(
         Dataset(kept, tuple(e for e in hard if e not in out), tuple(e for e in general if e not in out)),
         held_forget or dataset.forget[:: math.ceil(len(dataset.forget) / _MOST)],

@@ -63,8 +63,8 @@ def made_retain(
         framed_fraction=config.framed_fraction,
         seed=config.seed,
     )
-    asked = dict.fromkeys([*questions.hard, *questions.general])
-    kept = _answered_by_model(task, list(asked), config.retain_tokens, model, tokenizer)
+    asked = list(dict.fromkeys([*questions.hard, *questions.general]))
+    kept = _answered_by_model(task, asked, config.retain_tokens, model, tokenizer)
 
     def encode(chosen: Sequence[str]) -> list[TokenizedExample]:
         return [kept[question] for question in dict.fromkeys(chosen) if question in kept]

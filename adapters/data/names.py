@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from adapters.data.twins import content_words
+from adapters.data.twins import content_words, in_turn
 
 _WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W_]+)*\.?")
 _POSSESSIVE = re.compile(r"['’]s?\.?$")
@@ -49,13 +49,10 @@ def renamed(
     rng.shuffle(strangers)
     rng.shuffle(holding)
     found: dict[str, None] = {}
-    for number in range(len(holding) * len(strangers)):
+    for (prompt, name), stranger in in_turn(holding, strangers):
         if len(found) == count:
             break
-        # Each round over the names starts one prompt later, so that in the end every pair has been made.
-        turn, index = divmod(number, len(strangers))
-        prompt, name = holding[(index + turn) % len(holding)]
-        found.setdefault(_named(name).sub(strangers[index].replace("\\", r"\\"), prompt))
+        found.setdefault(_named(name).sub(stranger.replace("\\", r"\\"), prompt))
     return tuple(found)
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
+from typing import TypeVar
+
+T = TypeVar("T")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
 """(questions, prompts) → how near each question is to the nearest of the prompts."""
@@ -56,8 +59,8 @@ def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_abov
 def by_subject(prompts: Sequence[str], general: Sequence[str]) -> list[list[str]]:
     """The prompts in groups, each about something of its own, in the order found; [] when they name nothing.
 
-    What a writer is asked to be forgotten by names the writer in one half of the prompts and a book in the other. What
-    is left when the groups are found, and names nothing that others there name, is in none.
+    A request about a writer may name the writer in some of its prompts and a book in the others. A prompt that names
+    nothing another one names is in no group, unless it is the only prompt.
     """
     groups: list[list[str]] = []
     rest = list(prompts)
@@ -143,6 +146,16 @@ def rank_subjects(prompts: Sequence[str], general: Sequence[str], similarity: Si
     return [other for _, other in sorted(zip(scores, others, strict=True), key=lambda pair: -pair[0])]
 
 
+def in_turn(prompts: Sequence[T], others: Sequence[str]) -> Iterator[tuple[T, str]]:
+    """Every pair once, so that the first few are as varied in both as they can be.
+
+    Each round over the others starts one prompt later.
+    """
+    for turn in range(len(prompts)):
+        for index, other in enumerate(others):
+            yield prompts[(index + turn) % len(prompts)], other
+
+
 def twins(prompts: Sequence[str], general: Sequence[str], others: Sequence[str], count: int) -> list[str]:
     """Up to `count` different twin questions about `others`, [] when no subject is found.
 
@@ -152,12 +165,9 @@ def twins(prompts: Sequence[str], general: Sequence[str], others: Sequence[str],
     subject = subject_words(prompts, general)
     holding = [prompt for prompt in prompts if twin(prompt, subject, "") is not None]
     found: dict[str, None] = {}
-    for number in range(len(holding) * len(others)):
+    for number, (prompt, other) in enumerate(in_turn(holding, others)):
         if len(found) == count:
             break
-        # Each round over the subjects starts one prompt later, so that in the end every pair has been made.
-        turn, index = divmod(number, len(others))
-        prompt, other = holding[(index + turn) % len(holding)], others[index]
         question = twin(prompt, subject, other)
         if number % _SPLIT_EVERY == _SPLIT_EVERY - 1:
             question = in_two_sentences(prompt, subject, OPENINGS[number // _SPLIT_EVERY % len(OPENINGS)], other)

@@ -54,7 +54,7 @@ class View:
         does not see how an unlikely token becomes less likely still; this does.
         """
         trained, original = (
-            logits.float()[:, tokens] - logits.float().logsumexp(-1, keepdim=True)
+            logits[:, tokens].float() - logits.float().logsumexp(-1, keepdim=True)
             for logits in (self.logits, self.original.detach())
         )
         squares = (trained - original).square().mean(-1)
