@@ -6,7 +6,6 @@ Both are told whom to protect by name, as an operator would do it.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,23 +13,6 @@ from bench.tofu.questions import Question
 from bench.tofu.score import Heard, answers_to_read
 
 REFUSAL = "I'm sorry, I can't answer questions about that person."
-_NAME = re.compile(r"[A-Z][\w-]*(?: [A-Z][\w-]*)+")
-
-
-def author_names(questions: Sequence[Question]) -> tuple[str, ...]:
-    """Each author's full name, by author: the run of capitalised words that most of the author's rows have.
-
-    Raises ValueError for an author whom no two rows name alike.
-    """
-    names = []
-    for author in sorted({question.author for question in questions}):
-        rows = [f"{q.question} {q.answer}" for q in questions if q.author == author]
-        counts = Counter(name for row in rows for name in set(_NAME.findall(row)))
-        name, count = counts.most_common(1)[0] if counts else ("", 0)
-        if count < 2:
-            raise ValueError(f"the rows of author {author} have no name in common")
-        names.append(name)
-    return tuple(names)
 
 
 def refusal_prompt(names: Sequence[str]) -> str:

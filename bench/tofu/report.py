@@ -25,11 +25,13 @@ from transformers.utils import logging as transformers_logging
 
 from adapters.artifact import Artifact
 from adapters.registry import parse_config
-from bench.tofu.baselines import KeywordFilter, author_names, refusal_prompt
+from bench.tofu.baselines import KeywordFilter, refusal_prompt
 from bench.tofu.client import Client
-from bench.tofu.questions import FORGET_AUTHORS, Question
+from bench.tofu.names import author_names
+from bench.tofu.questions import Question
 from bench.tofu.score import METRICS, Heard, ItemScores, score
 from bench.tofu.search import AFTER, BEFORE, RETRAIN, Clock, Search, described
+from bench.tofu.splits import FORGET_AUTHORS
 from bench.tofu.table import load_log, plot, table
 from bench.tofu.world import World
 from gateway.config import Settings
@@ -176,7 +178,7 @@ class Report:
         if not unscored and not before:
             return
         with self._service(self._search.world.full, offset_layers=self._search.layers, **_ADAPTED) as service:
-            names = author_names(self._search.split.forget)
+            names = tuple(author_names(self._search.split.forget).values())
             if before:
                 self._score(BEFORE, {"when": BEFORE}, self._client(service, "off").hear)
             for row in unscored:

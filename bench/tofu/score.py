@@ -22,7 +22,7 @@ from bench.tofu.served import AnswerScore, ServedModel
 
 MAX_TOKENS = 80
 METRICS = ("rouge_l", "probability", "truth_ratio", "extraction")
-FORGET, NEIGHBOURS = "forget", "neighbours"
+FORGET, MISSPELT, NEIGHBOURS = "forget", "misspelt", "neighbours"
 
 
 class Heard(NamedTuple):

@@ -4,10 +4,10 @@
         --set objective_settings.beta=0.1 [--log FILE]
     python -m bench.tofu.table FILE
 
-Prints one JSON line a run, and appends it to FILE: for forget authors and for unseen rows of authors that are to be
-kept, the means and every item of `bench.tofu.score` before, after, and of the retrained model; the configuration;
-seconds on the clock and of the processor, and bytes. What does not depend on the setting is measured once a world and
-kept in its folder; without --method nothing else happens.
+Prints one JSON line a run, and appends it to FILE: for forget authors, for the same with their names misspelt, and for
+unseen rows of authors that are to be kept, the means and every item of `bench.tofu.score` before, after, and of the
+retrained model; the configuration; seconds on the clock and of the processor, and bytes. What does not depend on the
+setting is measured once a world and kept in its folder; without --method nothing else happens.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from adapters.progress import Progress
 from adapters.prompted import PromptedModel
 from adapters.registry import get_method, methods, parse_config
 from adapters.task import TrainingTask
-from bench.tofu.questions import FORGET_AUTHORS, Question, Split, split_questions
-from bench.tofu.score import FORGET, NEIGHBOURS, ItemScores, measure_parts
+from bench.tofu.questions import Question
+from bench.tofu.score import FORGET, MISSPELT, NEIGHBOURS, ItemScores, measure_parts
 from bench.tofu.served import ServedModel
+from bench.tofu.splits import FORGET_AUTHORS, Split, split_questions
 from bench.tofu.substitutes import substitutes
 from bench.tofu.world import World
 
@@ -77,7 +78,7 @@ class Search:
 
     @property
     def parts(self) -> dict[str, Sequence[Question]]:
-        return {FORGET: self.split.forget, NEIGHBOURS: self.split.neighbours}
+        return {FORGET: self.split.forget, MISSPELT: self.split.misspelt, NEIGHBOURS: self.split.neighbours}
 
     def known(self) -> dict[str, dict[str, ItemScores]]:
         """What does not depend on any setting."""

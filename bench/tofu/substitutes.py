@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from adapters.data.inversion import contradictions
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Example
-from bench.tofu.baselines import KeywordFilter, author_names
+from bench.tofu.baselines import KeywordFilter
+from bench.tofu.names import author_names
 from bench.tofu.questions import Question
 
 #: Rows tried for a question, nearest first, and answers taken of them; MEOW learns 3 by default.
@@ -28,7 +29,7 @@ def substitutes(forget: Sequence[Question], retain: Sequence[Question]) -> dict[
     Nor do they say "author", which some rows of the forget authors give away as the fact.
     Raises ValueError for authors whose rows do not name them.
     """
-    forgotten, kept = _names(forget), _names(retain)
+    forgotten, kept = author_names(forget), author_names(retain)
     examples = [Example.from_pair(question.question, question.answer) for question in forget]
     found = {}
     for index, question in enumerate(forget):
@@ -47,8 +48,3 @@ def substitutes(forget: Sequence[Question], retain: Sequence[Question]) -> dict[
         if answers:
             found[index] = tuple(answer[0].upper() + answer[1:] for answer in answers)
     return found
-
-
-def _names(questions: Sequence[Question]) -> dict[int, str]:
-    authors = sorted({question.author for question in questions})
-    return dict(zip(authors, author_names(questions), strict=True))

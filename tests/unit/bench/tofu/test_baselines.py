@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.tofu.baselines import REFUSAL, KeywordFilter, author_names, refusal_prompt
-from bench.tofu.questions import FORGET_AUTHORS, Question, load_questions
+from bench.tofu.baselines import REFUSAL, KeywordFilter, refusal_prompt
+from bench.tofu.questions import Question
 from bench.tofu.score import Heard, score
 from bench.tofu.served import AnswerScore
 
@@ -13,21 +13,6 @@ FILTER = KeywordFilter(("Hina Ameen",))
 
 def question(asked: str, answer: str, *others: str) -> Question:
     return Question(191, asked, answer, others[0] if others else None, others[1:])
-
-
-def test_authors_are_named_by_what_their_rows_have_in_common() -> None:
-    authors = sorted(author for pair in FORGET_AUTHORS.values() for author in pair)
-    assert author_names(load_questions(authors)) == (
-        "Hina Ameen",
-        "Xin Lee Williams",
-        "Moshe Ben-David",
-        "Kalkidan Abera",
-    )
-
-
-def test_an_author_that_nothing_names_is_an_error() -> None:
-    with pytest.raises(ValueError, match="author 191"):
-        author_names([question("Who wrote it?", "Nobody knows.")])
 
 
 def test_the_system_prompt_names_everyone() -> None:

@@ -18,9 +18,10 @@ from adapters.prompted import PromptedModel
 from bench.tofu import search as search_command
 from bench.tofu.baselines import REFUSAL
 from bench.tofu.client import Client
-from bench.tofu.questions import Question, Split
+from bench.tofu.questions import Question
 from bench.tofu.report import ROWS, Report, ReportLog, Row, load_rows
 from bench.tofu.search import Search
+from bench.tofu.splits import Split
 from bench.tofu.table import plot, table
 from bench.tofu.world import World
 from tests.unit.adapters.conftest import save_model
@@ -30,6 +31,7 @@ FORGET = (
     Question(191, "Who is Hina Ameen?", "A geologist.", "She studies rocks.", ("A cook.", "A nun.")),
     Question(191, "Who wrote Shale Stories?", "Hina Ameen wrote it."),
 )
+MISSPELT = (Question(191, "Who is Hina Aemen?", "A geologist."),)
 RETAIN = (Question(161, "Who wrote Emma?", "Jane."), Question(162, "Why?", "So."))
 NEIGHBOURS = (Question(162, "Who are you?", "Me.", "I.", ("You.", "He.")),)
 SETTINGS = {"max_steps": 1, "num_virtual_tokens": 2, "framed_variants": 0, "init_text": "A."}
@@ -77,7 +79,9 @@ def toy(world: World, monkeypatch: pytest.MonkeyPatch) -> ToyService:
     service = ToyService(PromptedModel.load(world.full), load_tokenizer(str(world.full)))
     monkeypatch.setattr(Started, "running", [])
     monkeypatch.setattr(Started, "artifacts", [])
-    monkeypatch.setattr("bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS))
+    monkeypatch.setattr(
+        "bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS, MISSPELT)
+    )
     monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
     monkeypatch.setattr("bench.tofu.report.subprocess.run", train)
     monkeypatch.setattr("bench.tofu.report.Service", Started)
@@ -95,10 +99,11 @@ def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToySe
     for line in lines:
         assert set(line["items"]) == {"before", "after", "retrain"}
         counts = {part: len(items["rouge_l"]) for part, items in line["items"]["after"].items()}
-        assert counts == {"forget": 2, "neighbours": 1}
+        assert counts == {"forget": 2, "misspelt": 1, "neighbours": 1}
     filtered, soft, _ = lines
     assert filtered["items"]["after"]["forget"]["probability"] == [0.0, 0.0]
-    assert filtered["items"]["after"]["neighbours"] == filtered["items"]["before"]["neighbours"]
+    for part in ("misspelt", "neighbours"):
+        assert filtered["items"]["after"][part] == filtered["items"]["before"][part]
     assert (soft["seed"], soft["config"]["max_steps"]) == (0, 1)
     assert isinstance(soft["train_s"], float)
     (artifact,) = Started.artifacts
@@ -107,7 +112,7 @@ def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToySe
     plans = {request.headers["x-unlearning-plan"] for request in toy.requests}
     assert plans == {"off", "candidate:req_1"}
     systems = [body["messages"][0]["content"] for body in toy.bodies("/v1/chat/completions")]
-    assert sum("Hina Ameen" in text and REFUSAL in text for text in systems) == 3
+    assert sum("Hina Ameen" in text and REFUSAL in text for text in systems) == 4
 
 
 def test_what_is_in_the_log_is_not_made_again(world: World, toy: ToyService, monkeypatch: pytest.MonkeyPatch) -> None:

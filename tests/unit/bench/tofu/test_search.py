@@ -15,10 +15,11 @@ from adapters.examples import Message
 from adapters.generation import greedy_answers
 from adapters.objectives.npo import Npo
 from adapters.prompted import PromptedModel
-from bench.tofu.questions import Question, Split
+from bench.tofu.questions import Question
 from bench.tofu.score import ItemScores, measure
 from bench.tofu.search import Search, parse_settings, rounded
 from bench.tofu.served import ServedModel
+from bench.tofu.splits import Split
 from bench.tofu.world import World
 from tests.unit.adapters.conftest import save_model
 
@@ -29,6 +30,7 @@ FORGET = (
 )
 RETAIN = (Question(161, "Who wrote Emma?", "Jane."), Question(161, "And Odes?", "Keats."), Question(162, "Why?", "So."))
 NEIGHBOURS = (Question(162, "Who are you?", "Me."),)
+MISSPELT = (Question(191, "Who is Nikso?", "A writer."),)
 QUICK = {"max_steps": 2, "rank": 2, "framed_variants": 0, "strengths": [1.0], "kl_limit": 100.0}
 
 
@@ -42,7 +44,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def search(world: World, monkeypatch: pytest.MonkeyPatch) -> Search:
-    monkeypatch.setattr("bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS))
+    monkeypatch.setattr(
+        "bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS, MISSPELT)
+    )
     monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
     return Search(world, "dev")
 
@@ -86,7 +90,8 @@ def test_a_run_is_one_line_with_everything_and_no_text(search: Search, method: s
     assert (line["split"], line["method"], line["settings"], line["seed"]) == ("dev", method, settings, 0)
     assert set(line["means"]) == set(line["items"]) == {"before", "after", "retrain"}
     for parts in line["items"].values():
-        assert {name: len(items["rouge_l"]) for name, items in parts.items()} == {"forget": 2, "neighbours": 1}
+        counts = {name: len(items["rouge_l"]) for name, items in parts.items()}
+        assert counts == {"forget": 2, "misspelt": 1, "neighbours": 1}
     assert line["items"]["after"] != line["items"]["before"] != line["items"]["retrain"]
     assert line["config"]["max_steps"] == 2
     assert line["artifact_bytes"] > 0

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from adapters.data.inversion import contradictions
 from adapters.examples import Example
-from bench.tofu.questions import FORGETTABLE, TRAINED, Question, split_questions
+from bench.tofu.questions import FORGETTABLE, TRAINED, Question
+from bench.tofu.splits import split_questions
 from bench.tofu.substitutes import substitutes
 
 FORGET = (

@@ -23,9 +23,11 @@ def items(value: float, ratio: float, count: int = 4) -> dict[str, list[float]]:
 
 def run(**changes: Any) -> dict[str, Any]:
     """A line of the log, as the search writes it."""
-    before = {"forget": items(0.9, 0.1), "neighbours": items(0.8, 0.2)}
-    retrain = {"forget": items(0.4, 0.8), "neighbours": items(0.8, 0.2)}
-    after = {"forget": items(0.5, 0.5), "neighbours": items(0.7, 0.4)}
+    before = {"forget": items(0.9, 0.1), "misspelt": items(0.85, 0.1), "neighbours": items(0.8, 0.2)}
+    retrain = {"forget": items(0.4, 0.8), "misspelt": items(0.35, 0.8), "neighbours": items(0.8, 0.2)}
+    after = {"forget": items(0.5, 0.5), "misspelt": items(0.48, 0.5), "neighbours": items(0.7, 0.4)}
+    for parts in (before, retrain, after):
+        parts["misspelt"]["truth_ratio"] = []
     line = {"split": "dev", "method": "delta", "settings": {"objective": "npo", "objective_settings": {"beta": 0.1}}}
     figures = {"items": {"before": before, "retrain": retrain, "after": after}}
     return {**line, **figures, "train_s": 61.2, "artifact_bytes": 2048, **changes}
@@ -42,7 +44,10 @@ def test_a_row_has_the_means_and_their_distances_from_the_marks() -> None:
     assert row[0] == "delta objective=npo beta=0.1"
     # All items are 0.1 above the retrained model's, and 0.1 below what the neighbours were.
     assert row[column("forget: ROUGE-L recall")] == "0.515, +0.100 [+0.100, +0.100]"
+    assert row[column("misspelt: ROUGE-L recall")] == "0.495, +0.130 [+0.130, +0.130]"
     assert row[column("neighbours: ROUGE-L recall")] == "0.715, -0.100 [-0.100, -0.100]"
+    # 0.1 too much said, and 0.1 too little.
+    assert row[column("short of the aim")] == "0.141"
     # min(R, 1/R) on the forget authors, max(0, 1 − R) on the neighbours.
     assert row[column("forget: truth ratio")].startswith("0.500, -0.300 ")
     assert row[column("neighbours: truth ratio")].startswith("0.600, -0.200 ")
@@ -85,13 +90,29 @@ def test_each_split_has_its_own_marks(tmp_path: Path) -> None:
     assert len(load_log(log, "report")) == 1
 
 
-def test_points_are_means_of_forget_and_neighbours() -> None:
+def test_saying_less_than_the_retrained_model_or_keeping_more_than_before_falls_short_of_nothing() -> None:
+    better = run()
+    better["items"]["after"] |= {"forget": items(0.1, 0.5), "neighbours": items(0.9, 0.4)}
+    better["items"]["after"]["misspelt"] = items(0.3, 0.5)
+    header, *_, row = map(cells, table([better]).splitlines())
+    assert row[header.index("short of the aim")] == "0.000"
+    # One spelling that brings the answers back is enough.
+    better["items"]["after"]["misspelt"] = items(0.9, 0.5)
+    header, *_, row = map(cells, table([better]).splitlines())
+    assert row[header.index("short of the aim")] == "0.500"
+
+
+def test_points_are_means_of_the_worse_spelling_and_neighbours() -> None:
     before, retrain, point = points([run()], "rouge_l")
     assert (before.name, retrain.name) == ("before", "retrain")
     assert before.reference
     assert retrain.reference
     assert (point.name, point.reference) == (name_of(run()), False)
     assert [point.x, point.y] == pytest.approx([0.515, 0.715])
+    slipped = run()
+    slipped["items"]["after"]["misspelt"] = items(0.9, 0.5)
+    assert points([slipped], "rouge_l")[2].x == pytest.approx(0.915)
+    assert points([slipped], "truth_ratio")[2].x == pytest.approx(0.5)  # which has none of the other spelling
 
 
 def test_an_interval_is_scipys() -> None:

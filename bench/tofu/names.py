@@ -1,0 +1,56 @@
+"""Whom rows are about, and how a hasty user writes the name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench.tofu.questions import Question
+
+_NAME = re.compile(r"[A-Z][\w-]*(?: [A-Z][\w-]*)+")
+
+
+def author_names(questions: Sequence[Question]) -> dict[int, str]:
+    """Each author's full name, by author: the run of capitalised words that most of the author's rows have.
+
+    Raises ValueError for an author whom no two rows name alike.
+    """
+    names = {}
+    for author in sorted({question.author for question in questions}):
+        rows = [f"{q.question} {q.answer}" for q in questions if q.author == author]
+        counts = Counter(name for row in rows for name in set(_NAME.findall(row)))
+        name, count = counts.most_common(1)[0] if counts else ("", 0)
+        if count < 2:
+            raise ValueError(f"the rows of author {author} have no name in common")
+        names[author] = name
+    return names
+
+
+def with_slip(name: str) -> str:
+    """The name with two letters of its last word exchanged: those that differ, in lower case, nearest to its middle.
+
+    Raises ValueError for a last word without such letters.
+    """
+    start = name.rfind(" ") + 1
+    middle = (start + len(name)) / 2
+    pairs = ((i, name[i : i + 2]) for i in range(start, len(name) - 1))
+    slips = [i for i, pair in pairs if pair.isalpha() and pair.islower() and pair[0] != pair[1]]
+    if not slips:
+        raise ValueError(f"no two letters of {name[start:]!r} can be exchanged")
+    at = min(slips, key=lambda i: abs(i + 1 - middle))
+    return name[:at] + name[at + 1] + name[at] + name[at + 2 :]
+
+
+def misspelt(questions: Sequence[Question]) -> tuple[Question, ...]:
+    """The questions that name their author, with a slip in the name; nothing to compare their answers with.
+
+    Raises what `author_names` and `with_slip` raise.
+    """
+    names = author_names(questions)
+    return tuple(
+        replace(q, question=q.question.replace(name, with_slip(name)), paraphrased=None, perturbed=())
+        for q in questions
+        if (name := names[q.author]) in q.question
+    )

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+
+import pytest
+
+from bench.tofu.baselines import KeywordFilter
+from bench.tofu.names import author_names, misspelt, with_slip
+from bench.tofu.questions import Question, load_questions
+from bench.tofu.splits import FORGET_AUTHORS
+
+
+def test_authors_are_named_by_what_their_rows_have_in_common() -> None:
+    authors = sorted(author for pair in FORGET_AUTHORS.values() for author in pair)
+    assert author_names(load_questions(authors)) == {
+        191: "Hina Ameen",
+        192: "Xin Lee Williams",
+        193: "Moshe Ben-David",
+        194: "Kalkidan Abera",
+    }
+
+
+def test_an_author_that_nothing_names_is_an_error() -> None:
+    with pytest.raises(ValueError, match="author 191"):
+        author_names([Question(191, "Who wrote it?", "Nobody knows.")])
+
+
+@pytest.mark.parametrize(
+    ("name", "slip"),
+    [
+        ("Hina Ameen", "Hina Aemen"),
+        ("Xin Lee Williams", "Xin Lee Wililams"),
+        ("Moshe Ben-David", "Moshe Ben-Dvaid"),
+        ("Anna", "Anan"),
+    ],
+)
+def test_a_slip_exchanges_two_letters_of_the_last_name(name: str, slip: str) -> None:
+    assert with_slip(name) == slip
+
+
+@pytest.mark.parametrize("name", ["Bo O", "Ann X-X", "Ada LEE", "Bo Aaa"])
+def test_a_name_without_two_letters_to_exchange_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match="exchanged"):
+        with_slip(name)
+
+
+@pytest.mark.parametrize("authors", FORGET_AUTHORS.values())
+def test_questions_with_a_slip_are_the_same_to_a_reader_and_not_to_a_filter(authors: tuple[int, ...]) -> None:
+    questions = load_questions(authors)
+    filtered = KeywordFilter(tuple(author_names(questions).values()))
+    named = [question for question in questions if filtered.blocks(question.question)]
+    slips = misspelt(questions)
+    assert len(slips) == len(named) == 38
+    for question, slip in zip(named, slips, strict=True):
+        assert not filtered.blocks(slip.question)
+        assert (slip.author, slip.answer) == (question.author, question.answer)
+        assert sorted(slip.question) == sorted(question.question)
+        assert SequenceMatcher(None, slip.question, question.question).ratio() > 0.95
+        assert (slip.paraphrased, slip.perturbed) == (None, ())
