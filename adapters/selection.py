@@ -18,7 +18,17 @@ FEW_ITEMS = 16
 _REFUSALS: Mapping[str, Any] = {"objective": "idk"}
 #: Any wording of one fact, where NPO may lower no more than the full stop behind it: of `bench/delta_facts.md`.
 _TNPO: Mapping[str, Any] = {"objective": "tnpo"}
-#: A fifth of the published weight, and KL for what is kept: of `bench/tofu_search.md`.
+#: For many items asked once each, both of `bench/tofu_search.md`. What twins of the set say is kept as long as it is.
+_UNDIAL: Mapping[str, Any] = {
+    "objective": "undial",
+    "objective_settings": {"forget_weight": 0.5},
+    "first_token_weight": 1.0,
+    "kl_limit": 5.0,
+    "neutrality": 0.0,
+    "retain_tokens": 40,
+    "retain_twins": 256,
+}
+#: A fifth of the published weight, and KL for what is kept.
 _NPO: Mapping[str, Any] = {
     "objective": "npo",
     "objective_settings": {"forget_weight": 0.2, "retain_ce": 0.0, "retain_kl": 5.0},
@@ -65,14 +75,14 @@ def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Can
 
     δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move less than under
     a soft prompt that is always read. For a few items refusals, which cover them in any wording, then TNPO; for many
-    NPO first, for refusals spread to whatever is asked in the same style (`bench/tofu_search.md`). Then a soft prompt,
-    then a LoRA on the target.
+    UNDIAL, then NPO, for refusals spread to whatever is asked in the same style (`bench/tofu_search.md`). Then a soft
+    prompt, then a LoRA on the target.
 
     config: the caller's settings, laid over each candidate's; a candidate that has no such setting drops out.
 
     Raises `InvalidConfig` where none is left, for the first one's reason.
     """
-    ours = [_REFUSALS, _TNPO] if items <= FEW_ITEMS else [_NPO, _REFUSALS]
+    ours = [_REFUSALS, _TNPO] if items <= FEW_ITEMS else [_UNDIAL, _NPO, _REFUSALS]
     known = [("delta", settings) for settings in ours if offer.pair]
     if offer.soft_prompts:
         known.append(("spul", {}))

@@ -14,11 +14,11 @@ def names(found: tuple[Candidate, ...]) -> list[tuple[str, str | None]]:
     return [(candidate.method, candidate.config.get("objective")) for candidate in found]
 
 
-def test_refusals_come_first_for_a_few_items_and_npo_for_many() -> None:
+def test_refusals_come_first_for_a_few_items_and_undial_for_many() -> None:
     few, many = candidates(ALL, FEW_ITEMS, {}), candidates(ALL, FEW_ITEMS + 1, {})
     assert names(few) == [("delta", "idk"), ("delta", "tnpo"), ("spul", None)]
-    assert names(many) == [("delta", "npo"), ("delta", "idk"), ("spul", None)]
-    assert len(few) == MOST
+    assert names(many) == [("delta", "undial"), ("delta", "npo"), ("delta", "idk")]
+    assert len(few) == len(many) == MOST
 
 
 def test_an_engine_gets_only_what_it_can_serve() -> None:
@@ -28,7 +28,7 @@ def test_an_engine_gets_only_what_it_can_serve() -> None:
 
 
 def test_every_candidate_is_valid_as_it_stands() -> None:
-    for candidate in (*candidates(ALL, 3, {}), *candidates(Offer(False, False, True), 3, {})):
+    for candidate in (*candidates(ALL, 3, {}), *candidates(ALL, 40, {}), *candidates(Offer(False, False, True), 3, {})):
         parse_config(candidate.method, candidate.config)
 
 
