@@ -24,8 +24,9 @@ def given_retain(
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest.
 
-    Hard are also the forget prompts asked about those whom the given examples name, with the original model's answers,
-    as long as those that were given. Raises `TrainingCancelled` when told to stop.
+    Where the given examples name others, there are also twins, the forget prompts about those, which are hard, and
+    siblings, their own prompts about one another, which are not, with the original model's answers, as long as those
+    that were given. Raises `TrainingCancelled` when told to stop.
     """
     items = task.retain or ()
     scores = similarity(
@@ -37,13 +38,16 @@ def given_retain(
     encoded = [encode_pair(tokenizer, items[index].messages, items[index].completion) for index in ranked]
     nearest = min(config.retain_nearest, (len(encoded) + 1) // 2)
     prompts, kept = [item.prompt for item in task.forget], [item.prompt for item in items]
-    asked = renamed(
-        prompts, recurring_names(prompts), recurring_names(kept), count=config.retain_twins, seed=config.seed
-    )
+    forgotten = recurring_names(prompts)
+    named = [name for name in recurring_names(kept) if name.casefold() not in {own.casefold() for own in forgotten}]
+    twins = renamed(prompts, forgotten, named, count=config.retain_twins, seed=config.seed)
+    siblings = renamed(kept, named, named, count=config.retain_siblings, seed=config.seed)
     lengths = sorted(len(example.answer_ids) for example in encoded)
     longest = max(config.retain_tokens, lengths[len(lengths) // 2] if lengths else 0)
-    twins = _answered_by_model(task, asked, longest, model, tokenizer).values()
-    return [*encoded[:nearest], *twins], encoded[nearest:]
+    asked = [question for question in dict.fromkeys([*twins, *siblings]) if question not in set(kept)]
+    answered = _answered_by_model(task, asked, longest, model, tokenizer)
+    hard = [answered.pop(twin) for twin in twins if twin in answered]
+    return [*encoded[:nearest], *hard], [*encoded[nearest:], *answered.values()]
 
 
 def made_retain(

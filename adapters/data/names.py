@@ -1,8 +1,9 @@
-"""Hard positives out of a retain set that was given: the forget prompts asked about those whom the retain set names.
+"""What a retain set that was given leaves unsaid: the same questions about everyone whom it names.
 
 Who gives examples of what is to stay names others there of the same kind. An adapter must tell "What did A write?" from
 "What did B write?", and no question was given that differs in the name alone; so it is made, and the model's own answer
-to it stays. Names are found by their capitals; prompts in a writing without them get no such twins.
+to it stays. And what else is known of each of them is asked in the words in which it was given of another. Names are
+found by their capitals; prompts in a writing without them get nothing of this.
 """
 
 from __future__ import annotations
@@ -37,14 +38,13 @@ def recurring_names(prompts: Sequence[str]) -> tuple[str, ...]:
 def renamed(
     prompts: Sequence[str], own: Sequence[str], others: Iterable[str], *, count: int, seed: int
 ) -> tuple[str, ...]:
-    """Up to `count` different prompts with one of `own` replaced by one of `others` wherever it stands.
+    """Up to `count` different prompts with one of `own` replaced by another name, of `others`, wherever it stands.
 
     Prompts and names are gone through in turn, in an order drawn by the seed, so that both are as varied as the count
     allows. () where no prompt holds a name, or there are no others.
     """
     rng = random.Random(seed)
-    taken = {name.casefold() for name in own}
-    strangers = [name for name in others if name.casefold() not in taken]
+    strangers = list(others)
     holding = [(prompt, name) for prompt in prompts if (name := _held(prompt, own)) is not None]
     rng.shuffle(strangers)
     rng.shuffle(holding)
@@ -52,7 +52,8 @@ def renamed(
     for (prompt, name), stranger in in_turn(holding, strangers):
         if len(found) == count:
             break
-        found.setdefault(_named(name).sub(stranger.replace("\\", r"\\"), prompt))
+        if stranger.casefold() != name.casefold():
+            found.setdefault(_named(name).sub(stranger.replace("\\", r"\\"), prompt))
     return tuple(found)
 
 

@@ -7,7 +7,8 @@
 Prints one JSON line a run, and appends it to FILE: for forget authors, for the same with their names misspelt, and for
 unseen rows of authors that are to be kept, the means and every item of `bench.tofu.score` before, after, and of the
 retrained model; the configuration; seconds on the clock and of the processor, and bytes. What does not depend on the
-setting is measured once a world and kept in its folder; without --method nothing else happens.
+setting is measured, and asked of the model, once a world and kept in its folder: what a run says of its seconds is
+without that where another one came before. Without --method nothing is trained.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from adapters.progress import Progress
 from adapters.prompted import PromptedModel
 from adapters.registry import get_method, methods, parse_config
 from adapters.task import TrainingTask
+from bench.tofu.answers import KeptAnswers
 from bench.tofu.questions import Question
 from bench.tofu.score import FORGET, MISSPELT, NEIGHBOURS, ItemScores, measure_parts
 from bench.tofu.served import ServedModel
@@ -126,8 +128,10 @@ class Search:
         inverted = {}
         if getattr(config, "objective", "") == Meow.name:
             inverted = substitutes(self.split.forget, self.split.retain)
+        answers = self.world.folder / f"answers-{model_digest(self.world.full)[:16]}.json"
+        ask = KeptAnswers(answers, lambda: self.target, self.tokenizer)
         return TrainingTask(
-            self.world.full, forget, retain, config, report, lambda: False, pair=pair, inverted=inverted
+            self.world.full, forget, retain, config, report, lambda: False, ask=ask, pair=pair, inverted=inverted
         )
 
     def train(

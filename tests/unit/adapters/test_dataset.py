@@ -140,23 +140,43 @@ def test_a_given_retain_set_is_kept_whole_and_the_nearest_half_is_hard(build: Bu
     assert (few.hard, len(few.general)) == (dataset.hard[:1], 4)
 
 
+FORGOTTEN = tuple(Example.from_pair(f"{word} wrote Emil Sand?", "Nikos.") for word in ("What has", "When", "Why"))
+NAMED = tuple(Example.from_pair(f"Where was {n} {end}?", "Lima.") for n in ("Ada Bo", "Cy Dee") for end in "xy")
+
+
 def test_a_given_retain_set_that_names_others_is_asked_what_is_forgotten_about_them(
     build: Build, tokenizer: Any
 ) -> None:
     ask = Asked("yes")
-    forget = tuple(Example.from_pair(f"{word} wrote Emil Sand?", "Nikos.") for word in ("What has", "When", "Why"))
-    names = ("Ada Bo", "Cy Dee")
-    named = tuple(Example.from_pair(f"Where was {name} {end}?", "Lima.") for name in names for end in "xy")
-    dataset = build(forget=forget, retain=named, ask=ask, retain_twins=4)
+    dataset = build(forget=FORGOTTEN, retain=NAMED, ask=ask, retain_twins=4, retain_siblings=0)
     assert len(set(ask.questions)) == 4
     for question in ask.questions:
-        assert question.replace("Ada Bo", "Emil Sand").replace("Cy Dee", "Emil Sand") in {e.prompt for e in forget}
+        assert question.replace("Ada Bo", "Emil Sand").replace("Cy Dee", "Emil Sand") in {e.prompt for e in FORGOTTEN}
     made = {encode_pair(tokenizer, [Message("user", question)], "yes") for question in ask.questions}
-    assert made == set(dataset.hard) - {encoded(tokenizer, item) for item in named}
+    assert made == set(dataset.hard) - {encoded(tokenizer, item) for item in NAMED}
     assert not made & set(dataset.general)
     ask.questions.clear()
-    build(forget=forget, retain=named, ask=ask, retain_twins=0)
+    build(forget=FORGOTTEN, retain=NAMED, ask=ask, retain_twins=0, retain_siblings=0)
     assert ask.questions == []
+
+
+def test_a_given_retain_set_is_also_asked_about_one_another(build: Build, tokenizer: Any) -> None:
+    ask = Asked("yes")
+    # "Where was Ada Bo x?" about Cy Dee was given; the one about him alone is new about her.
+    alone = Example.from_pair("When did Cy Dee leave?", "Late.")
+    dataset = build(forget=FORGOTTEN, retain=(*NAMED, alone), ask=ask, retain_twins=0, retain_siblings=9)
+    assert ask.questions == ["When did Ada Bo leave?"]
+    made = encode_pair(tokenizer, [Message("user", "When did Ada Bo leave?")], "yes")
+    assert made in dataset.general
+    assert made not in dataset.hard
+
+
+def test_who_is_to_be_forgotten_stands_in_for_nobody(build: Build) -> None:
+    ask = Asked("yes")
+    mentioned = tuple(Example.from_pair(f"Has Emil Sand met {name}?", "No.") for name in ("Ada Bo", "Cy Dee"))
+    build(forget=FORGOTTEN, retain=(*NAMED, *mentioned), ask=ask, retain_twins=9, retain_siblings=9)
+    assert ask.questions
+    assert not any("wrote Emil Sand" in q or "Where was Emil Sand" in q for q in ask.questions)
 
 
 @pytest.mark.parametrize(("retain_tokens", "expected"), [(2, 6), (9, 9)])
@@ -167,7 +187,7 @@ def test_such_answers_may_be_as_long_as_those_given(
     forget = tuple(Example.from_pair(f"{word} wrote Emil Sand?", "Nikos.") for word in ("When", "Why"))
     named = tuple(Example.from_pair(f"Where was Ada Bo {end}?", "Lima.") for end in "xy")
     assert {len(encode_answer(tokenizer, item.completion)) for item in named} == {6}
-    build(forget=forget, retain=named, ask=ask, retain_twins=1, retain_tokens=retain_tokens)
+    build(forget=forget, retain=named, ask=ask, retain_twins=1, retain_siblings=0, retain_tokens=retain_tokens)
     assert ask.longest == {expected}
 
 

@@ -71,10 +71,17 @@ def test_both_prompts_and_names_are_varied_where_few_are_wanted() -> None:
     assert len({prompt.split()[0] for prompt in made}) == 3
 
 
-def test_who_is_to_be_forgotten_is_nobody_elses_stand_in() -> None:
+def test_nobody_is_their_own_stand_in() -> None:
     assert renamed(FORGET, ("Hina Ameen",), ("hina ameen",), count=5, seed=0) == ()
     assert renamed(FORGET, (), ("Ann Lee",), count=5, seed=0) == ()
     assert renamed(FORGET, ("Hina Ameen",), ("Ann Lee",), count=0, seed=0) == ()
+
+
+def test_prompts_of_several_are_asked_about_one_another() -> None:
+    prompts = ("Where was Ann Lee born?", "What did Tom Ray write?", "Who was it?")
+    names = recurring_names((*prompts, "Is Ann Lee alive?", "Is Tom Ray alive?"))
+    made = renamed(prompts, names, names, count=10, seed=0)
+    assert set(made) == {"Where was Tom Ray born?", "What did Ann Lee write?"}
 
 
 def test_a_name_inside_a_word_is_not_replaced() -> None:
