@@ -81,6 +81,8 @@ def _answered_by_model(
 ) -> dict[str, TokenizedExample]:
     """Each question with the original model's answer, cut at `max_tokens`, but for those whose answer states what is to
     be forgotten."""
+    if not asked:
+        return {}
 
     def between(done: int) -> None:
         task.check_cancelled()
