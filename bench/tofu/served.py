@@ -1,11 +1,13 @@
 """A model with an adapter, computed as the engine computes it, in plain transformers: greedy answers and answer scores.
 
-A soft prompt stands in front of everything. An offset is the difference of the pair's two stacks, read by the head and
-added to the target's logits by its kind's rule; every stack reads the same tokens and keeps a cache of its own.
+A soft prompt stands in front of everything; a LoRA on the target changes a copy of it. An offset is the difference of
+the pair's two stacks, read by the head and added to the target's logits by its kind's rule; every stack reads the same
+tokens and keeps a cache of its own.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, Artifact
+from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact
 from adapters.chat import TokenizedExample
 from adapters.combining import most_negative, top_choices
 from adapters.lora import attach, load_state
@@ -44,7 +46,7 @@ class ServedModel:
     ) -> None:
         """source: the pair, for an artifact with an offset.
 
-        Raises `InvalidArtifact` for an artifact of another model or pair, ValueError for one of both kinds at once.
+        Raises `InvalidArtifact` for an artifact of another model or pair, ValueError for one of several kinds at once.
         """
         self._target = target
         self._spec: OffsetSpec | None = None
@@ -52,13 +54,19 @@ class ServedModel:
         self._stacks = [target]
         if artifact is None:
             return
-        artifact.require(hidden_size=target.hidden_size, pair=None if source is None else source.spec)
+        pair = None if source is None else source.spec
+        artifact.require(hidden_size=target.hidden_size, pair=pair, target_lora=True)
         self._soft = artifact.tensors.get(SOFT_PROMPT)
         self._spec = artifact.manifest.offset
+        rank = artifact.manifest.target_rank
+        if (self._soft is not None) + (self._spec is not None) + bool(rank) > 1:
+            raise ValueError("an artifact of several kinds at once is not measured here")
+        if rank:
+            self._target = PromptedModel(copy.deepcopy(target.model), target.stored_dtype)
+            self._stacks = [self._target]
+            load_state(attach(self._target.model, rank), TARGET, artifact.tensors)
         if self._spec is None:
             return
-        if self._soft is not None:
-            raise ValueError("an artifact that is soft prompt and offset at once is not measured here")
         assert source is not None
         self._stacks.append(self._stack(source, artifact, OFFSET_HALF))
         if self._spec.needs_reference_half or source.model_path is not None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from adapters.artifact import FORMAT, OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, Artifact, Manifest
+from adapters.artifact import FORMAT, OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact, Manifest
 from adapters.chat import encode_prompt
 from adapters.errors import InvalidArtifact
 from adapters.examples import Message
@@ -73,6 +74,14 @@ def soft(target: PromptedModel) -> Case:
     return Case(Artifact(manifest(None, rows=3), {SOFT_PROMPT: rows}), None, logits)
 
 
+def on_target(target: PromptedModel) -> Case:
+    changed = copy.deepcopy(target.model)
+    attached = attach(changed, 4)
+    randomise(attached, seed=3)
+    artifact = Artifact(replace(manifest(None), target_rank=4), state(attached, TARGET))
+    return Case(artifact, None, lambda ids: changed(torch.tensor([ids])).logits[0, -1])
+
+
 def offset(target: PromptedModel, kind: str, *, layers: int, parameter: float = 0.0, small: Path | None = None) -> Case:
     """A pair of the target's first layers or, with 0 of them, the model at `small`."""
     own = kind in (DD_LINEAR, DD_RANK)
@@ -114,12 +123,23 @@ def offset(target: PromptedModel, kind: str, *, layers: int, parameter: float = 
 
 
 @pytest.fixture(
-    params=["bare", "soft", "delta", "delta of all layers", "delta of another model", "uld", "dd linear", "dd rank"]
+    params=[
+        "bare",
+        "soft",
+        "lora",
+        "delta",
+        "delta of all layers",
+        "delta of another model",
+        "uld",
+        "dd linear",
+        "dd rank",
+    ]
 )
 def case(request: pytest.FixtureRequest, target: PromptedModel, small_path: Path) -> Case:
     made: dict[str, Callable[[], Case]] = {
         "bare": lambda: bare(target),
         "soft": lambda: soft(target),
+        "lora": lambda: on_target(target),
         "delta": lambda: offset(target, DELTA, layers=2),
         "delta of all layers": lambda: offset(target, DELTA, layers=LAYERS),
         "delta of another model": lambda: offset(target, DELTA, layers=0, small=small_path),
@@ -179,12 +199,24 @@ def test_batches_do_not_change_answers(
     assert served.answers(prompts, max_tokens=6, stop=-1) == together
 
 
-def test_the_target_is_left_as_it_was(target: PromptedModel, prompts: list[Ids]) -> None:
-    case = offset(target, DELTA, layers=2)
+@pytest.mark.parametrize("made", [on_target, lambda target: offset(target, DELTA, layers=2)])
+def test_the_target_is_left_as_it_was(
+    target: PromptedModel, prompts: list[Ids], made: Callable[[PromptedModel], Case]
+) -> None:
+    case = made(target)
     before = ServedModel(target).answers(prompts, max_tokens=6, stop=-1)
     changed = ServedModel(target, case.artifact, case.source).answers(prompts, max_tokens=6, stop=-1)
     assert changed != before
     assert ServedModel(target).answers(prompts, max_tokens=6, stop=-1) == before
+
+
+def test_an_artifact_of_several_kinds_is_refused(target: PromptedModel) -> None:
+    first, second = soft(target).artifact, on_target(target).artifact
+    assert first is not None
+    assert second is not None
+    both = Artifact(replace(first.manifest, target_rank=4), {**first.tensors, **second.tensors})
+    with pytest.raises(ValueError, match="several kinds"):
+        ServedModel(target, both)
 
 
 def test_an_artifact_for_another_pair_is_refused(target: PromptedModel) -> None:
