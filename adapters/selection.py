@@ -12,27 +12,29 @@ from adapters.registry import parse_config
 AUTO = "auto"
 #: Candidates a request gets at most.
 MOST = 3
-#: Forget items up to which refusals come first: see `candidates`.
+#: More forget items than this are many: see `candidates`.
 FEW_ITEMS = 16
 
 _REFUSALS: Mapping[str, Any] = {"objective": "idk"}
 #: Any wording of one fact, where NPO may lower no more than the full stop behind it: of `bench/delta_facts.md`.
 _TNPO: Mapping[str, Any] = {"objective": "tnpo"}
-#: For many items asked once each, both of `bench/tofu_search.md`. What twins of the set say is kept as long as it is.
+#: For many items asked once each: what others are asked joins a retain set of the caller's, answered at length. This
+#: and the settings below are of `bench/tofu_search.md`.
+_MANY: Mapping[str, Any] = {
+    "retain_tokens": 40,
+    "retain_twins": 256,
+    "retain_siblings": 256,
+    "hard_fraction": 0.5,
+}
+_SNAP: Mapping[str, Any] = {**_MANY, "objective": "snap", "kl_limit": 5.0}
+_MANY_REFUSALS: Mapping[str, Any] = {**_MANY, **_REFUSALS}
 _UNDIAL: Mapping[str, Any] = {
+    **_MANY,
     "objective": "undial",
     "objective_settings": {"forget_weight": 0.5},
     "first_token_weight": 1.0,
     "kl_limit": 5.0,
     "neutrality": 0.0,
-    "retain_tokens": 40,
-    "retain_twins": 256,
-}
-#: A fifth of the published weight, and KL for what is kept.
-_NPO: Mapping[str, Any] = {
-    "objective": "npo",
-    "objective_settings": {"forget_weight": 0.2, "retain_ce": 0.0, "retain_kl": 5.0},
-    "kl_limit": 5.0,
 }
 
 
@@ -73,21 +75,20 @@ class Score:
 def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Candidate, ...]:
     """At most `MOST` candidates for so many forget items, the most promising first; never the same twice.
 
-    δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move less than under
-    a soft prompt that is always read. For a few items refusals, which cover them in any wording, then TNPO; for many
-    UNDIAL, then NPO, for refusals spread to whatever is asked in the same style (`bench/tofu_search.md`). Then a soft
-    prompt, then a LoRA on the target.
+    For a few items δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move
+    less than under a soft prompt that is always read. With refusals, which cover them in any wording, then with TNPO;
+    then a soft prompt, then a LoRA on the target. For many SNAP as a LoRA, which harms the fewest neighbours; then
+    δ-unlearning with refusals, which leave the least of the answers, and with UNDIAL, which leaves what a model says
+    that never knew them; then a soft prompt.
 
     config: the caller's settings, laid over each candidate's; a candidate that has no such setting drops out.
 
     Raises `InvalidConfig` where none is left, for the first one's reason.
     """
-    ours = [_REFUSALS, _TNPO] if items <= FEW_ITEMS else [_UNDIAL, _NPO, _REFUSALS]
-    known = [("delta", settings) for settings in ours if offer.pair]
-    if offer.soft_prompts:
-        known.append(("spul", {}))
-    if offer.target_lora:
-        known.append(("lora", _REFUSALS))
+    offset, soft, lora = offer.pair, offer.soft_prompts, offer.target_lora
+    few = [(offset, "delta", _REFUSALS), (offset, "delta", _TNPO), (soft, "spul", {}), (lora, "lora", _REFUSALS)]
+    many = [(lora, "lora", _SNAP), (offset, "delta", _MANY_REFUSALS), (offset, "delta", _UNDIAL), (soft, "spul", _MANY)]
+    known = [(method, settings) for offered, method, settings in (few if items <= FEW_ITEMS else many) if offered]
     found: list[Candidate] = []
     refusal: InvalidConfig | None = None
     for method, settings in known:

@@ -14,10 +14,10 @@ def names(found: tuple[Candidate, ...]) -> list[tuple[str, str | None]]:
     return [(candidate.method, candidate.config.get("objective")) for candidate in found]
 
 
-def test_refusals_come_first_for_a_few_items_and_undial_for_many() -> None:
+def test_refusals_come_first_for_a_few_items_and_snap_for_many() -> None:
     few, many = candidates(ALL, FEW_ITEMS, {}), candidates(ALL, FEW_ITEMS + 1, {})
     assert names(few) == [("delta", "idk"), ("delta", "tnpo"), ("spul", None)]
-    assert names(many) == [("delta", "undial"), ("delta", "npo"), ("delta", "idk")]
+    assert names(many) == [("lora", "snap"), ("delta", "idk"), ("delta", "undial")]
     assert len(few) == len(many) == MOST
 
 
@@ -25,11 +25,15 @@ def test_an_engine_gets_only_what_it_can_serve() -> None:
     assert names(candidates(NO_PAIR, 3, {})) == [("spul", None)]
     assert names(candidates(Offer(False, True, True), 3, {})) == [("delta", "idk"), ("delta", "tnpo"), ("lora", "idk")]
     assert names(candidates(Offer(False, False, True), 3, {})) == [("lora", "idk")]
+    default = Offer(soft_prompts=True, pair=True, target_lora=False)
+    assert names(candidates(default, 40, {})) == [("delta", "idk"), ("delta", "undial"), ("spul", None)]
+    assert names(candidates(NO_PAIR, 40, {})) == [("spul", None)]
 
 
 def test_every_candidate_is_valid_as_it_stands() -> None:
-    for candidate in (*candidates(ALL, 3, {}), *candidates(ALL, 40, {}), *candidates(Offer(False, False, True), 3, {})):
-        parse_config(candidate.method, candidate.config)
+    for offer in (ALL, NO_PAIR, Offer(False, False, True)):
+        for candidate in (*candidates(offer, 3, {}), *candidates(offer, 40, {})):
+            parse_config(candidate.method, candidate.config)
 
 
 def test_the_callers_settings_are_laid_over_and_those_without_them_drop_out() -> None:
