@@ -1,10 +1,11 @@
 """Several LoRAs in one: on the same layers by concatenation of their ranks, on the pair and on the target side by side.
 
 B₁A₁x + B₂A₂x = [B₁ B₂] [A₁; A₂] x: a layer with the merged LoRA computes with the sum of the changes. A request has one
-LoRA in the engine, and its offset one strength: the largest. An offset of a smaller one keeps its weights and so acts
-more strongly than alone, up to twice; beyond that its B is made smaller. A strength multiplies logits, B what a layer
-computes, and the two cannot stand in for each other: a refusal is learnt as a switch, and with two thirds of its B
-under one and a half times the strength it is off (`bench/delta_facts.md`).
+LoRA in the engine, and its offset one strength: four fifths of the largest, for what each adds to prompts that are not
+its own adds up. An offset of a smaller one keeps its weights and so acts more strongly than the others, up to twice;
+beyond that its B is made smaller. A strength multiplies logits, B what a layer computes, and the two cannot stand in
+for each other: a refusal is learnt as a switch, and with two thirds of its B under one and a half times the strength it
+is off (`bench/delta_facts.md`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from adapters.artifact import SOFT_PROMPT, TARGET, Artifact
 from adapters.errors import InvalidArtifact
 from adapters.offset import DELTA
 
-_CREATED_BY = "adapters.merge/2"
-#: How much more strongly than alone an offset may act among others, in units of its own strength.
+_CREATED_BY = "adapters.merge/3"
+#: Of the largest strength. Three facts together kept all controls at 0.7 to 0.9 of it and forgot as much as at the
+#: whole; at 0.6 paraphrases came back (`bench/delta_facts.md`).
+_TOGETHER = 0.8
+#: How many times its own strength, beside the largest, an offset may act at.
 _MOST_RAISED = 2.0
 
 
@@ -64,9 +68,10 @@ def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
         specs.append(spec)
     if len({spec.pair for spec in specs}) != 1 or len({a.manifest.model_digest for a in artifacts}) != 1:
         raise InvalidArtifact("offsets made for different pairs cannot apply together")
-    strength = max(spec.strength for spec in specs)
+    largest = max(spec.strength for spec in specs)
+    strength = largest * (_TOGETHER if len(specs) > 1 else 1.0)
     rank = sum(spec.rank for spec in specs)
-    tensors = _concatenated(artifacts, [_factor(spec.strength, strength) for spec in specs])
+    tensors = _concatenated(artifacts, [_factor(spec.strength, largest) for spec in specs])
     manifest = replace(
         artifacts[0].manifest,
         rows=0,
@@ -77,9 +82,9 @@ def merge_offsets(artifacts: Sequence[Artifact]) -> Artifact:
     return Artifact(manifest, tensors)
 
 
-def _factor(own: float, merged: float) -> float:
-    """Of the B of an offset that acts at the merged strength."""
-    return min(1.0, _MOST_RAISED * own / merged) if merged else 0.0
+def _factor(own: float, largest: float) -> float:
+    """Of the B of an offset that acts beside one of the largest strength."""
+    return min(1.0, _MOST_RAISED * own / largest) if largest else 0.0
 
 
 def _part(artifact: Artifact, *, on_target: bool) -> Artifact:
