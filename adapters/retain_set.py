@@ -39,12 +39,13 @@ def given_retain(
     nearest = min(config.retain_nearest, (len(encoded) + 1) // 2)
     prompts, kept = [item.prompt for item in task.forget], [item.prompt for item in items]
     forgotten = recurring_names(prompts)
-    named = [name for name in recurring_names(kept) if name.casefold() not in {own.casefold() for own in forgotten}]
+    own, given = {name.casefold() for name in forgotten}, set(kept)
+    named = [name for name in recurring_names(kept) if name.casefold() not in own]
     twins = renamed(prompts, forgotten, named, count=config.retain_twins, seed=config.seed)
     siblings = renamed(kept, named, named, count=config.retain_siblings, seed=config.seed)
     lengths = sorted(len(example.answer_ids) for example in encoded)
     longest = max(config.retain_tokens, lengths[len(lengths) // 2] if lengths else 0)
-    asked = [question for question in dict.fromkeys([*twins, *siblings]) if question not in set(kept)]
+    asked = [question for question in dict.fromkeys([*twins, *siblings]) if question not in given]
     answered = _answered_by_model(task, asked, longest, model, tokenizer)
     hard = [answered.pop(twin) for twin in twins if twin in answered]
     return [*encoded[:nearest], *hard], [*encoded[nearest:], *answered.values()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from adapters.examples import Message
 from adapters.generation import greedy_answers
 from adapters.prompted import PromptedModel
+from bench.tofu.kept import read_kept, write_kept
 
 
 class KeptAnswers:
@@ -24,16 +24,14 @@ class KeptAnswers:
         self._tokenizer = tokenizer
 
     def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
-        kept: dict[str, str] = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
+        kept = read_kept(self._path)
         keys = [_key(conversation, max_tokens) for conversation in conversations]
         missing = {key: asked for key, asked in zip(keys, conversations, strict=True) if key not in kept}
         if missing:
             model = self._model().model
             answers = greedy_answers(model, self._tokenizer, list(missing.values()), max_tokens=max_tokens)
             kept |= dict(zip(missing, answers, strict=True))
-            staging = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            staging.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
-            staging.replace(self._path)
+            write_kept(self._path, kept)
         return [kept[key] for key in keys]
 
 

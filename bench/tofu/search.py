@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +38,7 @@ from adapters.prompted import PromptedModel
 from adapters.registry import get_method, methods, parse_config
 from adapters.task import TrainingTask
 from bench.tofu.answers import KeptAnswers
+from bench.tofu.kept import read_kept, write_kept
 from bench.tofu.questions import Question
 from bench.tofu.score import FORGET, MISSPELT, NEIGHBOURS, ItemScores, measure_parts
 from bench.tofu.served import ServedModel
@@ -97,15 +97,12 @@ class Search:
     def _kept(self, path: Path, load: Callable[[], PromptedModel]) -> dict[str, ItemScores]:
         """Scores kept in the world's folder for these weights, questions and way of scoring, or made now."""
         file = self.world.folder / SCORES_FILE
-        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        kept = read_kept(file)
         key = self.key(path)
         if key not in kept:
             scores = measure_parts(ServedModel(load()), self.tokenizer, self.parts)
             kept[key] = {name: asdict(items) for name, items in scores.items()}
-            # All at once: another run may be reading it.
-            staging = file.with_name(f".{SCORES_FILE}.{os.getpid()}")
-            staging.write_text(json.dumps(kept), encoding="utf-8")
-            staging.replace(file)
+            write_kept(file, kept)
         return {name: ItemScores(**items) for name, items in kept[key].items()}
 
     def key(self, model: Path, *what: Any) -> str:
