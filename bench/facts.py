@@ -4,8 +4,9 @@
     python -m bench.facts --fact harry-potter --fact penicillin --together 2 [--config JSON] [--json FILE]
 
 With `--subject NAME` the request names that subject and nothing else, and what the model knows of it is forgotten; the
-facts are the questions to ask. The first `--together` facts are activated at once in the end. Counts are of what the
-model held before, as `unlearn demo` counts them. The requests are retired afterwards.
+facts are the questions to ask. In the end the first `--together` facts are active at once; of several counts
+(`--together 2 3`) each is asked in turn. Counts are of what the model held before, as `unlearn demo` counts them. The
+requests are retired afterwards, unless `--keep` leaves them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from gateway.commands.following import follow
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fact", action="append", required=True)
-    parser.add_argument("--together", type=int, default=0)
+    parser.add_argument("--together", type=int, nargs="+", default=[], help="facts active at once; several counts")
+    parser.add_argument("--keep", action="store_true", help="leave the requests as they are in the end")
     parser.add_argument("--method", default="delta")
     parser.add_argument("--config", type=json.loads, default={})
     parser.add_argument("--subject", help="forget what the model knows of it, in place of the facts' own prompts")
@@ -36,22 +38,28 @@ def main() -> None:
     facts = [find_fact(name) for name in options.fact]
     with CommandContext().client() as client:
         bodies = [body(fact, options.subject, options.method, options.config) for fact in facts]
-        outcomes = measure(client, facts, bodies, together=options.together)
+        outcomes = measure(client, facts, bodies, together=options.together, keep=options.keep)
     if options.json:
         found = {when: [outcome.to_dict() for outcome in those] for when, those in outcomes.items()}
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def measure(
-    client: UnlearnClient, facts: Sequence[Fact], bodies: Sequence[dict[str, Any]], *, together: int
+    client: UnlearnClient,
+    facts: Sequence[Fact],
+    bodies: Sequence[dict[str, Any]],
+    *,
+    together: Sequence[int] = (),
+    keep: bool = False,
 ) -> dict[str, list[Outcome]]:
-    """{"alone": …, "together": …}; prints a line a fact as it comes. Leaves nothing behind.
+    """{"alone": …, "2 together": …}; prints a line a fact as it comes.
 
-    bodies: each fact's request.
+    bodies: each fact's request. together: how many of the facts, from the first, are active at once. keep: the requests
+    stay; otherwise all are retired, also when this is interrupted.
     """
     model = client.model()
     before = {fact: ask_all(client, model, _prompts(fact), plan=PLAN_OFF) for fact in facts}
-    outcomes: dict[str, list[Outcome]] = {"alone": [], "together": []}
+    outcomes: dict[str, list[Outcome]] = {"alone": []}
     records: dict[Fact, dict[str, Any]] = {}
     registered: list[str] = []
     try:
@@ -65,14 +73,20 @@ def measure(
                 continue
             after = ask_all(client, model, _prompts(fact), plan=candidate_plan(request_id))
             outcomes["alone"].append(_outcome("alone", fact, records[fact], before[fact], after))
-        chosen = [fact for fact in facts[:together] if records[fact]["state"] == "ready"]
-        for fact in chosen:
-            client.activate(records[fact]["id"])
-        for fact in chosen:
-            after = ask_all(client, model, _prompts(fact), plan=None)
-            outcomes["together"].append(_outcome("together", fact, records[fact], before[fact], after))
+        active: set[Fact] = set()
+        for count in sorted(set(together)):
+            chosen = [fact for fact in facts[:count] if records[fact]["state"] == "ready"]
+            for fact in chosen:
+                if fact not in active:
+                    client.activate(records[fact]["id"])
+            active.update(chosen)
+            when = f"{len(chosen)} together"
+            outcomes[when] = []
+            for fact in chosen:
+                after = ask_all(client, model, _prompts(fact), plan=None)
+                outcomes[when].append(_outcome(when, fact, records[fact], before[fact], after))
     finally:
-        for request_id in registered:
+        for request_id in [] if keep else registered:
             client.retire(request_id)
     return outcomes
 

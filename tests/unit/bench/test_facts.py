@@ -67,20 +67,27 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 def test_each_is_counted_alone_and_the_first_ones_together(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     bodies = [fact.body("delta", {}) for fact in FACTS]
-    found = bench_facts.measure(cast(UnlearnClient, made), FACTS, bodies, together=2)
+    found = bench_facts.measure(cast(UnlearnClient, made), FACTS, bodies, together=[3, 1])
     assert [outcome.passed for outcome in found["alone"]] == [True, True, False]
-    assert [outcome.passed for outcome in found["together"]] == [True, False]
+    assert [outcome.passed for outcome in found["1 together"]] == [True]
+    assert [outcome.passed for outcome in found["2 together"]] == [True, False]
     printed = capsys.readouterr().out
     assert "alone: harry-potter: forget prompts 7 of 7, paraphrases 3 of 3, controls 8 of 8, training 9 s" in printed
     assert "alone: symbol-of-gold: failed" in printed
-    assert "together: penicillin: forget prompts 0 of 7" in printed
+    assert "2 together: penicillin: forget prompts 0 of 7" in printed
     assert set(made.state.values()) == {"retired"}
+
+
+def test_what_is_to_be_kept_stays_active(made: Made) -> None:
+    bodies = [fact.body("delta", {}) for fact in FACTS[:2]]
+    bench_facts.measure(cast(UnlearnClient, made), FACTS[:2], bodies, together=[1], keep=True)
+    assert made.state == {"req_0": "active", "req_1": "ready"}
 
 
 def test_a_subject_alone_is_drafted_then_trained(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     body = bench_facts.body(FACTS[0], "J. K. Rowling", "delta", {"rank": 4})
     assert body == {"subject": "J. K. Rowling", "method": "delta", "config": {"rank": 4}}
-    found = bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], [body], together=0)
+    found = bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], [body])
     assert [outcome.passed for outcome in found["alone"]] == [True]
     assert capsys.readouterr().out.startswith("drafted: 9 items\nalone: harry-potter: ")
 
@@ -91,5 +98,5 @@ def test_what_is_interrupted_is_retired(made: Made, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(bench_facts, "follow", broken)
     with pytest.raises(KeyboardInterrupt):
-        bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], [FACTS[0].body("delta", {})], together=0)
+        bench_facts.measure(cast(UnlearnClient, made), FACTS[:1], [FACTS[0].body("delta", {})])
     assert set(made.state.values()) == {"retired"}
