@@ -1,11 +1,12 @@
 """Trains every row of a report, has a running service give its figures, and prints the table. One command:
 
-    python -m bench.tofu.report --world WORLD [--split report] [--rows FILE] [--log FILE] [--plot FILE.svg]
+    python -m bench.tofu.report --world WORLD [--split report …] [--rows FILE] [--log FILE] [--plot FILE.svg]
 
 The figures come over HTTP from `unlearn serve` on vLLM: greedy chat answers, and prompt log-probabilities of answers.
 A trained row is put into the service as a ready request and named in each question; before is the world's `full` model
 without a plan, retrain a service on its `retain` model. What is in the log is not made again, so a run that was
-interrupted goes on; artifacts lie beside the log in a folder of its name.
+interrupted goes on; artifacts lie beside the log in a folder of its name. Of several splits there is a table of each,
+and one across them (`bench.tofu.across`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from adapters.artifact import Artifact
 from adapters.registry import parse_config
+from bench.tofu.across import across
 from bench.tofu.baselines import KeywordFilter, refusal_prompt
 from bench.tofu.client import Client
 from bench.tofu.names import author_names
@@ -234,12 +236,12 @@ def _figures(scores: Mapping[str, ItemScores]) -> Items:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--world", type=Path, required=True)
-    parser.add_argument("--split", choices=sorted(FORGET_AUTHORS), default="report")
+    parser.add_argument("--split", choices=FORGET_AUTHORS, nargs="+", default=["report"])
     parser.add_argument("--rows", type=Path, default=ROWS, help="the table's rows as a JSON list")
     parser.add_argument("--layers", type=int, metavar="K", help="of the pair (default: as an engine has it)")
     parser.add_argument("--seeds", type=int, nargs="+", default=(), help="train each row once with each of these")
     parser.add_argument("--log", type=Path, help="default: report.jsonl in the world's folder")
-    parser.add_argument("--plot", type=Path, help="write an SVG there")
+    parser.add_argument("--plot", type=Path, help="write an SVG of the first split there")
     parser.add_argument("--metric", choices=METRICS, default="rouge_l", help="what the plot shows")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -248,10 +250,16 @@ def main() -> None:
     world = World.open(arguments.world)
     log = ReportLog(arguments.log or world.folder / "report.jsonl")
     rows = load_rows(arguments.rows, arguments.seeds)
-    lines = Report(Search(world, arguments.split, arguments.layers), rows, log, arguments.threads).run()
-    print(table(lines), end="")
+    splits = dict.fromkeys(arguments.split)
+    lines = {
+        split: Report(Search(world, split, arguments.layers), rows, log, arguments.threads).run() for split in splits
+    }
+    runs = [line for those in lines.values() for line in those]
+    print(table(runs), end="")
+    if len(splits) > 1:
+        print("\n" + across(runs), end="")
     if arguments.plot:
-        arguments.plot.write_text(plot(lines, arguments.metric), encoding="utf-8")
+        arguments.plot.write_text(plot(lines[arguments.split[0]], arguments.metric), encoding="utf-8")
 
 
 if __name__ == "__main__":
