@@ -139,3 +139,14 @@ def test_the_plot_is_svg_with_every_point_in_its_place() -> None:
     first, second = ((float(c.attrib["cx"]), float(c.attrib["cy"])) for c in root.iter(f"{space}circle"))
     assert second[0] > first[0]
     assert second[1] < first[1]
+
+
+def test_the_axis_of_what_is_kept_begins_at_the_fifth_below_the_lowest() -> None:
+    drawn = scatter([Point("a", 0.2, 0.6), Point("b", 0.2, 0.8), Point("c", 0.2, 1)], "forget", "kept")
+    root = ElementTree.fromstring(drawn)
+    space = "{http://www.w3.org/2000/svg}"
+    lowest, middle, top = (float(circle.attrib["cy"]) for circle in root.iter(f"{space}circle"))
+    assert middle == pytest.approx((lowest + top) / 2)
+    texts = [text.text for text in root.iter(f"{space}text")]
+    assert "0.68" in texts
+    assert texts.count("0.6") == 2  # the corner's on both axes
