@@ -20,8 +20,8 @@ from adapters.errors import InvalidArtifact
 from adapters.offset import DELTA
 
 _CREATED_BY = "adapters.merge/3"
-#: Of the largest strength. Three facts together kept all controls at 0.7 to 0.9 of it and forgot as much as at the
-#: whole; at 0.6 paraphrases came back (`bench/delta_facts.md`).
+#: Of the largest strength. With five facts together, at 0.7 of it given prompts came back; the whole lost more of what
+#: was to stay (`bench/delta_facts.md`).
 _TOGETHER = 0.8
 #: How many times its own strength, beside the largest, an offset may act at.
 _MOST_RAISED = 2.0
