@@ -22,6 +22,7 @@ from gateway.commands.context import CommandContext
 from gateway.commands.demo.facts import Fact, find_fact
 from gateway.commands.demo.report import share
 from gateway.commands.demo.story import BAD, Kind, Outcome, Row, ask_all, questions
+from gateway.commands.failures import ServiceRefused
 from gateway.commands.following import follow
 
 
@@ -76,9 +77,13 @@ def measure(
         active: set[Fact] = set()
         for count in sorted(set(together)):
             chosen = [fact for fact in facts[:count] if records[fact]["state"] == "ready"]
-            for fact in chosen:
-                if fact not in active:
-                    client.activate(records[fact]["id"])
+            try:
+                for fact in chosen:
+                    if fact not in active:
+                        client.activate(records[fact]["id"])
+            except ServiceRefused as refused:
+                print(f"{len(chosen)} together: {refused}", flush=True)
+                break
             active.update(chosen)
             when = f"{len(chosen)} together"
             outcomes[when] = []

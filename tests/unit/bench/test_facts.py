@@ -11,6 +11,7 @@ from bench import facts as bench_facts
 from gateway.commands.client import PLAN_OFF, UnlearnClient
 from gateway.commands.demo.facts import find_fact
 from gateway.commands.demo.story import questions
+from gateway.commands.failures import ServiceRefused
 
 FACTS = [find_fact("harry-potter"), find_fact("penicillin"), find_fact("symbol-of-gold")]
 
@@ -75,6 +76,22 @@ def test_each_is_counted_alone_and_the_first_ones_together(made: Made, capsys: p
     assert "alone: harry-potter: forget prompts 7 of 7, paraphrases 3 of 3, controls 8 of 8, training 9 s" in printed
     assert "alone: symbol-of-gold: failed" in printed
     assert "2 together: penicillin: forget prompts 0 of 7" in printed
+    assert set(made.state.values()) == {"retired"}
+
+
+def test_what_was_measured_stays_when_no_more_fit_together(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    activate = made.activate
+
+    def full(request_id: str) -> None:
+        if "active" in made.state.values():
+            raise ServiceRefused("no more fit", status=409, code="invalid_config")
+        activate(request_id)
+
+    made.activate = full  # type: ignore[method-assign]
+    bodies = [fact.body("delta", {}) for fact in FACTS[:2]]
+    found = bench_facts.measure(cast(UnlearnClient, made), FACTS[:2], bodies, together=[1, 2])
+    assert list(found) == ["alone", "1 together"]
+    assert "2 together: no more fit" in capsys.readouterr().out
     assert set(made.state.values()) == {"retired"}
 
 
