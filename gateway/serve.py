@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from gateway.engine.holdings import Holdings
 from gateway.engine.offsets import OffsetLibrary
 from gateway.engine.residency import Residency
 from gateway.engine.slots import SlotTable
+from gateway.erasure import Erasure
 from gateway.errors import GatewayError, PolicyUnavailable
 from gateway.jobs.queue import JobQueue
 from gateway.lifecycle import Lifecycle, Phase
@@ -39,6 +39,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.offering import ServedModel
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
+from gateway.scratch import scratch_folder
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, open_redis
@@ -179,9 +180,8 @@ class _Service:
             pair = await asyncio.to_thread(launch.pair_spec, plan.layout)
             offsets = None
             if plan.layout.takes_loras:
-                folder = settings.cache_dir / "offsets" / str(os.getpid())
+                folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))
                 offsets = OffsetLibrary(EngineOffsets(async_llm), blobs, folder, metrics)
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
                 _report_memory(await pair_memory(async_llm, plan.layout), pair, metrics)
             holdings = Holdings(residency, offsets)
             policy = ActivePolicy(store, holdings, plans, metrics, staleness_s=settings.policy_staleness_s)
@@ -227,12 +227,15 @@ class _Service:
             self._health.attach(app, lambda: _missing(policy))
             self._lifecycle.phase = Phase.SERVING
             logger.info("serving %s at %s", served.name, settings.service_url)
-            await self._watch(stack, policy, redis, async_llm)
+            await self._watch(stack, policy, Erasure(store, blobs, holdings, policy), redis, async_llm)
 
-    async def _watch(self, stack: AsyncExitStack, policy: ActivePolicy, redis: Any, async_llm: Any) -> None:
+    async def _watch(
+        self, stack: AsyncExitStack, policy: ActivePolicy, erasure: Erasure, redis: Any, async_llm: Any
+    ) -> None:
         settings = self._settings
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(policy.watch())
+            tasks.create_task(erasure.watch())
             tasks.create_task(_keep_redis(redis))
             if settings.worker:
                 environment = settings_environment(settings) | {

@@ -63,6 +63,11 @@ class Holdings:
         elif digests:
             raise _no_loras(adapters)
 
+    def digests(self) -> frozenset[str]:
+        """Adapters that are in the engine, alone or as part of a merge."""
+        rows = self._residency.digests()
+        return rows if self._offsets is None else rows | self._offsets.digests()
+
     async def evict(self, digest: str) -> bool:
         """Take an adapter out of the engine; what is held goes when it is released."""
         rows = await self._residency.evict(digest)

@@ -111,6 +111,10 @@ class OffsetLibrary:
             async with self._lock:
                 await self._unload(previous.name)  # a merge nobody will ask for again
 
+    def digests(self) -> frozenset[str]:
+        """Adapters that are loaded, alone or as part of a merge."""
+        return frozenset().union(*self._members.values())
+
     async def evict(self, digest: str) -> bool:
         """Take an adapter, and every merge it is part of, out of the engine; those held go when they are released."""
         async with self._lock:

@@ -112,6 +112,10 @@ class Residency:
         self._preloaded, previous = lease, self._preloaded
         self.release(previous)
 
+    def digests(self) -> frozenset[str]:
+        """Adapters that have rows."""
+        return self._table.digests()
+
     async def evict(self, digest: str) -> bool:
         """Take an adapter nobody holds out of the engine; False when it is held or absent."""
         async with self._install_lock:

@@ -100,6 +100,10 @@ class SlotTable:
         """The reserved rows could not be written: give them back."""
         self._free.extend(self._reserved.pop(digest).rows)
 
+    def digests(self) -> frozenset[str]:
+        """The resident adapters."""
+        return frozenset(self._resident)
+
     def evict(self, digest: str) -> Slot | None:
         """Give back the rows of a resident adapter that nobody holds; None when it is absent or held."""
         if self._held.get(digest) or digest not in self._resident:

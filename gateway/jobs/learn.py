@@ -54,7 +54,7 @@ def learn(request_id: str) -> None:
 async def _learn(request_id: str, settings: Settings) -> None:
     async with connected(redis_server(settings).url) as redis, service(settings) as client:
         store = RequestStore(redis, patience_s=PATIENCE_S, compact=settings.redis_url is None)
-        blobs = BlobStore(redis, settings.cache_dir, patience_s=PATIENCE_S)
+        blobs = BlobStore(redis, None, patience_s=PATIENCE_S)  # a host that serves nothing needs no copy
         try:
             record = await take(store, request_id, settings)
             if record is not None and record.state is RequestState.QUEUED:

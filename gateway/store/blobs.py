@@ -12,9 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import os
 import re
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from redis.asyncio import Redis
 from gateway.errors import AdapterUnavailable
 from gateway.store import scripts
 from gateway.store.client import call
+from gateway.store.copies import Copies
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +34,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class BlobStore:
     """`put`, `get`, `release` and `delete` of byte strings named by their SHA-256 (hex)."""
 
-    def __init__(self, redis: Redis, cache_dir: Path, *, patience_s: float = 0.0) -> None:
+    def __init__(self, redis: Redis, cache_dir: Path | None, *, patience_s: float = 0.0) -> None:
+        """cache_dir None: this host keeps no copies."""
         self._redis = redis
-        self._folder = cache_dir / "adapters"
+        self._copies = None if cache_dir is None else Copies(cache_dir / "adapters")
         self._patience_s = patience_s
         self._release = redis.register_script(scripts.load("blob", "release"))
 
@@ -45,17 +45,17 @@ class BlobStore:
         """Store `data` and return its digest. `owner` is the request that keeps it alive."""
         digest = hashlib.sha256(data).hexdigest()
         await call(lambda: self._write(digest, data, owner), patience_s=self._patience_s)
-        await asyncio.to_thread(self._cache, digest, data)
+        await self._copy(digest, data)
         return digest
 
     async def get(self, digest: str) -> bytes:
         """The bytes, verified. Raises `AdapterUnavailable` when they are missing or were changed."""
         _check_name(digest)
-        local = await asyncio.to_thread(self._cached, digest)
+        local = None if self._copies is None else await asyncio.to_thread(self._copies.get, digest)
         if local is not None:
             return local
         data = await call(lambda: self._read(digest), patience_s=self._patience_s)
-        await asyncio.to_thread(self._cache, digest, data)
+        await self._copy(digest, data)
         return data
 
     async def exists(self, digest: str) -> bool:
@@ -66,6 +66,10 @@ class BlobStore:
             patience_s=self._patience_s,
         )
         return bool(found)
+
+    async def local(self) -> frozenset[str]:
+        """What this host has a copy of."""
+        return frozenset() if self._copies is None else await asyncio.to_thread(self._copies.digests)
 
     async def release(self, digest: str, *, owner: str) -> None:
         """`owner` needs it no longer; it is deleted with its last owner. A missing one is no error."""
@@ -91,7 +95,12 @@ class BlobStore:
     async def discard(self, digest: str) -> None:
         """Remove this host's copy only."""
         _check_name(digest)
-        await asyncio.to_thread(self._path(digest).unlink, missing_ok=True)
+        if self._copies is not None:
+            await asyncio.to_thread(self._copies.discard, digest)
+
+    async def _copy(self, digest: str, data: bytes) -> None:
+        if self._copies is not None:
+            await asyncio.to_thread(self._copies.put, digest, data)
 
     async def _write(self, digest: str, data: bytes, owner: str | None) -> None:
         prefix = f"blob:{{{digest}}}:"
@@ -126,35 +135,6 @@ class BlobStore:
             log.error("blob damaged digest=%s tier=redis", digest)
             raise AdapterUnavailable(f"adapter {digest[:12]} was damaged in the store")
         return data
-
-    def _path(self, digest: str) -> Path:
-        return self._folder / f"{digest}.safetensors"
-
-    def _cached(self, digest: str) -> bytes | None:
-        path = self._path(digest)
-        try:
-            data = path.read_bytes()
-        except OSError:
-            return None
-        if hashlib.sha256(data).hexdigest() == digest:
-            return data
-        log.warning("blob damaged digest=%s tier=disk action=removed", digest)
-        path.unlink(missing_ok=True)
-        return None
-
-    def _cache(self, digest: str, data: bytes) -> None:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, staging = tempfile.mkstemp(prefix=".writing-", dir=self._folder)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                Path(staging).rename(self._path(digest))
-            finally:
-                Path(staging).unlink(missing_ok=True)
-        except OSError as error:
-            # A full or read-only disk costs speed, not the adapter.
-            log.warning("blob not cached digest=%s error=%s", digest, error.strerror)
 
 
 def _check_name(digest: str) -> None:

@@ -211,6 +211,20 @@ class RequestStore:
         records = [keys.record_of(fields) for fields in reply[1]]
         return int(reply[0]), sorted(records, key=lambda record: record.activated_seq or 0)
 
+    async def digests(self) -> frozenset[str]:
+        """Artifacts of all requests that are not retired, and of the candidates they tried."""
+        found: set[str] = set()
+        cursor: str | None = None
+        while True:
+            page = await self.list(limit=MAX_PAGE, cursor=cursor)
+            for record in page.items:
+                if record.state is not RequestState.RETIRED:
+                    tried = (record.selection or {}).get("trials") or ()
+                    found.update(digest for digest in (record.digest, *(t["digest"] for t in tried)) if digest)
+            cursor = page.next_cursor
+            if cursor is None:
+                return frozenset(found)
+
     async def payload(self, request_id: str) -> bytes:
         """The sealed payload. Raises `NotFound` once it is erased."""
         value: Any = await self._call(lambda: self._redis.get(keys.of(request_id).payload))

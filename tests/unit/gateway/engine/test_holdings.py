@@ -150,3 +150,21 @@ async def test_evicting_says_whether_there_was_anything(setup: Setup, rows: int,
         pass
     assert await setup.holdings.evict(adapter.digest) is True
     assert (setup.table.rows_in_use, setup.engine.loaded) == (0, {})
+
+
+async def test_it_says_what_is_in_the_engine(setup: Setup) -> None:
+    assert setup.holdings.digests() == frozenset()
+    soft, first, second = setup.adapter(1, rows=2), setup.adapter(2, rank=2), setup.adapter(3, rank=2)
+    async with setup.holdings.hold([soft, first, second]):
+        pass
+    assert setup.holdings.digests() == {soft.digest, first.digest, second.digest}
+    await setup.holdings.evict(second.digest)
+    await setup.holdings.evict(soft.digest)
+    assert setup.holdings.digests() == frozenset(), "a merge goes whole"
+
+
+async def test_an_engine_without_offsets_says_its_rows() -> None:
+    bare = Setup(None)
+    soft = bare.adapter(1, rows=2)
+    async with bare.holdings.hold([soft]):
+        assert bare.holdings.digests() == {soft.digest}

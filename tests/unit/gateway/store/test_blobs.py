@@ -96,3 +96,25 @@ async def test_the_last_owner_to_release_a_blob_deletes_it(blobs: BlobStore, red
     assert [key async for key in redis.scan_iter("blob:*")] == []
     assert not local(tmp_path, digest).exists()
     await blobs.release(digest, owner="req_b")
+
+
+async def test_a_host_may_keep_no_copies(redis: Redis, blobs: BlobStore, tmp_path: Path) -> None:
+    apart = BlobStore(redis, None)
+    digest = await apart.put(b"artifact")
+    assert await apart.get(digest) == b"artifact"
+    assert await apart.local() == await blobs.local() == frozenset()
+    await blobs.get(digest)
+    assert await blobs.local() == {digest}
+    await apart.discard(digest)
+    await apart.delete(digest)
+    assert local(tmp_path, digest).exists(), "another host's copy is not its own"
+
+
+async def test_what_a_writer_died_over_goes_when_it_is_old(blobs: BlobStore, tmp_path: Path) -> None:
+    digest = await blobs.put(b"artifact")
+    fresh, stale, other = (tmp_path / "adapters" / name for name in (".writing-a", ".writing-b", "notes.txt"))
+    for path in (fresh, stale, other):
+        path.write_text("half")
+    os.utime(stale, (0, 0))
+    assert await blobs.local() == {digest}
+    assert [path.exists() for path in (fresh, stale, other)] == [True, False, True]

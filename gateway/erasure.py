@@ -1,0 +1,69 @@
+"""Erases from this host what no request needs any more: copies on disk, and adapters in the engine.
+
+Whoever retires a request erases its artifact from Redis and from its own host. Another replica, a replica that was
+down then, and the engine that tried a candidate which was not kept learn of it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from gateway.errors import StoreUnavailable
+from gateway.policy.active import ActivePolicy
+from gateway.store.blobs import BlobStore
+from gateway.store.requests import RequestStore
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 60.0
+
+
+class AdapterHolder(Protocol):
+    """The engine's side."""
+
+    def digests(self) -> frozenset[str]:
+        """Adapters that are in the engine."""
+
+    async def evict(self, digest: str) -> bool:
+        """Take an adapter out; False when it is held or absent."""
+
+
+class Erasure:
+    """`sweep` once, or `watch`."""
+
+    def __init__(self, store: RequestStore, blobs: BlobStore, holder: AdapterHolder, policy: ActivePolicy) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._holder = holder
+        self._policy = policy
+
+    async def sweep(self) -> frozenset[str]:
+        """Erase what is neither in Redis nor named by a request. Returns the digests.
+
+        Nothing is erased on the word of a Redis that lost its data. Raises `StoreUnavailable`.
+        """
+        known = self._policy.generation
+        if known is None or await self._store.generation() < known:
+            return frozenset()
+        here = self._holder.digests() | await self._blobs.local()
+        absent = {digest for digest in sorted(here) if not await self._blobs.exists(digest)}
+        if not absent:
+            return frozenset()
+        active = {adapter.digest for adapter in self._policy.adapters}
+        unneeded = frozenset(absent - active - await self._store.digests())
+        for digest in sorted(unneeded):
+            await self._holder.evict(digest)
+            await self._blobs.discard(digest)
+            logger.info("erased what no request needs digest=%s", digest[:12])
+        return unneeded
+
+    async def watch(self, poll_s: float = POLL_S) -> None:
+        """Sweep for ever. While Redis is away nothing is erased; the policy's watch says that it is."""
+        while True:
+            try:
+                await self.sweep()
+            except StoreUnavailable as error:
+                logger.debug("nothing erased: %s", error.message)
+            await asyncio.sleep(poll_s)
