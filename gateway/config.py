@@ -93,7 +93,8 @@ class Settings(BaseSettings):
         default=4, ge=1, le=64, description="different offsets, and LoRAs on the target, that may run in one batch"
     )
     offset_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(_number)] = Field(
-        default=64, description="largest rank of the offsets, and of the LoRAs on the target, that apply together"
+        default=64,
+        description="largest rank of an offset or a LoRA on the target; several that apply together are merged to it",
     )
     inverter_url: str | None = Field(
         default=None,

@@ -181,7 +181,7 @@ class _Service:
             offsets = None
             if plan.layout.takes_loras:
                 folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))
-                offsets = OffsetLibrary(EngineOffsets(async_llm), blobs, folder, metrics)
+                offsets = OffsetLibrary(EngineOffsets(async_llm), blobs, folder, metrics, max_rank=settings.offset_rank)
                 _report_memory(await pair_memory(async_llm, plan.layout), pair, metrics)
             holdings = Holdings(residency, offsets)
             policy = ActivePolicy(store, holdings, plans, metrics, staleness_s=settings.policy_staleness_s)

@@ -264,16 +264,10 @@ class UnlearningService:
                 f"{len(self._policy.adapters)} active requests use {used} of {budget} virtual tokens; "
                 f"{adapter.rows} more do not fit"
             )
-        # Offsets and LoRAs on the target change different layers, so each kind has the whole rank to itself.
-        for kind, rank, others in (
-            ("offsets", adapter.offset_rank, [active.offset_rank for active in self._policy.adapters]),
-            ("LoRAs on the target", adapter.target_rank, [active.target_rank for active in self._policy.adapters]),
-        ):
-            if rank and sum(others) + rank > self._settings.offset_rank:
-                raise BudgetExceeded(
-                    f"active {kind} have rank {sum(others)} of {self._settings.offset_rank} together; "
-                    f"{rank} more do not fit (UNLEARN_OFFSET_RANK)"
-                )
+        # Ranks of several need not fit: a merge has the nearest change of the rank that the engine takes.
+        rank, most = max(adapter.offset_rank, adapter.target_rank), self._settings.offset_rank
+        if rank > most:
+            raise BudgetExceeded(f"the adapter has rank {rank}, the service takes {most} (UNLEARN_OFFSET_RANK)")
 
     async def _check_artifact(self, adapter: AdapterRef) -> None:
         data = await self._blobs.get(adapter.digest)

@@ -63,8 +63,12 @@ def merged_name(digests: Sequence[str]) -> str:
 class OffsetLibrary:
     """Offsets of one engine: `acquire` / `release`, `preload`, `evict`."""
 
-    def __init__(self, engine: OffsetEngine, source: ArtifactSource, folder: Path, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, engine: OffsetEngine, source: ArtifactSource, folder: Path, metrics: GatewayMetrics, *, max_rank: int
+    ) -> None:
+        """folder: where LoRAs lie for the engine to load. max_rank: of a merge, as the engine takes it."""
         self._engine = engine
+        self._max_rank = max_rank
         self._source = source
         self._folder = folder
         self._metrics = metrics
@@ -176,12 +180,21 @@ class OffsetLibrary:
         contents = [await self._source.get(digest) for digest in sorted(digests)]
         offset = Offset(free, name, self._folder / name)
         try:
-            artifact = await asyncio.to_thread(_read, contents)
+            artifact = await asyncio.to_thread(_read, contents, self._max_rank)
             await asyncio.to_thread(write_lora_folder, artifact, offset.folder)
         except InvalidArtifact as error:
             raise AdapterUnavailable(f"offset {name[:12]} cannot be used: {error}") from error
         except OSError as error:
             raise AdapterUnavailable(f"offset {name[:12]} cannot be written to disk: {error.strerror}") from error
+        kept = artifact.manifest.config.get("kept") if len(digests) > 1 else None
+        if kept is not None and kept < 1:
+            logger.info(
+                "merge made smaller digest=%s merged=%d rank=%d least_kept=%.5f",
+                name[:12],
+                len(digests),
+                self._max_rank,
+                kept,
+            )
         spec = artifact.manifest.offset
         plain_sum = spec is None or spec.is_plain_sum
         try:
@@ -214,6 +227,6 @@ class OffsetLibrary:
                 raise AdapterUnavailable(reason)
 
 
-def _read(contents: Sequence[bytes]) -> Artifact:
+def _read(contents: Sequence[bytes], max_rank: int) -> Artifact:
     artifacts = [Artifact.from_bytes(content) for content in contents]
-    return artifacts[0] if len(artifacts) == 1 else merge_loras(artifacts)
+    return artifacts[0] if len(artifacts) == 1 else merge_loras(artifacts, max_rank=max_rank)

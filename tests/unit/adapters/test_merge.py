@@ -218,3 +218,29 @@ def test_merging_leaves_soft_prompts_out() -> None:
     both = on_target(2, 1)
     both = Artifact(replace(both.manifest, rows=3), {**both.tensors, SOFT_PROMPT: torch.zeros(3, 8)})
     assert merge_loras([both, make(2, 2)]).digest == merge_loras([on_target(2, 1), make(2, 2)]).digest
+
+
+def test_a_merge_of_more_rank_than_is_taken_is_the_nearest_of_that_rank() -> None:
+    alike = make(3, 1)
+    again = Artifact(alike.manifest, {name: tensor.clone() for name, tensor in alike.tensors.items()})
+    merged = merge_loras([alike, again], max_rank=3)  # six, of which three say what the others do
+    whole = merge_loras([alike, again])
+    assert merged.manifest.offset == OffsetSpec(DELTA, 0.8, 3, PAIR)
+    for name in SHAPES:
+        torch.testing.assert_close(change(merged, name), change(whole, name), atol=1e-4, rtol=1e-4)
+    assert merged.manifest.config == {"merged": 2, "kept": pytest.approx(1)}
+    assert Artifact.from_bytes(merged.to_bytes()).digest == merged.digest
+
+
+def test_it_says_how_much_is_left_of_the_layer_that_lost_most() -> None:
+    parts = [make(2, 1), make(2, 2)]
+    merged = merge_loras(parts, max_rank=2)
+    whole = merge_loras(parts)
+    shares = []
+    for name in SHAPES:
+        tensors = (f"offset.{name}.lora_B", f"offset.{name}.lora_A")
+        wanted, got = ((m.tensors[tensors[0]] @ m.tensors[tensors[1]]).double() for m in (whole, merged))
+        shares.append(float(got.square().sum() / wanted.square().sum()))
+    assert merged.manifest.config["kept"] == pytest.approx(min(shares), rel=1e-4)
+    assert 0.3 < min(shares) < 0.99
+    assert merge_loras(parts, max_rank=4).manifest.config == {"merged": 2, "kept": 1.0}

@@ -136,19 +136,24 @@ async def test_auto_takes_an_offset_where_one_can_be_served(setup: Setup, pair: 
     assert (record.offset_rank > 0) is (record.rows == 0) is (method == "delta")
 
 
-async def test_active_offsets_share_the_rank(setup: Setup) -> None:
+async def test_more_offsets_than_the_rank_holds_are_active_together(setup: Setup) -> None:
     service = setup.service(offset_rank=16)
-    first, second, third = [await setup.ready(offset_artifact(seed, rank=8)) for seed in range(3)]
-    await service.activate(first.id)
-    await service.activate(second.id)
-    assert [adapter.request_id for adapter in setup.engine.preloaded] == [first.id, second.id]
-    assert [adapter.offset_rank for adapter in setup.engine.preloaded] == [8, 8]
-    with pytest.raises(BudgetExceeded, match="rank 16 of 16 together; 8 more"):
-        await service.activate(third.id)
-    assert (await setup.store.get(third.id)).state is RequestState.READY
-    assert len(setup.engine.preloaded) == 2, "nothing was brought in for it"
-    await service.deactivate(first.id)
-    assert (await service.activate(third.id)).state is RequestState.ACTIVE
+    records = [await setup.ready(offset_artifact(seed, rank=8)) for seed in range(3)]
+    for record in records:
+        await service.activate(record.id)
+    assert [adapter.request_id for adapter in setup.engine.preloaded] == [record.id for record in records]
+    assert [adapter.offset_rank for adapter in setup.engine.preloaded] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("artifact", [offset_artifact(1, rank=16), target_artifact(1, rank=16)])
+async def test_an_adapter_of_more_rank_than_the_service_takes_is_not_activated(
+    setup: Setup, artifact: Artifact
+) -> None:
+    record = await setup.ready(artifact)
+    with pytest.raises(BudgetExceeded, match=r"has rank 16, the service takes 8 \(UNLEARN_OFFSET_RANK\)"):
+        await setup.service(CHANGING, methods="spul,delta,lora", offset_rank=8).activate(record.id)
+    assert (await setup.store.get(record.id)).state is RequestState.READY
+    assert setup.engine.preloaded == ()
 
 
 async def test_a_soft_prompt_is_active_beside_offsets_that_use_all_of_it(setup: Setup) -> None:
@@ -233,16 +238,12 @@ async def test_auto_stays_what_it_is_beside_lora(setup: Setup) -> None:
         assert (await service.register(ForgetBody(**DELTA | {"method": "auto"}))).method == method
 
 
-async def test_loras_on_the_target_share_a_rank_of_their_own(setup: Setup) -> None:
+async def test_loras_on_the_target_are_active_beside_offsets(setup: Setup) -> None:
     service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=8)
-    offset, first, second = [
-        await setup.ready(each) for each in (offset_artifact(1, rank=8), *(target_artifact(n, rank=5) for n in (1, 2)))
-    ]
-    await service.activate(offset.id)
-    await service.activate(first.id)
-    assert [(each.offset_rank, each.target_rank) for each in setup.engine.preloaded] == [(8, 0), (0, 5)]
-    with pytest.raises(BudgetExceeded, match="active LoRAs on the target have rank 5 of 8 together; 5 more"):
-        await service.activate(second.id)
+    for artifact in (offset_artifact(1, rank=8), target_artifact(1, rank=5), target_artifact(2, rank=5)):
+        await service.activate((await setup.ready(artifact)).id)
+    ranks = [(each.offset_rank, each.target_rank) for each in setup.engine.preloaded]
+    assert ranks == [(8, 0), (0, 5), (0, 5)]
 
 
 async def test_a_lora_on_the_target_is_not_activated_where_the_target_takes_none(setup: Setup) -> None:

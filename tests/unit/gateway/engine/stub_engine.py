@@ -59,5 +59,8 @@ class StubEngine:
         self.loaded.pop(offset.id, None)
 
 
-def library(engine: StubEngine, folder: Path, metrics: GatewayMetrics | None = None) -> OffsetLibrary:
-    return OffsetLibrary(engine, engine, folder, metrics or GatewayMetrics(CollectorRegistry()))
+def library(
+    engine: StubEngine, folder: Path, metrics: GatewayMetrics | None = None, *, max_rank: int = 64
+) -> OffsetLibrary:
+    metrics = metrics or GatewayMetrics(CollectorRegistry())
+    return OffsetLibrary(engine, engine, folder, metrics, max_rank=max_rank)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from safetensors.torch import load_file
 
 from adapters.artifact import Artifact
 from adapters.offset import DD_LINEAR, DD_RANK, DELTA, ULD, PairSpec
@@ -43,6 +44,12 @@ async def held(library: OffsetLibrary, *digests: str) -> Offset:
 
 def folders(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def lora_ranks(folder: Path) -> list[int]:
+    """Of every layer that the folder changes."""
+    tensors = load_file(folder / "adapter_model.safetensors")
+    return [tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_A.weight")]
 
 
 async def test_a_set_without_offsets_needs_nothing(offset_library: OffsetLibrary, engine: StubEngine) -> None:
@@ -95,6 +102,20 @@ async def test_a_set_is_one_merged_offset_in_whatever_order(offset_library: Offs
     alone = await held(offset_library, a)
     assert alone.id != merged.id
     assert engine.added == [merged.name, a]
+
+
+async def test_a_merge_has_no_more_rank_than_the_engine_takes(
+    engine: StubEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    few, many = library(engine, tmp_path / "few", max_rank=4), library(engine, tmp_path / "many", max_rank=6)
+    digests = [engine.store(offset_artifact(seed, rank=2)) for seed in range(3)]
+    with caplog.at_level("INFO", logger="gateway.engine.offsets"):
+        whole = lora_ranks((await held(many, *digests)).folder)
+        assert "merge made smaller" not in caplog.text
+        engine.loaded.clear()
+        smaller = lora_ranks((await held(few, *digests)).folder)
+    assert (max(whole), max(smaller)) == (6, 4)
+    assert "merged=3 rank=4 least_kept=0." in caplog.text
 
 
 async def test_every_replica_merges_to_the_same_bytes(engine: StubEngine, tmp_path: Path) -> None:
