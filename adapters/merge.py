@@ -8,7 +8,7 @@ for each other: a refusal is learnt as a switch, and with two thirds of its B un
 is off (`bench/delta_facts.md`).
 
 Where the ranks together are more than an engine takes, a layer has the nearest change of the rank it does take. Of five
-offsets of rank 16, a change of rank 64 keeps 0.99995 of the squared norm in the layer that loses most, of rank 16 0.979.
+offsets of rank 16, rank 64 keeps 0.99995 of the squared norm in the layer that loses most, rank 16 0.979.
 """
 
 from __future__ import annotations
