@@ -65,6 +65,14 @@ def choose_questions(
     )
 
 
+def general_questions(asked: Sequence[str], count: int, *, framed_fraction: float, seed: int) -> tuple[str, ...]:
+    """`count` bundled questions, drawn at random from those that are not asked already."""
+    known = {prompt.casefold().strip() for prompt in asked}
+    pool = [question for question in retain_questions() if question.casefold() not in known]
+    chosen = random.Random(seed).sample(pool, min(count, len(pool)))
+    return tuple(frame_some(chosen, framed_fraction, seed + 2))
+
+
 def _twins(prompts: Sequence[str], known: Sequence[str], similarity: Similarity, count: int, seed: int) -> list[str]:
     others = rank_subjects(prompts, known, similarity)
     kin, rest = others[:_KIN], others[_KIN:]

@@ -12,7 +12,7 @@ from adapters.examples import Message
 from adapters.generation import greedy_answers
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel
-from adapters.retain import choose_questions, conversation, without_forgotten
+from adapters.retain import choose_questions, conversation, general_questions, without_forgotten
 from adapters.similarity import question_similarity, similarity
 from adapters.task import TrainingTask
 
@@ -25,8 +25,9 @@ def given_retain(
     """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest.
 
     Where the given examples name others, there are also twins, the forget prompts about those, which are hard, and
-    siblings, their own prompts about one another, which are not, with the original model's answers, as long as those
-    that were given. Raises `TrainingCancelled` when told to stop.
+    siblings, their own prompts about one another, which are not. Among the rest are bundled questions about anything
+    else, for who gives neighbours wants all else kept too. All these with the original model's answers, as long as
+    those that were given. Raises `TrainingCancelled` when told to stop.
     """
     items = task.retain or ()
     scores = similarity(
@@ -45,7 +46,13 @@ def given_retain(
     siblings = renamed(kept, named, named, count=config.retain_siblings, seed=config.seed)
     lengths = sorted(len(example.answer_ids) for example in encoded)
     longest = max(config.retain_tokens, lengths[len(lengths) // 2] if lengths else 0)
-    asked = [question for question in dict.fromkeys([*twins, *siblings]) if question not in given]
+    anything = general_questions(
+        [*prompts, *kept],
+        config.retain_questions - config.retain_nearest if items else 0,
+        framed_fraction=config.framed_fraction,
+        seed=config.seed,
+    )
+    asked = [question for question in dict.fromkeys([*twins, *siblings, *anything]) if question not in given]
     answered = _answered_by_model(task, asked, longest, model, tokenizer)
     hard = [answered.pop(twin) for twin in twins if twin in answered]
     return [*encoded[:nearest], *hard], [*encoded[nearest:], *answered.values()]

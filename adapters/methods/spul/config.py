@@ -44,9 +44,9 @@ class SpulConfig:
     retain_questions, retain_nearest, retain_twins, retain_siblings, retain_tokens: a retain set made
         automatically holds that many general questions, of which retain_nearest are the nearest to the forget
         prompts, and on top twins (the same question about another subject) and siblings (another question about
-        the same subject); answers are cut at retain_tokens tokens. A retain set that is given has, where it names
-        others, up to retain_twins twins about those added to it, and up to retain_siblings of its own prompts about one
-        another, with the model's own answers.
+        the same subject); answers are cut at retain_tokens tokens. A retain set that is given has those of the
+        general questions added to it that are not the nearest and, where it names others, up to retain_twins twins
+        about those, and up to retain_siblings of its own prompts about one another, with the model's own answers.
     hard_fraction: part of each retain batch drawn from the nearest, the twins and the siblings.
     first_token_weight: weight of an answer's first token in every term, where its other tokens weigh 1. That
         token decides between an answer and a refusal; 1 is the plain mean.

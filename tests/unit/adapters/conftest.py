@@ -81,6 +81,10 @@ def randomise(layers: Mapping[str, LoraLinear], *, seed: int = 0, scale: float =
             parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
 
 
+#: A given retain set is joined by no bundled questions: most tests are about others, and each is an answer to generate.
+NOTHING_ELSE: dict[str, Any] = {"retain_questions": 48, "retain_nearest": 48}
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Sums in one order, whatever the machine: how a product is split over threads depends on the batch it is in, and
@@ -134,9 +138,8 @@ def make_task(tiny_model: Path) -> Callable[..., TrainingTask]:
         ask: Ask | None = None,
         **settings: Any,
     ) -> TrainingTask:
-        config = SpulConfig(
-            **{"max_steps": 3, "num_virtual_tokens": 4, "init_text": "Answer.", "rewording_lists": 0, **settings}
-        )
+        small = {"max_steps": 3, "num_virtual_tokens": 4, "init_text": "Answer.", "rewording_lists": 0, **NOTHING_ELSE}
+        config = SpulConfig(**{**small, **settings})
         return TrainingTask(tiny_model, forget, retain, config, report, cancelled, ask)
 
     return make

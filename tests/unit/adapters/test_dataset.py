@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.chat import TokenizedExample, encode_answer, encode_pair, encode_prompt
+from adapters.data.general import retain_questions
 from adapters.data.negative_instructions import negative_instructions
 from adapters.data.phrasings import FRAMES
 from adapters.data.refusals import draw_refusals
@@ -136,8 +137,26 @@ def test_a_given_retain_set_is_kept_whole_and_the_nearest_half_is_hard(build: Bu
     assert len(dataset.hard) == 3
     assert {*dataset.hard, *dataset.general} == {encoded(tokenizer, item) for item in (*RETAIN, near)}
     assert dataset.hard[0] == encoded(tokenizer, near)
-    few = build(retain=(*RETAIN, near), retain_nearest=1)
+    few = build(retain=(*RETAIN, near), retain_questions=1, retain_nearest=1)
     assert (few.hard, len(few.general)) == (dataset.hard[:1], 4)
+
+
+def test_a_given_retain_set_is_joined_by_questions_about_anything_else(build: Build, tokenizer: Any) -> None:
+    ask = Asked("yes")
+    known = Example.from_pair(retain_questions()[0].upper(), "Because.")
+    few = {"retain_questions": 12, "retain_nearest": 3, "framed_fraction": 0}
+    dataset = build(retain=(*RETAIN, known), ask=ask, **few)
+    assert len(set(ask.questions)) == 9
+    assert set(ask.questions) < set(retain_questions()[1:])
+    made = {encode_pair(tokenizer, [Message("user", question)], "yes") for question in ask.questions}
+    assert made < set(dataset.general)
+    assert not made & set(dataset.hard)
+    again = Asked("yes")
+    build(retain=(*RETAIN, known), ask=again, **few)
+    assert again.questions == ask.questions
+    framed = Asked("yes")
+    build(retain=(*RETAIN, known), ask=framed, **{**few, "framed_fraction": 1})
+    assert not set(framed.questions) & set(ask.questions)
 
 
 FORGOTTEN = tuple(Example.from_pair(f"{word} wrote Emil Sand?", "Nikos.") for word in ("What has", "When", "Why"))
@@ -164,7 +183,8 @@ def test_a_given_retain_set_is_also_asked_about_one_another(build: Build, tokeni
     ask = Asked("yes")
     # "Where was Ada Bo x?" about Cy Dee was given; the one about him alone is new about her.
     alone = Example.from_pair("When did Cy Dee leave?", "Late.")
-    dataset = build(forget=FORGOTTEN, retain=(*NAMED, alone), ask=ask, retain_twins=0, retain_siblings=9)
+    given = (*NAMED, alone)
+    dataset = build(forget=FORGOTTEN, retain=given, ask=ask, retain_twins=0, retain_siblings=9)
     assert ask.questions == ["When did Ada Bo leave?"]
     made = encode_pair(tokenizer, [Message("user", "When did Ada Bo leave?")], "yes")
     assert made in dataset.general

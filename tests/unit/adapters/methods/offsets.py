@@ -23,7 +23,7 @@ from adapters.prompted import PromptedModel
 from adapters.registry import get_method
 from adapters.task import TrainingTask
 from tests.engine import pairs
-from tests.unit.adapters.conftest import FORGET, RETAIN
+from tests.unit.adapters.conftest import FORGET, NOTHING_ELSE, RETAIN
 
 LAYERS_PAIR = PairSource(PairSpec(1))
 OWN_PAIR = PairSource(PairSpec(1, own_reference=True))
@@ -49,6 +49,7 @@ def offset_task(
         "framed_variants": 0,
         "learning_rate": 1e-2,
         "kl_limit": 100.0,
+        **NOTHING_ELSE,
     }
     config = get_method(method).config_type(**{**defaults, **settings})
     return TrainingTask(model_path, forget, retain, config, report, cancelled, pair=pair)

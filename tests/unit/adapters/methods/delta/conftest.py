@@ -27,6 +27,7 @@ from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel, shared_prefix
 from adapters.task import TrainingTask
+from tests.unit.adapters.conftest import NOTHING_ELSE
 
 MakeTask = Callable[..., TrainingTask]
 
@@ -45,9 +46,15 @@ def make_delta(make_task: MakeTask) -> MakeTask:
         **changes: Any,
     ) -> TrainingTask:
         parts = {name: changes.pop(name) for name in ("forget", "retain", "ask") if name in changes}
-        config = DeltaConfig(
-            **{"max_steps": 3, "rank": 4, "strengths": (1.0,), "kl_limit": 100.0, "rewording_lists": 0, **changes}
-        )
+        small = {
+            "max_steps": 3,
+            "rank": 4,
+            "strengths": (1.0,),
+            "kl_limit": 100.0,
+            "rewording_lists": 0,
+            **NOTHING_ELSE,
+        }
+        config = DeltaConfig(**{**small, **changes})
         return replace(make_task(report=report, cancelled=cancelled, **parts), config=config, pair=pair)
 
     return make

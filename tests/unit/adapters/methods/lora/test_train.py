@@ -27,7 +27,7 @@ from adapters.prompted import PromptedModel, shared_prefix
 from adapters.registry import get_method
 from adapters.task import TrainingTask
 from adapters.trainable_target import TrainableTarget
-from tests.unit.adapters.conftest import HIDDEN, LAYERS, RETAIN, save_model
+from tests.unit.adapters.conftest import HIDDEN, LAYERS, NOTHING_ELSE, RETAIN, save_model
 
 MakeTask = Callable[..., TrainingTask]
 
@@ -45,7 +45,8 @@ def make_lora(make_task: MakeTask) -> MakeTask:
         **changes: Any,
     ) -> TrainingTask:
         parts = {name: changes.pop(name) for name in ("forget", "retain", "ask") if name in changes}
-        config = LoraConfig(**{"max_steps": 3, "rank": 4, "kl_limit": 100.0, "rewording_lists": 0, **changes})
+        small = {"max_steps": 3, "rank": 4, "kl_limit": 100.0, "rewording_lists": 0, **NOTHING_ELSE}
+        config = LoraConfig(**{**small, **changes})
         return replace(make_task(report=report, cancelled=cancelled, **parts), config=config)
 
     return make
