@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,12 +60,13 @@ class Candidate:
 class Score:
     """What the probes say of a trained candidate. leak, kept: rates, kept None where there was no control.
 
-    passes: whether the operator's gates let it through.
+    passes: whether the operator's gates let it through. controls: of how many `kept` is the rate.
     """
 
     leak: float
     kept: float | None
     passes: bool
+    controls: int = 0
 
     @property
     def flawless(self) -> bool:
@@ -107,11 +109,23 @@ def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Can
 
 
 def best(scores: Sequence[Score]) -> int:
-    """The position of the one to keep: of those that pass, else of all, the least leak, then the most kept, then the
-    first tried. Raises ValueError for none."""
+    """The position of the one to keep: of those that pass, else of all, that leak least, the first tried that does not
+    keep fewer controls than the one that keeps most, by more than the standard error of the difference.
+
+    The order of trial is what is known beforehand, and two controls of twenty are no reason to leave it. As in the
+    one-standard-error rule (Breiman et al., 1984). Raises ValueError for none.
+    """
     if not scores:
         raise ValueError("nothing to choose from")
-    return min(range(len(scores)), key=lambda i: (not scores[i].passes, scores[i].leak, -_kept(scores[i]), i))
+    least = min((not score.passes, score.leak) for score in scores)
+    alike = [i for i, score in enumerate(scores) if (not score.passes, score.leak) == least]
+    most = scores[max(alike, key=lambda i: _kept(scores[i]))]
+    return next(i for i in alike if _kept(most) - _kept(scores[i]) <= _error_of_difference(most, scores[i]))
+
+
+def _error_of_difference(one: Score, other: Score) -> float:
+    """Standard error of the difference of two rates of kept controls; 0 where nobody said of how many."""
+    return math.sqrt(sum(_kept(s) * (1 - _kept(s)) / s.controls for s in (one, other) if s.controls))
 
 
 def _kept(score: Score) -> float:
@@ -122,6 +136,8 @@ def reason(labels: Sequence[str], scores: Sequence[Score], kept: int, *, untried
     """One sentence for the request's record. labels: of the candidates tried, as their scores are in order."""
     said = [f"{label}: {_said(score)}" for label, score in zip(labels, scores, strict=True)]
     text = f"kept {labels[kept]} ({'; '.join(said)})"
+    if any(_kept(score) > _kept(scores[kept]) and score.leak == scores[kept].leak for score in scores if score.passes):
+        text += "; it was tried before what kept more controls, by less than chance would"
     if untried:
         text += f"; {untried} more not tried, for nothing can score better"
     return text

@@ -56,7 +56,8 @@ class Trial:
     def score(self, settings: Settings) -> Score:
         assert self.evidence is not None
         leak, kept = self.evidence["forget"]["leak_rate_after"], self.evidence["controls"]["kept_rate"]
-        return Score(leak, kept, passes=objection(self.evidence, settings) is None)
+        controls = self.evidence["controls"]["n"]
+        return Score(leak, kept, passes=objection(self.evidence, settings) is None, controls=controls)
 
 
 def trials_of(record: RequestRecord) -> list[Trial]:

@@ -64,6 +64,12 @@ def test_settings_that_none_has_are_refused_and_so_is_an_engine_that_has_nothing
         ([Score(0.0, 0.1, False), Score(0.2, 0.9, True)], 1),
         ([Score(0.6, 0.9, False), Score(0.5, 0.9, False)], 1),
         ([Score(0.0, None, True), Score(0.0, 0.9, True)], 0),
+        # 0.10 more of twenty controls is chance, 0.15 is not; what leaks less is kept whatever it costs.
+        ([Score(0.0, 0.75, True, 20), Score(0.0, 0.85, True, 20), Score(0.0, 0.7, True, 20)], 0),
+        ([Score(0.0, 0.7, True, 20), Score(0.0, 0.85, True, 20)], 1),
+        ([Score(0.0, 0.6, True, 20), Score(0.0, 0.8, True, 20), Score(0.0, 0.9, True, 20)], 1),
+        ([Score(0.1, 0.9, True, 20), Score(0.0, 0.9, True, 20)], 1),
+        ([Score(0.0, 0.7, True, 2000), Score(0.0, 0.75, True, 2000)], 1),
     ],
 )
 def test_the_best_passes_then_leaks_least_then_keeps_most(scores: list[Score], position: int) -> None:
@@ -89,6 +95,11 @@ def test_the_reason_names_what_was_measured() -> None:
         "kept delta with idk (delta with idk: 25% of the forget prompts leak, 90% of the controls kept; "
         "spul: 0% of the forget prompts leak, no controls, below the gates)"
     )
+    near = [Score(0.0, 0.75, True, 20), Score(0.0, 0.85, True, 20)]
+    assert reason(["a", "b"], near, best(near), untried=0).endswith(
+        "; it was tried before what kept more controls, by less than chance would"
+    )
+    assert reason(["a", "b"], near, 1, untried=0).endswith("85% of the controls kept)")
     assert reason(["spul"], [Score(0, 1.0, True)], 0, untried=2).endswith(
         "100% of the controls kept); 2 more not tried, for nothing can score better"
     )

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("toy_method")
 
 
 def evidence(leak: float, kept: float) -> dict[str, Any]:
-    return {"forget": {"leak_rate_after": leak}, "controls": {"kept_rate": kept}}
+    return {"forget": {"leak_rate_after": leak}, "controls": {"n": 1000, "kept_rate": kept}}
 
 
 class Laboratory:
