@@ -44,8 +44,7 @@ def choose_questions(
 
     Prompts about several things share the twins and the siblings among those things, each by how many prompts it has.
     """
-    asked = {prompt.casefold().strip() for prompt in prompts}
-    pool = [question for question in retain_questions() if question.casefold() not in asked]
+    pool = _not_asked(prompts)
     scores = similarity(pool, prompts)
     ranked = [question for _, question in sorted(zip(scores, pool, strict=True), key=lambda pair: -pair[0])]
     rest = ranked[nearest:]
@@ -67,10 +66,15 @@ def choose_questions(
 
 def general_questions(asked: Sequence[str], count: int, *, framed_fraction: float, seed: int) -> tuple[str, ...]:
     """`count` bundled questions, drawn at random from those that are not asked already."""
-    known = {prompt.casefold().strip() for prompt in asked}
-    pool = [question for question in retain_questions() if question.casefold() not in known]
+    pool = _not_asked(asked)
     chosen = random.Random(seed).sample(pool, min(count, len(pool)))
     return tuple(frame_some(chosen, framed_fraction, seed + 2))
+
+
+def _not_asked(prompts: Sequence[str]) -> list[str]:
+    """The bundled questions that are not among the prompts."""
+    asked = {prompt.casefold().strip() for prompt in prompts}
+    return [question for question in retain_questions() if question.casefold() not in asked]
 
 
 def _twins(prompts: Sequence[str], known: Sequence[str], similarity: Similarity, count: int, seed: int) -> list[str]:

@@ -12,6 +12,7 @@ from bench.tofu.questions import load_questions
 from bench.tofu.score import FORGET, MISSPELT, NEIGHBOURS
 from bench.tofu.search import AFTER, BEFORE, RETRAIN
 from bench.tofu.splits import FORGET_AUTHORS
+from bench.tofu.table import markdown
 
 _HEADER = ["run", "authors", "forget, from retrain", "misspelt, from retrain", "neighbours, from before", "kept"]
 
@@ -23,12 +24,12 @@ def across(runs: Sequence[dict[str, Any]]) -> str:
     on neighbours, whom every split shares, of the items' mean distances from before, the items drawn anew. `kept` is
     the share of what was said of them before. A name that failed on a split is counted on the others.
     """
-    rows = [_HEADER, ["---"] * len(_HEADER)]
+    rows = [_HEADER]
     for name in dict.fromkeys(run["name"] for run in runs):
         mine = [run for run in runs if run["name"] == name and "items" in run]
         if mine:
             rows.append(_row(name, mine))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return markdown(rows)
 
 
 def _row(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,6 +1,6 @@
 """What a run is given and asked: one pair of authors to search settings on, four others to report on.
 
-Both come from the ten that the retrain reference never read of: reported figures are of authors nothing was tuned on.
+All come from the ten that the retrain reference never read of: reported figures are of authors nothing was tuned on.
 """
 
 from __future__ import annotations

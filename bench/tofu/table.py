@@ -46,7 +46,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
     """Markdown: for each split its marks, then its runs in the log's order."""
     titles = [f"{part}: {_TITLES[metric]}" for part, metric in _COLUMNS]
     header = ["run", *titles, "short of the aim", "KS p", "seed", "training, s", "KiB"]
-    rows = [header, ["---"] * len(header)]
+    rows = [header]
     for split in dict.fromkeys(run["split"] for run in runs):
         mine = [run for run in runs if run["split"] == split]
         measured = [run for run in mine if "items" in run]
@@ -54,7 +54,13 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
             means = [_value(measured[0], when, part, metric) for part, metric in _COLUMNS]
             rows.append([f"{split}: {when}", *means, *[""] * 5])
         rows += [_row(run) for run in mine]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table of these cells, the first row its header."""
+    header, *others = rows
+    return "".join(f"| {' | '.join(row)} |\n" for row in [header, ["---"] * len(header), *others])
 
 
 def name_of(run: dict[str, Any]) -> str:
