@@ -24,6 +24,7 @@ from vllm.sequence import IntermediateTensors
 
 from gateway.engine.checkpoint_names import layer_number
 from gateway.engine.combine import RULE_WIDTH, adapted, broken, combine_logits
+from gateway.engine.input_buffer import InputBuffer
 from gateway.engine.layout import CONFIG_KEY, Layout
 from gateway.engine.pair import Pair
 from gateway.engine.rule import rule_layer
@@ -73,6 +74,11 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
             hidden_size=vllm_config.model_config.get_hidden_size(),
             vocab_size=self.layout.vocab_size,
             dtype=vllm_config.model_config.dtype,
+        )
+        self.target_input = InputBuffer(
+            vllm_config.scheduler_config.max_num_batched_tokens,
+            vllm_config.model_config.get_hidden_size(),
+            vllm_config.model_config.dtype,
         )
         self.make_empty_intermediate_tensors = self.target.make_empty_intermediate_tensors
         self.pair: Pair | None = None
@@ -136,10 +142,22 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         intermediate_tensors: IntermediateTensors | None = None,
         inputs_embeds: torch.Tensor | None = None,
     ) -> torch.Tensor | IntermediateTensors:
-        """Hidden states [tokens, hidden] of the target; see the class for what comes after them."""
+        """Hidden states [tokens, hidden] of the target; see the class for what comes after them.
+
+        What CUDA graphs ask of this function, where a full one captures all of it and piecewise ones the stacks alone:
+
+        - Every stack reads a buffer of its own (`InputBuffer`); nobody reads one after its stack has run.
+        - What a stack gave is copied before another runs. vLLM frees the output of a captured stack for the next one's
+          graph to work in.
+        - A branch is frozen into a full graph. vLLM captures one graph for steps without a LoRA and one for steps with
+          any, and picks by the number of LoRAs of the step. So a branch may depend on whether there are any, and on
+          nothing else that decides what a row gets. `without_offset` only saves work: it is empty while graphs are
+          captured, and a pair that runs for rows without an offset adds exactly zero to them.
+        """
         if inputs_embeds is None and input_ids is not None and intermediate_tensors is None:
             inputs_embeds = self.embed_input_ids(input_ids)
-        output = self.target(None, positions, intermediate_tensors, inputs_embeds)
+        read = None if inputs_embeds is None else self.target_input(inputs_embeds)
+        output = self.target(None, positions, intermediate_tensors, read)
         if not self.layout.takes_loras or isinstance(output, IntermediateTensors):
             return output
         states, middle = (output[0], output[1][0]) if isinstance(output, tuple) else (output, None)
@@ -153,6 +171,7 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         if self.pair is None or adapters <= self.without_offset:
             assert mark is not None
             return torch.cat((states, states.new_zeros(len(states), width), mark), dim=-1)
+        states = states.clone()
         seen = inputs_embeds
         if not self.pair.layers:
             assert input_ids is not None

@@ -15,6 +15,7 @@ from vllm.transformers_utils.config import get_config
 
 from gateway.engine.checkpoint_names import layer_number
 from gateway.engine.combine import RULE_WIDTH, offset_states
+from gateway.engine.input_buffer import InputBuffer
 from gateway.engine.layout import Layout
 from gateway.engine.rule import rule_layer
 
@@ -46,6 +47,9 @@ class Pair(nn.Module):
         self.reference: Any = None
         if layout.pair.own_reference or not self.layers:
             self.reference = self._build(vllm_config, config, architectures, "reference")
+        tokens, dtype = vllm_config.scheduler_config.max_num_batched_tokens, vllm_config.model_config.dtype
+        self.offset_input = InputBuffer(tokens, self.hidden_size, dtype)
+        self.reference_input = None if self.reference is None else InputBuffer(tokens, self.hidden_size, dtype)
         self.weight_bytes = 0
         self.rule = rule_layer(vllm_config.model_config.dtype)
 
@@ -65,15 +69,19 @@ class Pair(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(rule [tokens, RULE_WIDTH], offset states [tokens, hidden of the pair]).
 
-        inputs_embeds [tokens, hidden]: what the pair reads. middle: the target's state after layer K, before any norm.
+        inputs_embeds [tokens, hidden]: what the pair reads; it is left as it is. middle: the target's state after layer
+        K, before any norm.
+
+        The reference comes first: what the last stack gives needs no copy, see `UnlearningForCausalLM.forward`.
         """
         rule = self.rule(inputs_embeds.new_ones(inputs_embeds.shape[0], RULE_WIDTH))
-        offset = self.offset(None, positions, None, inputs_embeds)
         if self.reference is not None:
-            reference = self.reference(None, positions, None, inputs_embeds)
+            assert self.reference_input is not None
+            reference = self.reference(None, positions, None, self.reference_input(inputs_embeds)).clone()
         else:
             assert middle is not None
             reference = self.offset.model.norm(middle)
+        offset = self.offset(None, positions, None, self.offset_input(inputs_embeds))
         return rule, offset_states(rule, offset, reference)
 
     def compute_logits(self, states: torch.Tensor, target: Any) -> torch.Tensor | None:

@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from adapters.hardware import compute_dtype
 from gateway.config import Settings
+from tests.engine import cuda_like
 from tests.engine.service import Service, free_port
 
 
@@ -29,7 +30,7 @@ def service() -> Iterator[Service]:
     """A running service without a worker; requests are put straight into its store."""
     data_dir = Path(tempfile.mkdtemp(prefix="ug-engine-"))
     settings = Settings(data_dir=data_dir, port=free_port(), worker=False, policy_staleness_s=30.0)
-    running = Service(settings, data_dir / "serve.log")
+    running = Service(settings, data_dir / "serve.log", environment=cuda_like.environment(data_dir))
     try:
         running.start()
         yield running
@@ -98,7 +99,7 @@ def separate(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         offset_reference="own",
         methods="spul,delta,lora",
     )
-    running = Service(settings, folder / "serve.log")
+    running = Service(settings, folder / "serve.log", environment=cuda_like.environment(folder))
     try:
         running.start()
         yield running
