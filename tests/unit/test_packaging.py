@@ -93,7 +93,7 @@ class TestLocks:
             name: engine[name] for name in dev.keys() & engine.keys()
         }
 
-    @pytest.mark.parametrize("name", [*LOCKS, "torch-cpu"])
+    @pytest.mark.parametrize("name", [*LOCKS, "torch-cpu", "helm"])
     def test_every_pin_has_hashes_and_no_place_of_its_own(self, name: str) -> None:
         text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
         entries = re.split(r"\n(?=[A-Za-z0-9])", "\n".join(line for line in text.splitlines() if line[:1] != "#"))

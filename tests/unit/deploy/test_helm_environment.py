@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.config import Settings
-from tests.unit.deploy.chart import NAME, ROOT, Rendered, render
+from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, render
 
 
 def secret_file(rendered: Rendered, component: str, path: str) -> tuple[str, str]:
@@ -129,6 +129,10 @@ class TestSecrets:
         }
         assert secrets_read(everything, "worker") == others
         assert secrets_read(everything, "gateway") == others | {("gateway-secrets", "API_KEYS")}
+
+    def test_the_docs_make_the_one_that_the_values_ask_for(self) -> None:
+        docs = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
+        assert set(re.findall(r"--from-literal=([\w-]+)=", docs)) == set(defaults()["secret"]["keys"].values())
 
     def test_none_is_rendered(self, rendered: Rendered) -> None:
         assert not rendered.kinds() & {"Secret", "ConfigMap"}
