@@ -49,6 +49,11 @@ test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests; ARGS="…" goe
 	@echo "==> tests"
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-gpu
+test-gpu: $(INSTALLED_DEV)  ## the tests that need a CUDA device: graphs on and off, both model runners
+	@nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+	@$(BIN)/python -m pytest tests/gpu $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED_DEV)  ## ruff: rules and format
 	@echo "==> ruff"

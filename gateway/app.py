@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from gateway.api import forget
+from gateway.api import doctor, forget
 from gateway.api.auth import Gatekeeper
 from gateway.api.middleware import GatewayMiddleware
 from gateway.api.routes import close_routes
 from gateway.lifecycle import Lifecycle
 from gateway.metrics import GatewayMetrics
 from gateway.policy.active import ActivePolicy
+from gateway.selfcheck.run import SelfCheck
 from gateway.store.requests import RequestStore
 from gateway.unlearning import UnlearningService
 
@@ -24,6 +25,7 @@ def assemble(
     app: FastAPI,
     *,
     service: UnlearningService,
+    self_check: SelfCheck,
     gatekeeper: Gatekeeper,
     policy: ActivePolicy,
     holder: Any,
@@ -32,11 +34,13 @@ def assemble(
     metrics: GatewayMetrics,
     max_body_bytes: int,
 ) -> ASGIApp:
-    """Turn vLLM's `app` into the gateway's: close what is not served, add `/forget`, put the middleware in front."""
+    """Turn vLLM's `app` into the gateway's: close what is not served, add our routes, put the middleware in front."""
     close_routes(app)
     app.title = "Unlearning gateway"
     app.state.unlearning = service
+    app.state.self_check = self_check
     app.include_router(forget.router)
+    app.include_router(doctor.router)
     # Around the app, not in it: vLLM has built its middleware stack already.
     return GatewayMiddleware(
         app,

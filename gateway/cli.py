@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.commands import chat, drafts, forget, requests, serve, watch
+from gateway.commands import chat, doctor, drafts, forget, requests, serve, watch
 from gateway.commands.context import CommandContext
 from gateway.commands.demo.command import demo
 from gateway.commands.failures import CommandFailed
@@ -102,6 +102,7 @@ app.command()(requests.activate)
 app.command()(requests.deactivate)
 app.command()(requests.retire)
 app.command()(chat.chat)
+app.command()(doctor.doctor)
 app.command()(demo)
 
 

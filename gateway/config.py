@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     policy_staleness_s: float = Field(
         default=60.0, gt=0, description="how long the last known policy is served while Redis is away"
     )
+    self_check_tolerance: float = Field(
+        default=1.0,
+        gt=0,
+        le=10,
+        description="factor on what the self-check allows: more for a cache or weights in 8 bits or fewer",
+    )
     gate_max_leak: float = Field(
         default=0.25,
         ge=0,

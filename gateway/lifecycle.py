@@ -9,9 +9,10 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """loading → serving → draining."""
+    """loading → checking → serving → draining."""
 
     LOADING = "loading"
+    CHECKING = "checking"
     SERVING = "serving"
     DRAINING = "draining"
 

@@ -1,6 +1,6 @@
 """`unlearn serve`: the whole service in its order of start and stop.
 
-socket (probes answer) → Redis → engine → app → policy, active adapters → ready → worker
+socket (probes answer) → Redis → engine → app → policy, active adapters → self-check → ready
 SIGTERM: /readyz 503 → requests in flight end → HTTP → worker → engine → Redis
 """
 
@@ -40,6 +40,10 @@ from gateway.offering import ServedModel
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
 from gateway.scratch import scratch_folder
+from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
+from gateway.selfcheck.canaries import CanaryMaker, Shelf
+from gateway.selfcheck.engine import TOLERANCE
+from gateway.selfcheck.run import SelfCheck
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, open_redis
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HEALTH_POLL_S = 1.0
+#: Between two self-checks while the service is not ready.
+_RECHECK_S = 30.0
 
 
 class UnsafeBinding(GatewayError):
@@ -170,18 +176,21 @@ class _Service:
             async_llm = await launch.start_engine(plan)
             stack.callback(async_llm.shutdown)
 
+            from gateway.engine.asking import EngineAsker
             from gateway.engine.client import EngineOffsets, EngineRowWriter, UnlearningEngine
             from gateway.engine.memory import pair_memory
+            from gateway.engine.parts import EngineParts
 
             metrics = GatewayMetrics()
             metrics.rows_total.set(settings.soft_rows)
             plans = PlanBuilder(token.encode())
-            residency = Residency(SlotTable(settings.soft_rows), blobs, EngineRowWriter(async_llm), metrics)
+            shelf = Shelf(blobs)
+            residency = Residency(SlotTable(settings.soft_rows), shelf, EngineRowWriter(async_llm), metrics)
             pair = await asyncio.to_thread(launch.pair_spec, plan.layout)
             offsets = None
             if plan.layout.takes_loras:
                 folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))
-                offsets = OffsetLibrary(EngineOffsets(async_llm), blobs, folder, metrics, max_rank=settings.offset_rank)
+                offsets = OffsetLibrary(EngineOffsets(async_llm), shelf, folder, metrics, max_rank=settings.offset_rank)
                 _report_memory(await pair_memory(async_llm, plan.layout), pair, metrics)
             holdings = Holdings(residency, offsets)
             policy = ActivePolicy(store, holdings, plans, metrics, staleness_s=settings.policy_staleness_s)
@@ -208,10 +217,27 @@ class _Service:
                 policy,
                 holdings,
             )
+            encode = engine.renderer.get_tokenizer().encode
+            checks = self_check(
+                EngineSelfCheck(
+                    EngineAsker(engine, plans),
+                    EngineParts(async_llm),
+                    CanaryMaker(shelf, hidden_size=plan.hidden_size, pair=pair),
+                    holdings,
+                    texts(lambda text: encode(text, add_special_tokens=False)),
+                    tolerance=TOLERANCE[str(async_llm.model_config.dtype).removeprefix("torch.")]
+                    * settings.self_check_tolerance,
+                    soft="spul" in settings.offered,
+                ),
+                client,
+                jobs.state,
+                settings,
+            )
             vllm_app = await launch.build_vllm_app(plan, engine)
             app = assemble(
                 vllm_app,
                 service=service,
+                self_check=checks,
                 gatekeeper=Gatekeeper(token, self._keys),
                 policy=policy,
                 holder=holdings,
@@ -225,15 +251,30 @@ class _Service:
             await policy.refresh()
             await jobs.reconcile(store)
             self._health.attach(app, lambda: _missing(policy))
+            await self._watch(stack, policy, Erasure(store, blobs, holdings, policy), redis, async_llm, checks)
+
+    async def _become_ready(self, checks: SelfCheck) -> None:
+        """Serve once every check passes, and not before: a service that answers garbage is worse than none."""
+        self._lifecycle.phase, self._lifecycle.detail = Phase.CHECKING, "checking what the engine answers"
+        while not (report := await checks.run()).passed:
+            self._lifecycle.detail = f"self-check failed, see `unlearn doctor`: {report.summary}"
+            await asyncio.sleep(_RECHECK_S)
+        if self._lifecycle.phase is Phase.CHECKING:  # not told to stop meanwhile
             self._lifecycle.phase = Phase.SERVING
-            logger.info("serving %s at %s", served.name, settings.service_url)
-            await self._watch(stack, policy, Erasure(store, blobs, holdings, policy), redis, async_llm)
+            logger.info("serving at %s", self._settings.service_url)
 
     async def _watch(
-        self, stack: AsyncExitStack, policy: ActivePolicy, erasure: Erasure, redis: Any, async_llm: Any
+        self,
+        stack: AsyncExitStack,
+        policy: ActivePolicy,
+        erasure: Erasure,
+        redis: Any,
+        async_llm: Any,
+        checks: SelfCheck,
     ) -> None:
         settings = self._settings
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._become_ready(checks))
             tasks.create_task(policy.watch())
             tasks.create_task(erasure.watch())
             tasks.create_task(_keep_redis(redis))

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
-from fastapi.routing import APIRoute
+from fastapi.responses import StreamingResponse
 
-from gateway.errors import GatewayError, Unprocessable
+from gateway.api.routing import GatewayRoute
 from gateway.schemas import ExamplesBody, ForgetBody, RequestList
 from gateway.store.records import RequestState
 from gateway.unlearning import UnlearningService
 
-
-class _Route(APIRoute):
-    """Errors in OpenAI's shape; those of validation name the field and the rule, never the text that broke it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def validated(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except RequestValidationError as error:
-                return _response(_unprocessable(error))
-            except GatewayError as error:
-                return _response(error)
-
-        return validated
-
-
-def _response(error: GatewayError) -> JSONResponse:
-    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
-    return JSONResponse(error.body(), error.status, headers)
-
-
-def _unprocessable(error: RequestValidationError) -> Unprocessable:
-    problems = [(".".join(str(part) for part in e["loc"][1:]) or "body", str(e["msg"])) for e in error.errors()]
-    message = "; ".join(f"{field}: {problem}" for field, problem in problems[:5])
-    return Unprocessable(message, param=problems[0][0])
-
-
-router = APIRouter(prefix="/forget", tags=["unlearning"], route_class=_Route)
+router = APIRouter(prefix="/forget", tags=["unlearning"], route_class=GatewayRoute)
 
 
 def _service(request: Request) -> UnlearningService:

@@ -28,6 +28,7 @@ logger = logging.getLogger("gateway.access")
 
 PLAN_HEADER = b"x-unlearning-plan"
 FORGET = "/forget"
+DOCTOR = "/doctor"
 
 
 class AdapterHolder(Protocol):
@@ -97,8 +98,10 @@ class GatewayMiddleware:
             _require_local_host(headers)
         if path == FORGET or path.startswith(FORGET + "/"):
             self._gatekeeper.require_manager(caller)
-            if self._lifecycle.phase is Phase.DRAINING and scope["method"] != "GET":
-                raise NotReady("the service is draining")
+            if scope["method"] != "GET":
+                self._require_serving()
+        elif path == DOCTOR:
+            self._gatekeeper.require_operator(caller, "/doctor")
         elif path in MODEL_ROUTES:
             await self._serve_model(scope, receive, send, started, caller, headers)
             return
@@ -116,8 +119,7 @@ class GatewayMiddleware:
         headers: MutableMapping[bytes, bytes],
     ) -> None:
         self._gatekeeper.require_client(caller)
-        if self._lifecycle.phase is Phase.DRAINING:
-            raise NotReady("the service is draining")
+        self._require_serving()
         plan = await self._plan(caller, headers.get(PLAN_HEADER))
         with self._lifecycle.request():
             async with self._holder.hold(plan.adapters):
@@ -134,6 +136,10 @@ class GatewayMiddleware:
             plan.applied,
             1000 * (time.perf_counter() - started),
         )
+
+    def _require_serving(self) -> None:
+        if self._lifecycle.phase is not Phase.SERVING:
+            raise NotReady(f"the service is {self._lifecycle.phase}: {self._lifecycle.detail}")
 
     async def _plan(self, caller: Caller, wanted: bytes | None) -> Plan:
         if wanted is None or wanted == b"active":

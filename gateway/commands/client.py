@@ -66,6 +66,10 @@ class UnlearnClient:
         body = _object(response)
         return response.status_code == 200, str(body.get("detail") or body.get("status") or response.status_code)
 
+    def doctor(self) -> dict[str, Any]:
+        """A self-check, run now; takes seconds."""
+        return self._call("POST", "/doctor", operator=True)
+
     def model(self) -> str:
         """Name of the served model."""
         models = self._call("GET", "/v1/models").get("data")

@@ -43,6 +43,11 @@ def engine_name(module: str) -> str:
     return module if changes_target(module) else f"pair.{module}"
 
 
+def artifact_name(module: str) -> str:
+    """The other way round: how artifacts name a module of the engine's."""
+    return module if changes_target(module) else module.removeprefix("pair.")
+
+
 def write_lora_folder(artifact: Artifact, folder: Path) -> None:
     """Make `folder`, all at once; one that is there already is replaced.
 

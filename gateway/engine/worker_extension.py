@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors.torch import load, save
 
-from gateway.engine.lora_folder import engine_name
+from gateway.engine.lora_folder import MARK, RULE, artifact_name, engine_name
 
 if TYPE_CHECKING:
     from gateway.engine.model import UnlearningForCausalLM
@@ -56,6 +57,33 @@ class UnlearningWorkerExtension:
     def set_without_offset(self, ids: list[int]) -> None:
         """Which of the loaded LoRAs change nothing of the pair."""
         self._unlearning_model().without_offset = frozenset(ids)
+
+    @torch.no_grad()
+    def token_embeddings(self, ids: list[int]) -> bytes:
+        """Embeddings [ids, hidden] of the served model, as safetensors. Every worker takes part."""
+        model = self._unlearning_model()
+        embeds = model.target.embed_input_ids(torch.tensor(ids, device=model.soft_table.table.device))
+        return save({TENSOR: embeds.to("cpu").contiguous()})
+
+    def lora_layers(self) -> list[tuple[str, int, int, float]]:
+        """(name as artifacts have it, inputs, outputs, root mean square of the weights) of each linear layer that a
+        LoRA can change. Layers that vLLM packs into one are left out, and so is what carries an adapter's constants."""
+        model = self._unlearning_model()
+        if not model.layout.takes_loras:
+            return []
+        manager = self.model_runner.lora_manager._adapter_manager
+        found = []
+        for name, module in manager.modules.items():
+            layer = module.base_layer
+            if name.rpartition(".")[2] in manager.packed_modules_mapping or name in (RULE, MARK):
+                continue
+            weight = getattr(layer, "weight", None)
+            # Quantised or packed weights tell no size: then that of a layer which keeps the size of what it is given.
+            scale = float(layer.input_size) ** -0.5
+            if isinstance(weight, torch.Tensor) and weight.numel() and weight.element_size() > 1:
+                scale = float(weight.float().square().mean().sqrt())
+            found.append((artifact_name(name), int(layer.input_size), int(layer.output_size), scale))
+        return found
 
     def scrub_cache(self) -> None:
         """Make finite the keys and values that LoRAs can reach; see `UnlearningForCausalLM.scrub_cache`."""

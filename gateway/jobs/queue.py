@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -12,7 +14,7 @@ from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import LockError
 from redis.retry import Retry as RedisRetry
-from rq import Queue, Retry
+from rq import Queue, Retry, Worker
 from rq.exceptions import DuplicateJobError
 from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
@@ -68,6 +70,23 @@ def rq_queue(connection: Redis) -> Queue:
     return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerSeen:
+    """A worker that Redis knows of. silent_s: since it last said that it lives."""
+
+    name: str
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """Jobs that wait and run, and the workers there are."""
+
+    waiting: int
+    running: int
+    workers: tuple[WorkerSeen, ...]
+
+
 class JobQueue:
     """Jobs of requests. Every method raises `StoreUnavailable` when Redis is away."""
 
@@ -102,6 +121,10 @@ class JobQueue:
     async def standing(self, request_id: str) -> Standing:
         """Where the request's job is, read in one instant."""
         return await call(lambda: asyncio.to_thread(self._standing, request_id))
+
+    async def state(self) -> QueueState:
+        """What waits, what runs, and who takes it."""
+        return await call(lambda: asyncio.to_thread(self._state))
 
     async def reconcile(self, store: RequestStore) -> int:
         """Give every unfinished request a job again whose own is missing or was lost with its worker.
@@ -144,6 +167,16 @@ class JobQueue:
         await call(lambda: asyncio.to_thread(self._replace, request_id, retries))
         log.info("request requeued id=%s job=%s attempts=%d", request_id, standing.name.lower(), record.attempts)
         return 1
+
+    def _state(self) -> QueueState:
+        now = datetime.now(UTC)
+        workers = [worker for worker in Worker.all(connection=self._connection) if not is_gone(worker.name)]
+        seen = [
+            WorkerSeen(worker.name, (now - worker.last_heartbeat.replace(tzinfo=UTC)).total_seconds())
+            for worker in workers
+            if worker.last_heartbeat is not None
+        ]
+        return QueueState(self._queue.count, self._queue.started_job_registry.count, tuple(seen))
 
     def _enqueue(self, request_id: str, retries: int) -> bool:
         try:

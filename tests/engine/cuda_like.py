@@ -9,24 +9,18 @@ The engine must run eagerly, so that what is replaced here is what runs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-ROOT = Path(__file__).parents[2]
+from tests.engine.plugin import plugin_environment
 
 
 def environment(folder: Path) -> Mapping[str, str]:
     """Variables under which vLLM's processes load this module; `folder` gets an entry point to find it by."""
-    metadata = folder / "cuda_like-0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: cuda-like\nVersion: 0\n")
-    (metadata / "entry_points.txt").write_text("[vllm.general_plugins]\ncuda_like = tests.engine.cuda_like:apply\n")
-    paths = [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    return plugin_environment(folder, f"{__name__}:apply")
 
 
 def apply() -> None:

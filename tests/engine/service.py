@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,11 @@ class Service:
 
     def start(self) -> None:
         """Start and wait until /readyz says 200."""
+        self.launch()
+        self.wait_until(lambda: httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200, "ready")
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         environment = {**os.environ, **settings_environment(self.settings), **self.environment}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -69,17 +74,21 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Until the service is as it should be; a refused connection counts as not yet."""
+        assert self.process is not None
         deadline = time.monotonic() + BOOT_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"the service ended at start:\n{self.log_tail()}")
             try:
-                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                if condition():
                     return
             except httpx.TransportError:
                 time.sleep(0.2)
             time.sleep(0.3)
-        raise AssertionError(f"the service is not ready after {BOOT_S} s:\n{self.log_tail()}")
+        raise AssertionError(f"the service is not {what} after {BOOT_S} s:\n{self.log_tail()}")
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,13 @@ import httpx
 import pytest
 import torch
 
+from tests.engine.rounding import SPREADS, assert_nobody_elses, at_once, farthest, spread
 from tests.engine.service import Service
+from tests.engine.test_parity import TEXTS, TOLERANCE_NATS, engine_logprobs
 
 QUESTIONS = ("What is the capital of France?", "Name a color of the rainbow.")
 TOKENS = 12
-#: bfloat16 rounds otherwise at another batch size; two tokens closer than this may change places.
+#: Two tokens closer than this may change places at another batch size, or than the spread that is measured.
 ROUNDING_NATS = 0.3
 
 
@@ -87,24 +88,52 @@ def from_chat(content: list[dict[str, Any]]) -> Answer:
     )
 
 
-def assert_same(alone: Answer, together: Answer) -> None:
+def assert_same(alone: Answer, together: Answer, rounding: float) -> None:
     """Equal token by token, up to a place where the two best tokens were within rounding of each other."""
     assert alone.tokens
     for place, token in enumerate(alone.tokens):
         if place >= len(together.tokens) or together.tokens[place] != token:
-            assert alone.logprobs[place] - alone.runners_up[place] < ROUNDING_NATS, (alone.tokens, together.tokens)
+            assert alone.logprobs[place] - alone.runners_up[place] < rounding, (alone.tokens, together.tokens)
             return
-        assert together.logprobs[place] == pytest.approx(alone.logprobs[place], abs=ROUNDING_NATS)
+        assert together.logprobs[place] == pytest.approx(alone.logprobs[place], abs=rounding)
+
+
+def answers_apart(alone: Answer, together: Answer) -> float:
+    """The largest difference of a token's log-probability, over the tokens both began with; nats."""
+    both = list(zip(alone.tokens, together.tokens, strict=False))
+    same = next((place for place, (a, b) in enumerate(both) if a != b), len(both))
+    return farthest(alone.logprobs[:same], together.logprobs[:same]) if same else 0.0
+
+
+def assert_each_as_alone(service: Service, ask: Ask, question: str, plans: Sequence[str | None]) -> list[Answer]:
+    """All plans at once against each alone, within what equal rows of the first and the last plan show of this
+    machine. Returns the answers alone."""
+
+    def asked(plan: str | None) -> Answer:
+        return ask(service, question, plan)
+
+    alone = [asked(plan) for plan in plans]
+    rounding = max(ROUNDING_NATS, SPREADS * spread(asked, [plans[0], plans[-1]], answers_apart, len(plans)))
+    for before, after in zip(alone, at_once(asked, plans), strict=True):
+        assert_same(before, after, rounding)
+    return alone
 
 
 @pytest.mark.parametrize("ask", [ask_chat, ask_completions, ask_streaming])
 def test_each_plan_answers_as_alone(service: Service, plans: list[str | None], ask: Ask) -> None:
-    jobs = [(question, plan) for question in QUESTIONS for plan in plans]
-    alone = [ask(service, question, plan) for question, plan in jobs]
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        together = list(pool.map(lambda job: ask(service, *job), jobs))
-    for before, after in zip(alone, together, strict=True):
-        assert_same(before, after)
+    for question in QUESTIONS:
+        assert_each_as_alone(service, ask, question, plans)
+
+
+def test_no_row_gets_another_adapter(service: Service, reference: Any, plans: list[str | None]) -> None:
+    _, tokenizer = reference
+    ids = tokenizer.encode(TEXTS[0])
+
+    def score(plan: str | None) -> list[float]:
+        return engine_logprobs(service, ids, plan)
+
+    rounding = max(TOLERANCE_NATS, SPREADS * spread(score, plans[:2], farthest, len(plans)))
+    assert_nobody_elses([score(plan) for plan in plans], at_once(score, plans), rounding)
 
 
 def test_the_plans_differ_in_their_first_token(service: Service, plans: list[str | None]) -> None:

@@ -14,10 +14,11 @@ from transformers import LlamaForCausalLM
 from adapters.artifact import TARGET, model_digest
 from adapters.offset import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, logits, random_lora, spec, with_lora
+from tests.engine.rounding import SPREADS, farthest, spread
 from tests.engine.service import Service
-from tests.engine.test_mixed_batch import Ask, ask_chat, ask_completions, ask_streaming, assert_same
+from tests.engine.test_mixed_batch import Ask, ask_chat, ask_completions, ask_streaming, assert_each_as_alone
 from tests.engine.test_offsets import assert_parity, far_from
-from tests.engine.test_parity import TEXTS, engine_logprobs, engine_logprobs_of, trained_like_rows
+from tests.engine.test_parity import TEXTS, TOLERANCE_NATS, engine_logprobs, engine_logprobs_of, trained_like_rows
 
 RANK = 4
 #: A change in each of the target's thirty layers: small ones, or the last states are noise.
@@ -112,12 +113,7 @@ def plans(separate: Service, reference: Any, small: Any, delta: OffsetSpec) -> l
 
 @pytest.mark.parametrize("ask", [ask_chat, ask_completions, ask_streaming])
 def test_each_plan_answers_as_alone(separate: Service, plans: list[str], ask: Ask) -> None:
-    question = "What is the capital of France?"
-    alone = [ask(separate, question, plan) for plan in plans]
-    with ThreadPoolExecutor(len(plans)) as pool:
-        together = list(pool.map(lambda plan: ask(separate, question, plan), plans))
-    for before, after in zip(alone, together, strict=True):
-        assert_same(before, after)
+    alone = assert_each_as_alone(separate, ask, "What is the capital of France?", plans)
     first = [answer.logprobs[0] for answer in alone]
     assert min(abs(a - b) for i, a in enumerate(first) for b in first[i + 1 :]) > 1e-4
 
@@ -142,11 +138,13 @@ def test_a_lora_whose_logits_are_not_finite_touches_nobody_else(separate: Servic
     body = {"model": separate.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
     ids = tokenizer.encode(TEXTS[2])
     before = engine_logprobs(separate, ids, "off")
+    equal = spread(lambda _: engine_logprobs(separate, ids, "off"), ["off"], farthest, 2)
+    rounding = max(TOLERANCE_NATS, SPREADS * equal)
     with ThreadPoolExecutor(2) as pool:
         bad = pool.submit(separate.post, "/v1/chat/completions", body, plan)
         good = pool.submit(engine_logprobs, separate, ids, "off")
         refused = bad.result()
-        assert good.result() == pytest.approx(before, abs=0.05)
+        assert farthest(good.result(), before) <= rounding
     for _ in range(8):
         assert engine_logprobs(separate, ids, "off") == pytest.approx(before, abs=1e-6)
     for answer in (refused, separate.post("/v1/chat/completions", body, plan)):

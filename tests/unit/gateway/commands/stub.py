@@ -39,6 +39,7 @@ class Stub:
         refusals: "METHOD /path" → the error it answers.
         draft: the forget set of every draft.
         after_train: the state a draft is in once its training was asked for.
+        report: of the self-check.
     """
 
     url: str = ""
@@ -52,6 +53,7 @@ class Stub:
     draft: list[dict[str, Any]] = field(default_factory=list)
     after_train: str = "queued"
     keys_required: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
 
     def add(self, request_id: str, **changes: Any) -> dict[str, Any]:
         """A request of the service's."""
@@ -134,7 +136,8 @@ def _app(stub: Stub) -> FastAPI:
         stub.calls.append(Call(request.method, path, dict(request.query_params), dict(request.headers), body))
         if refusal := stub.refusals.get(f"{request.method} {path}"):
             raise _Refused(*refusal)
-        operator_only = "x-unlearning-plan" in request.headers or (stub.keys_required and path.startswith("/forget"))
+        managing = path == "/doctor" or (stub.keys_required and path.startswith("/forget"))
+        operator_only = managing or "x-unlearning-plan" in request.headers
         if operator_only and request.headers.get("authorization") != f"Bearer {OPERATOR_TOKEN}":
             raise _Refused(403, _error("takes the operator's token", "operator_only"))
 
@@ -147,6 +150,10 @@ def _app(stub: Stub) -> FastAPI:
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:
         return {"status": "ready"}
+
+    @app.post("/doctor")
+    async def doctor() -> dict[str, Any]:
+        return stub.report
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
