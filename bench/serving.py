@@ -48,10 +48,12 @@ from tests.engine.service import Service, free_port
 #: The format the gateway picks on this machine, so that both servers compute in it.
 DTYPE = str(compute_dtype(torch.bfloat16)).removeprefix("torch.")
 ENGINE_ARGS = ("--max-model-len", "2048", "--dtype", DTYPE)
+#: On a card two servers share: what is measured is how fast they compute, not how much they hold.
+ON_A_CARD = ("--gpu-memory-utilization", "0.4")
 SOFT_TOKENS = 20
 OUTPUT_TOKENS = 48
 CONCURRENCY = (1, 8, 32)
-REQUESTS = {1: 4, 8: 16, 32: 64}
+REQUESTS = {1: 4, 8: 16, 32: 64, 128: 256}
 BARE, NO_PAIR, IDLE, SPUL = "bare vLLM", "gateway, no pair", "gateway", f"gateway + SPUL {SOFT_TOKENS}"
 OFFSET, OFFSETS, LORA = "gateway + δ", "gateway + 4 δ mixed", "gateway + lora"
 RANK = 16
@@ -64,46 +66,57 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two rounds")
     parser.add_argument("--methods", default="spul,delta", help="what the gateway offers, as `unlearn serve` takes it")
     parser.add_argument("--without-pair", action="store_true", help="also measure a gateway that has no pair")
-    parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCY, choices=CONCURRENCY)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCY, choices=tuple(REQUESTS))
+    parser.add_argument(
+        "--model", help="a checkpoint's folder, as `python -m bench.shapes` makes one; else the default"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
     rounds = 2 if options.quick else options.rounds
 
     folder = Path(tempfile.mkdtemp(prefix="ug-bench-"))
-    settings = Settings(data_dir=folder, port=free_port(), worker=False, methods=options.methods)
-    service = Service(settings, folder / "serve.log", engine_args=ENGINE_ARGS)
+    settings = Settings(data_dir=folder, port=free_port(), worker=False, methods=options.methods, model=options.model)
+    engine_args = (*ENGINE_ARGS, *(ON_A_CARD if torch.cuda.is_available() else ()))
+    service = Service(settings, folder / "serve.log", engine_args=engine_args)
     no_pair: Service | None = None
     bare_port = free_port()
     bare: subprocess.Popen[bytes] | None = None
     console = Console()
     try:
-        console.print("starting the gateway …")
+        console.print("starting the gateway and bare vLLM …")
+        bare = _launch_bare(service.checkpoint, bare_port, engine_args, folder / "bare.log")
         service.start()
+        _wait_for_bare(bare, bare_port, folder / "bare.log")
         if options.without_pair:
             console.print("starting a gateway without a pair …")
             alone = settings.model_copy(
                 update={"data_dir": folder / "no-pair", "port": free_port(), "methods": "spul", "offset_layers": 0}
             )
-            no_pair = Service(alone, folder / "no-pair.log", engine_args=ENGINE_ARGS)
+            no_pair = Service(alone, folder / "no-pair.log", engine_args=engine_args)
             no_pair.start()
-        console.print("starting bare vLLM …")
-        bare = _start_bare(service.checkpoint, bare_port, folder / "bare.log")
-        rows = torch.randn(SOFT_TOKENS, 576, generator=torch.Generator().manual_seed(0)).mul(0.1).to(torch.bfloat16)
+        rows = (
+            torch.randn(SOFT_TOKENS, service.hidden_size, generator=torch.Generator().manual_seed(0))
+            .mul(0.1)
+            .to(torch.bfloat16)
+        )
         plan = f"candidate:{service.put_request(rows)}"
         offsets = [service.headers(f"candidate:{_put_offset(service, seed)}") for seed in range(4)]
         targets = [
             Target(BARE, f"http://127.0.0.1:{bare_port}", NAME),
-            Target(IDLE, service.url, NAME),
-            Target(SPUL, service.url, NAME, [service.headers(plan)]),
-            Target(OFFSET, service.url, NAME, offsets[:1]),
-            Target(OFFSETS, service.url, NAME, offsets),
+            Target(IDLE, service.url, service.model),
+            Target(SPUL, service.url, service.model, [service.headers(plan)]),
+            Target(OFFSET, service.url, service.model, offsets[:1]),
+            Target(OFFSETS, service.url, service.model, offsets),
         ]
         if no_pair is not None:
-            targets.insert(1, Target(NO_PAIR, no_pair.url, NAME))
+            targets.insert(1, Target(NO_PAIR, no_pair.url, no_pair.model))
         if "lora" in settings.offered:
-            targets.append(Target(LORA, service.url, NAME, [service.headers(f"candidate:{_put_lora(service)}")]))
-        results = asyncio.run(_run(targets, options.concurrency, rounds, console))
+            targets.append(
+                Target(LORA, service.url, service.model, [service.headers(f"candidate:{_put_lora(service)}")])
+            )
         bound = _bound(service.checkpoint)
+        console.print(_machine())
+        results = asyncio.run(_run(targets, options.concurrency, rounds, console, bound))
     finally:
         service.stop()
         if no_pair is not None:
@@ -111,8 +124,6 @@ def main() -> None:
         if bare is not None:
             end_process_tree(bare.pid)
             bare.wait()
-    console.print(_machine())
-    console.print(_table(results, bound))
     if options.json:
         options.json.write_text(
             json.dumps({"machine": _machine(), "rounds": rounds, "results": _plain(results)}, indent=1)
@@ -122,7 +133,8 @@ def main() -> None:
 Results = dict[int, dict[str, list[Figures]]]
 
 
-async def _run(targets: list[Target], levels: Sequence[int], rounds: int, console: Console) -> Results:
+async def _run(targets: list[Target], levels: Sequence[int], rounds: int, console: Console, bound: float) -> Results:
+    """Every level in turn; its table is printed as soon as it is there."""
     for target in targets:
         await measure(target, concurrency=8, requests=8, output_tokens=OUTPUT_TOKENS, seed=-1)
     results: Results = {concurrency: {target.name: [] for target in targets} for concurrency in levels}
@@ -139,6 +151,7 @@ async def _run(targets: list[Target], levels: Sequence[int], rounds: int, consol
                 )
                 results[concurrency][target.name].append(figures)
             console.print(f"{concurrency} concurrent, round {turn + 1} of {rounds} done")
+        console.print(_table({concurrency: results[concurrency]}, bound))
     return results
 
 
@@ -161,7 +174,7 @@ def _without_weights(config: Any) -> Any:
         return AutoModelForCausalLM.from_config(config)
 
 
-def _start_bare(checkpoint: Path, port: int, log_path: Path) -> subprocess.Popen[bytes]:
+def _launch_bare(checkpoint: Path, port: int, engine_args: Sequence[str], log_path: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
@@ -169,19 +182,22 @@ def _start_bare(checkpoint: Path, port: int, log_path: Path) -> subprocess.Popen
     environment.setdefault("VLLM_USE_AOT_COMPILE", "0")  # as the gateway sets it; see gateway.engine.launch
     arguments = ["--model", str(checkpoint), "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port)]
     with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.bare_vllm", *arguments, *ENGINE_ARGS],
+        return subprocess.Popen(
+            [sys.executable, "-m", "bench.bare_vllm", *arguments, *engine_args],
             env=environment,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def _wait_for_bare(process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
     for _ in range(1200):
         if process.poll() is not None:
             raise SystemExit(f"bare vLLM ended at start; see {log_path}")
         try:
             if httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).status_code == 200:
-                return process
+                return
         except httpx.TransportError:
             pass
         time.sleep(0.5)
@@ -230,9 +246,9 @@ def _plain(results: Results) -> dict[str, dict[str, list[list[float]]]]:
 def _machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB; load average {load}"
-    )
+    card = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
+    processor = platform.processor() or platform.machine()
+    return f"{card}{processor}, {os.cpu_count()} cores, {memory:.0f} GiB; load average {load}"
 
 
 if __name__ == "__main__":

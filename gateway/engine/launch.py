@@ -18,6 +18,7 @@ from adapters.chat import encode_pair
 from adapters.examples import Example
 from adapters.hardware import compute_dtype
 from adapters.offset import PairSpec, default_layers
+from gateway.engine import parallelism
 from gateway.engine.layout import Layout, PairLayout
 from gateway.errors import GatewayError
 
@@ -197,6 +198,8 @@ def plan_engine(
     parser = make_arg_parser(FlexibleArgumentParser(prog="unlearn serve"))
     args = parser.parse_args([*arguments, *extra_args])
     validate_parsed_serve_args(args)
+    if reason := parallelism.refusal(args):
+        raise InvalidEngineArguments(reason)
 
     config = get_config(
         model,

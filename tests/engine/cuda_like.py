@@ -1,7 +1,8 @@
 """What vLLM does on a GPU alone and no CPU run would show, done on the CPU: a plugin that a test's engine loads.
 
 - Fused norms write in place: the input of a decoder stack holds its last residual afterwards.
-- A captured piecewise graph reads the memory it was captured with, whatever tensor it is handed later.
+- A captured piecewise graph reads the memory it was captured with, whatever tensor it is handed later. An engine that
+  hands a stack input at another address than before ends with an error.
 - The output of a captured stack is freed for the graphs of the stack that is captured next.
 
 The engine must run eagerly, so that what is replaced here is what runs.
@@ -49,6 +50,7 @@ class _Replay:
         self._forward = forward
         self._captured: dict[tuple[int, int], torch.Tensor] = {}
         self._outputs: dict[int, torch.Tensor] = {}
+        self._addresses: dict[int, int] = {}
 
     def as_method(self) -> Any:
         def forward(
@@ -60,6 +62,8 @@ class _Replay:
             **kwargs: Any,
         ) -> Any:
             if inputs_embeds is not None:
+                address = self._addresses.setdefault(id(model), inputs_embeds.data_ptr())
+                assert inputs_embeds.data_ptr() == address, "a stack was handed input at another address than before"
                 inputs_embeds = self._captured.setdefault((id(model), len(inputs_embeds)), inputs_embeds)
             for other, states in self._outputs.items():
                 if other != id(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -10,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 import torch
 
-from adapters.artifact import FORMAT, Artifact, Manifest
+from adapters.artifact import FORMAT, Artifact, Manifest, model_digest
 from adapters.offset import OffsetSpec
 from gateway.config import Settings
 from gateway.default_model import NAME, prepare
@@ -29,7 +31,6 @@ from gateway.store.tokens import load_or_create_operator_token
 from gateway.supervisor import end_process_tree, settings_environment
 
 BOOT_S = 400
-HIDDEN_SIZE = 576
 #: Eager mode: the tests are about what is computed, and compiling takes longer than all of them.
 ENGINE_ARGS = ("--enforce-eager", "--max-model-len", "1024")
 
@@ -148,10 +149,10 @@ class Service:
         template: dict[str, Any] = {
             "format": FORMAT,
             "method": "lora" if target_rank else "delta" if offset else "spul",
-            "hidden_size": HIDDEN_SIZE if soft is None else soft.shape[1],
+            "hidden_size": self.hidden_size if soft is None else soft.shape[1],
             "rows": 0 if soft is None else len(soft),
             "dtype": str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            "model_digest": await self._model_digest(),
+            "model_digest": await asyncio.to_thread(lambda: self.model_digest),
             "config": {},
             "seed": 0,
             "created_by": "tests",
@@ -197,10 +198,13 @@ class Service:
             await step(record.id, expected={RequestState.EVALUATING}, to=RequestState.READY)
         return record.id
 
-    async def _model_digest(self) -> str:
-        from adapters.artifact import model_digest
+    @cached_property
+    def model_digest(self) -> str:
+        return model_digest(self.checkpoint)
 
-        return await asyncio.to_thread(model_digest, self.checkpoint)
+    @cached_property
+    def hidden_size(self) -> int:
+        return int(json.loads((self.checkpoint / "config.json").read_text(encoding="utf-8"))["hidden_size"])
 
     @property
     def checkpoint(self) -> Path:

@@ -15,7 +15,7 @@ from bench.tofu.questions import load_questions
 from bench.tofu.score import measure, score
 from bench.tofu.served import ServedModel
 from tests.engine.pairs import first_layers, random_lora, spec
-from tests.engine.service import HIDDEN_SIZE, Service
+from tests.engine.service import Service
 from tests.engine.test_parity import TOLERANCE_NATS, trained_like_rows
 
 LAYERS = 8  # a quarter of the model's 30, the default
@@ -35,7 +35,7 @@ def test_an_artifact_has_the_same_figures(
     digest = model_digest(service.checkpoint)
     rows = 0 if offset else 20
     artifact = Artifact(
-        Manifest(FORMAT, "test", HIDDEN_SIZE, rows, "bfloat16", digest, {}, 0, "tests", offset), tensors
+        Manifest(FORMAT, "test", service.hidden_size, rows, "bfloat16", digest, {}, 0, "tests", offset), tensors
     )
     questions = load_questions([193])[1:2]
     source = PairSource(PairSpec(LAYERS))

@@ -74,6 +74,28 @@ def test_reserved_flags(checkpoint: str, flag: str, form: str) -> None:
             plan(checkpoint, form.format(spelling), "x")
 
 
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (("--pipeline-parallel-size", "2"), "one worker; use --tensor-parallel-size"),
+        (("-pp", "2"), "--pipeline-parallel-size 2"),
+        (("--data-parallel-size=2",), "share REDIS_URL"),
+        (("-dp", "4"), "--data-parallel-size 4"),
+        (("--enable-dbo",), "input buffers"),
+        (("--ubatch-size", "2"), "input buffers"),
+    ],
+)
+def test_an_engine_spread_in_a_way_that_adapters_do_not_survive(
+    checkpoint: str, flags: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(InvalidEngineArguments, match=reason):
+        plan(checkpoint, *flags)
+
+
+def test_tensor_parallelism_is_passed_on(checkpoint: str) -> None:
+    assert plan(checkpoint, "--tensor-parallel-size", "2").args.tensor_parallel_size == 2
+
+
 def test_a_table_smaller_than_the_budget(checkpoint: str) -> None:
     with pytest.raises(InvalidEngineArguments, match="smaller"):
         plan(checkpoint, soft_rows=16, prompt_budget=32)
