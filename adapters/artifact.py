@@ -215,8 +215,8 @@ def _check_lora(tensors: Mapping[str, torch.Tensor], rank: int) -> None:
             raise InvalidArtifact(f"tensor {name} is not of the manifest's rank")
 
 
-def model_digest(path: Path) -> str:
-    """Digest of a checkpoint folder, in hex: its config and each weight file's name, size and content.
+def checkpoint_files(path: Path) -> list[Path]:
+    """The files that `model_digest` covers: the config, then the weights by name.
 
     Raises `InvalidArtifact` when the folder has no config.json or no safetensors file.
     """
@@ -224,8 +224,16 @@ def model_digest(path: Path) -> str:
     weights = sorted(path.glob("*.safetensors"))
     if not config.is_file() or not weights:
         raise InvalidArtifact("not a checkpoint folder: config.json or *.safetensors is missing")
+    return [config, *weights]
+
+
+def model_digest(path: Path) -> str:
+    """Digest of a checkpoint folder, in hex: its config and each weight file's name, size and content.
+
+    Reads every weight. Raises `InvalidArtifact` when the folder has no config.json or no safetensors file.
+    """
     total = hashlib.sha256()
-    for file in (config, *weights):
+    for file in checkpoint_files(path):
         with file.open("rb") as handle:
             content = hashlib.file_digest(handle, "sha256").hexdigest()
         total.update(f"{file.name}\0{file.stat().st_size}\0{content}\n".encode())

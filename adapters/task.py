@@ -28,6 +28,7 @@ class TrainingTask:
     `pair`: the pair the engine offers, None without one.
     `inverted`: answers that contradict the forget items', by the items' positions, for an objective that learns such.
     For other items they are asked for: of `inverter`, another model, or where that is None of the model itself.
+    `model_digest`: the checkpoint's, where the caller knows it already; None: it is hashed for the artifact.
     `report` is called often (throttle it in the caller); `cancelled` is polled at every step.
     """
 
@@ -41,6 +42,7 @@ class TrainingTask:
     pair: PairSource | None = None
     inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     inverter: Ask | None = None
+    model_digest: str | None = None
 
     def check_cancelled(self) -> None:
         """Raises `TrainingCancelled` once the caller wants the run to stop."""

@@ -38,7 +38,7 @@ def trained_artifact(
         hidden_size=target.hidden_size,
         rows=rows,
         dtype=str(dtype).removeprefix("torch."),
-        model_digest=model_digest(task.model_path),
+        model_digest=task.model_digest or model_digest(task.model_path),
         config=asdict(task.config),
         seed=task.config.seed,
         created_by=f"adapters.methods.{method}/1",

@@ -18,6 +18,7 @@ from adapters.chat import encode_pair
 from adapters.examples import Example
 from adapters.hardware import compute_dtype
 from adapters.offset import PairSpec, default_layers
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.engine import parallelism
 from gateway.engine.layout import Layout, PairLayout
 from gateway.errors import GatewayError
@@ -293,17 +294,18 @@ def checkpoint_folder(model: str) -> Path:
     return Path(snapshot_download(model, local_files_only=True))
 
 
-def checkpoint_digest(model: str) -> str:
-    """Digest of the served checkpoint. Raises `InvalidArtifact`."""
-    return model_digest(checkpoint_folder(model))
+def checkpoint_digest(model: str, digests: CheckpointDigests | None = None) -> str:
+    """Digest of the served checkpoint; None: hashed, whether it is known or not. Raises `InvalidArtifact`."""
+    folder = checkpoint_folder(model)
+    return model_digest(folder) if digests is None else digests.of(folder)
 
 
-def pair_spec(layout: Layout) -> PairSpec | None:
-    """The pair as adapters name it; reads the weights of a separate model for its digest. Raises `InvalidArtifact`."""
+def pair_spec(layout: Layout, digests: CheckpointDigests | None = None) -> PairSpec | None:
+    """The pair as adapters name it; a separate model by the digest of its weights. Raises `InvalidArtifact`."""
     pair = layout.pair
     if pair is None:
         return None
-    digest = "" if pair.layers else checkpoint_digest(pair.model)
+    digest = "" if pair.layers else checkpoint_digest(pair.model, digests)
     return PairSpec(pair.layers, digest, pair.own_reference)
 
 

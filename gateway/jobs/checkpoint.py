@@ -5,31 +5,31 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from adapters.artifact import model_digest
 from adapters.offset import PairSpec, default_layers
 from adapters.pair_source import PairSource
 from gateway import default_model
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.config import Settings
 from gateway.jobs.failures import CheckpointMismatch, CheckpointUnavailable
 
 
-def checkpoint(settings: Settings, expect_digest: str) -> Path:
+def checkpoint(settings: Settings, expect_digest: str, digests: CheckpointDigests) -> Path:
     """The checkpoint of `settings.model`, whose digest must be the one the request was registered for.
 
-    Raises `CheckpointUnavailable`, `CheckpointMismatch`. Reads every weight: run it off the event loop.
+    Raises `CheckpointUnavailable`, `CheckpointMismatch`. May read every weight: run it off the event loop.
     """
     path = default_model.prepare(settings.cache_dir) if settings.model is None else _locate(settings.model)
-    if model_digest(path) != expect_digest:
+    if digests.of(path) != expect_digest:
         raise CheckpointMismatch("the worker's model is not the one this request was registered for")
     return path
 
 
-def pair_source(settings: Settings, target: Path) -> PairSource:
+def pair_source(settings: Settings, target: Path, digests: CheckpointDigests) -> PairSource:
     """The pair that a service of these settings offers for a target. Raises `CheckpointUnavailable`."""
     own = settings.own_reference
     if settings.offset_model is not None:
         folder = _locate(settings.offset_model)
-        return PairSource(PairSpec(0, model_digest(folder), own), folder)
+        return PairSource(PairSpec(0, digests.of(folder), own), folder)
     layers = settings.offset_layers
     if layers is None:
         depth = json.loads((target / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]

@@ -22,6 +22,7 @@ from adapters.examples import Example
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate
 from adapters.task import TrainingTask
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.config import Settings
 from gateway.errors import NotFound, StateConflict
 from gateway.jobs.attempt import Attempt, take
@@ -90,8 +91,10 @@ async def _attempt(
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
         return
 
+    digests = CheckpointDigests(settings.cache_dir)
+
     async def train(candidate: Candidate) -> Artifact:
-        return await _train(attempt, store, client, settings, payload, candidate)
+        return await _train(attempt, store, client, settings, payload, candidate, digests)
 
     async def evaluate() -> dict[str, Any]:
         return await probe(client, record.id, payload.forget)
@@ -159,11 +162,12 @@ async def _train(
     settings: Settings,
     payload: Payload,
     candidate: Candidate,
+    digests: CheckpointDigests,
 ) -> Artifact:
     record = attempt.record
     method, config = get_method(candidate.method), parse_config(candidate.method, candidate.config)
     paired = method.offset_rank(config) > 0
-    model_path: Path = await asyncio.to_thread(checkpoint, settings, record.model_digest)
+    model_path: Path = await asyncio.to_thread(checkpoint, settings, record.model_digest, digests)
     writer = ProgressWriter(store, record.id, attempt.number)
     async with inverter(settings) as inverter_ask, writer.running():
         task = TrainingTask(
@@ -175,8 +179,9 @@ async def _train(
             report=writer.report,
             cancelled=attempt.cancelled.is_set,
             ask=ServiceAsk(client, asyncio.get_running_loop()),
-            pair=await asyncio.to_thread(pair_source, settings, model_path) if paired else None,
+            pair=await asyncio.to_thread(pair_source, settings, model_path, digests) if paired else None,
             inverter=inverter_ask,
+            model_digest=record.model_digest,
         )
         return await asyncio.to_thread(method.train, task)
 

@@ -15,10 +15,12 @@ from transformers import Gemma2Config, Gemma3TextConfig, LlamaConfig, PreTrained
 
 from adapters.artifact import model_digest
 from adapters.offset import PairSpec
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.engine.launch import (
     RESERVED_FLAGS,
     InvalidEngineArguments,
     PairOptions,
+    checkpoint_digest,
     keeps_target_compiled,
     pair_spec,
     plan_engine,
@@ -174,6 +176,10 @@ def test_a_separate_model(tmp_path: Path) -> None:
     assert pair_of(llama(), replace(options, own_reference=True)) == replace(expected, own_reference=True)
     layout = Layout(("LlamaForCausalLM",), 500, 64, expected)
     assert pair_spec(layout) == PairSpec(0, model_digest(tmp_path))
+    digests = CheckpointDigests(tmp_path / "cache", lambda folder: f"digest of {folder.name}")
+    assert pair_spec(layout, digests) == PairSpec(0, f"digest of {tmp_path.name}")
+    assert checkpoint_digest(str(tmp_path), digests) == f"digest of {tmp_path.name}"
+    assert checkpoint_digest(str(tmp_path)) == model_digest(tmp_path)
 
 
 def test_layers_or_a_model_but_not_both(tmp_path: Path) -> None:

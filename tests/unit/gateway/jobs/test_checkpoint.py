@@ -9,6 +9,7 @@ import pytest
 from adapters.artifact import model_digest
 from adapters.offset import PairSpec
 from adapters.pair_source import PairSource
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.config import Settings
 from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.failures import CheckpointMismatch, CheckpointUnavailable
@@ -19,20 +20,25 @@ def of(model: str, **changes: Any) -> Settings:
     return Settings(**values)
 
 
-def test_a_folder(checkpoint_dir: Path) -> None:
-    assert checkpoint(of(str(checkpoint_dir)), model_digest(checkpoint_dir)) == checkpoint_dir
+@pytest.fixture
+def digests(tmp_path: Path) -> CheckpointDigests:
+    return CheckpointDigests(tmp_path / "cache")
 
 
-def test_another_model_than_the_one_registered_for(checkpoint_dir: Path) -> None:
+def test_a_folder(checkpoint_dir: Path, digests: CheckpointDigests) -> None:
+    assert checkpoint(of(str(checkpoint_dir)), model_digest(checkpoint_dir), digests) == checkpoint_dir
+
+
+def test_another_model_than_the_one_registered_for(checkpoint_dir: Path, digests: CheckpointDigests) -> None:
     with pytest.raises(CheckpointMismatch):
-        checkpoint(of(str(checkpoint_dir)), "0" * 64)
+        checkpoint(of(str(checkpoint_dir)), "0" * 64, digests)
 
 
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "unlearning-gateway/no-such-model"])
-def test_a_model_that_is_not_there(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_not_there(model: str, digests: CheckpointDigests, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointUnavailable):
-        checkpoint(of(model), "0" * 64)
+        checkpoint(of(model), "0" * 64, digests)
 
 
 @pytest.fixture
@@ -52,18 +58,24 @@ def target(tmp_path: Path) -> Path:
         ({"methods": "spul,delta,lora"}, PairSpec(8, own_reference=True)),
     ],
 )
-def test_a_pair_of_the_targets_layers(target: Path, changes: dict[str, Any], spec: PairSpec) -> None:
-    assert pair_source(of(str(target), **changes), target) == PairSource(spec)
+def test_a_pair_of_the_targets_layers(
+    target: Path, changes: dict[str, Any], spec: PairSpec, digests: CheckpointDigests
+) -> None:
+    assert pair_source(of(str(target), **changes), target, digests) == PairSource(spec)
 
 
 @pytest.mark.parametrize("reference", ["shared", "own"])
-def test_a_pair_of_a_separate_model(target: Path, checkpoint_dir: Path, reference: str) -> None:
+def test_a_pair_of_a_separate_model(
+    target: Path, checkpoint_dir: Path, reference: str, digests: CheckpointDigests
+) -> None:
     settings = of(str(target), offset_model=str(checkpoint_dir), offset_reference=reference)
     spec = PairSpec(0, model_digest(checkpoint_dir), reference == "own")
-    assert pair_source(settings, target) == PairSource(spec, checkpoint_dir)
+    assert pair_source(settings, target, digests) == PairSource(spec, checkpoint_dir)
 
 
-def test_a_separate_model_that_is_not_there(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_separate_model_that_is_not_there(
+    target: Path, digests: CheckpointDigests, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointUnavailable, match="no-such-model"):
-        pair_source(of(str(target), offset_model="unlearning-gateway/no-such-model"), target)
+        pair_source(of(str(target), offset_model="unlearning-gateway/no-such-model"), target, digests)

@@ -17,6 +17,7 @@ from adapters.examples import Message
 from adapters.offset import PairSpec
 from adapters.pair_source import PairSource
 from adapters.task import TrainingTask
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.config import Settings
 from gateway.errors import NotFound
 from gateway.jobs import attempt as attempt_module
@@ -413,3 +414,23 @@ async def test_a_subject_the_model_knows_nothing_about_trains_nothing(
     assert (failed.error["code"], failed.error["retryable"]) == ("nothing_known", False)
     assert failed.digest is None
     await assert_erased(store, record.id)
+
+
+async def test_the_checkpoint_is_hashed_once_for_all_jobs(
+    register: Register,
+    store: RequestStore,
+    settings: Settings,
+    checkpoint_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    CheckpointDigests(settings.cache_dir).of(checkpoint_dir)  # as the service does at its start
+    record = await register()
+
+    def hashed(path: Path) -> str:
+        raise AssertionError(f"{path} is hashed again")
+
+    monkeypatch.setattr("gateway.checkpoint_digests.model_digest", hashed)
+    monkeypatch.setattr("adapters.trained_artifact.model_digest", hashed)
+    monkeypatch.setattr("tests.unit.gateway.jobs.toy.model_digest", hashed)
+    await run(record.id, settings)
+    assert (await store.get(record.id)).state is RequestState.READY

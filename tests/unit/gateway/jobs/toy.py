@@ -76,7 +76,7 @@ class Toy:
             hidden_size=4,
             rows=2,
             dtype="float32",
-            model_digest=model_digest(task.model_path),
+            model_digest=task.model_digest or model_digest(task.model_path),
             config={"steps": config.steps},
             seed=0,
             created_by="toy",
