@@ -7,6 +7,7 @@ AdapterError
 ├── UnknownMethod       no method of that name is registered
 ├── InvalidPlugin       another package's method or objective that cannot be used
 ├── InvalidArtifact     bytes that are not a well-formed artifact, or not the one that was asked for
+├── HardwareUnavailable a device that is not there, or is too small
 ├── TrainingDiverged    a loss that became NaN or infinite
 └── TrainingCancelled   the caller asked the trainer to stop
 """
@@ -38,6 +39,10 @@ class InvalidPlugin(AdapterError):
 
 class InvalidArtifact(AdapterError):
     """Bytes that are not a well-formed artifact, or whose digest or width is not the expected one."""
+
+
+class HardwareUnavailable(AdapterError):
+    """The device that was asked for is not there."""
 
 
 class TrainingDiverged(AdapterError):

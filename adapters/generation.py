@@ -9,6 +9,7 @@ import torch
 
 from adapters.chat import encode_answer, encode_prompt
 from adapters.examples import Message, PartialAnswer
+from adapters.hardware import Hardware
 
 _BATCH = 32
 
@@ -59,17 +60,18 @@ def _greedy(
 ) -> list[str]:
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     embed = model.get_input_embeddings()
+    device = embed.weight.device
     answers: dict[int, str] = {}
     for start in range(0, len(order), _BATCH):
         chosen = order[start : start + _BATCH]
         with torch.no_grad():
-            rows = [embed(torch.tensor(prompts[index])) for index in chosen]
+            rows = [embed(torch.tensor(prompts[index], device=device)) for index in chosen]
             if soft is not None:
                 rows = [torch.cat((soft.to(row.dtype), row)) for row in rows]
             # Left padding: generation goes on from the last position of every row.
             length = max(len(row) for row in rows)
             inputs = rows[0].new_zeros(len(rows), length, rows[0].shape[-1])
-            mask = torch.zeros(len(rows), length, dtype=torch.long)
+            mask = torch.zeros(len(rows), length, dtype=torch.long, device=device)
             for number, row in enumerate(rows):
                 inputs[number, length - len(row) :] = row
                 mask[number, length - len(row) :] = 1
@@ -103,15 +105,15 @@ def sampled_continuations(
     `between` is called with the number of continuations so far after each batch; what it raises ends the run.
     """
     continuations: list[str] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    hardware = Hardware(model.get_input_embeddings().weight.device)
+    with hardware.seeded(seed):
         for start in range(0, len(texts), _BATCH):
             rows = [tokenizer(text)["input_ids"] for text in texts[start : start + _BATCH]]
             length = max(len(row) for row in rows)
-            inputs = torch.zeros(len(rows), length, dtype=torch.long)
-            mask = torch.zeros(len(rows), length, dtype=torch.long)
+            inputs = torch.zeros(len(rows), length, dtype=torch.long, device=hardware.device)
+            mask = torch.zeros(len(rows), length, dtype=torch.long, device=hardware.device)
             for number, row in enumerate(rows):
-                inputs[number, length - len(row) :] = torch.tensor(row)
+                inputs[number, length - len(row) :] = torch.tensor(row, device=hardware.device)
                 mask[number, length - len(row) :] = 1
             with torch.no_grad():
                 generated = model.generate(

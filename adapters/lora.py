@@ -20,9 +20,10 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base
         weight = base.weight
-        self.lora_a = nn.Parameter(torch.empty(rank, base.in_features, dtype=torch.float32, device=weight.device))
+        # Drawn on the CPU, so that a seed means the same on every device.
+        drawn = nn.init.kaiming_uniform_(torch.empty(rank, base.in_features, dtype=torch.float32), a=math.sqrt(5))
+        self.lora_a = nn.Parameter(drawn.to(weight.device))
         self.lora_b = nn.Parameter(torch.zeros(base.out_features, rank, dtype=torch.float32, device=weight.device))
-        nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """[…, in] → […, out]."""

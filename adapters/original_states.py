@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from adapters.chat import TokenizedExample
-from adapters.prompted import PromptedModel, collate
+from adapters.prompted import PromptedModel
 
 _CHUNK = 32
 
@@ -25,9 +25,10 @@ class OriginalStates:
         with torch.no_grad():
             for start in range(0, len(examples), _CHUNK):
                 chunk = examples[start : start + _CHUNK]
-                batch = collate(chunk, shared)
+                batch = model.collate(chunk, shared)
                 states = model.states(batch, None)
-                self._states.update({item: states[batch.rows == row] for row, item in enumerate(chunk)})
+                own = torch.split(states, [len(example.answer_ids) for example in chunk])
+                self._states.update(zip(chunk, own, strict=True))
 
     def of(self, examples: Sequence[TokenizedExample]) -> torch.Tensor:
         """States of the examples one after another, [positions, hidden]."""

@@ -16,7 +16,7 @@ from adapters.lora import LoraLinear, attach
 from adapters.objectives.reduction import position_weights
 from adapters.objectives.view import View
 from adapters.pair_source import PairSource
-from adapters.prompted import Batch, PromptedModel, collate
+from adapters.prompted import Batch, PromptedModel
 
 _CHUNK = 32
 
@@ -58,8 +58,8 @@ def pair_model(target: PromptedModel, source: PairSource) -> PromptedModel:
     Raises `InvalidConfig` for a pair that does not fit the target.
     """
     if source.model_path is None:
-        return PromptedModel(first_layers(target.model, source.spec.layers), target.stored_dtype)
-    model = PromptedModel.load(source.model_path)
+        return PromptedModel(first_layers(target.model, source.spec.layers), target.stored_dtype, target.hardware)
+    model = PromptedModel.load(source.model_path, target.hardware)
     ours, theirs = len(target.head.weight), len(model.head.weight)
     if ours != theirs:
         raise InvalidConfig(f"the pair's vocabulary has {theirs} tokens, the target's {ours}")
@@ -78,14 +78,14 @@ def cut_views(
     logits, original [positions, vocabulary]: of the batch.
     """
     weights = position_weights(batch.rows, first_token_weight)
-    views, first = {}, 0
+    views, first, start = {}, 0, 0
     for name, group in groups.items():
-        mine = (batch.rows >= first) & (batch.rows < first + len(group))
+        mine = slice(start, start + sum(len(example.answer_ids) for example in group))
         owner = batch.rows[mine] - first
         views[name] = View(
             logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine], batch.fact[mine]
         )
-        first += len(group)
+        first, start = first + len(group), mine.stop
     return views
 
 
@@ -130,11 +130,13 @@ class TrainablePair:
         with torch.no_grad():
             for start in range(0, len(new), _CHUNK):
                 chunk = new[start : start + _CHUNK]
-                batch = collate(chunk, shared)
+                batch = self.target.collate(chunk, shared)
+                lengths = [len(example.answer_ids) for example in chunk]
                 target, reference = self.target.states(batch, None), self.offset.states(batch, None)
-                for row, example in enumerate(chunk):
-                    mine = batch.rows == row
-                    self._cache[example] = _Cached(target[mine], reference[mine])
+                for example, *own in zip(
+                    chunk, torch.split(target, lengths), torch.split(reference, lengths), strict=True
+                ):
+                    self._cache[example] = _Cached(*own)
 
     def views(
         self,
@@ -148,7 +150,7 @@ class TrainablePair:
         logits are the combined model's: target + strength · (offset − reference).
         """
         examples = [example for group in groups.values() for example in group]
-        batch = collate(examples, shared)
+        batch = self.offset.collate(examples, shared)
         states = self.offset.states(batch, None)
         target = torch.cat([self._cache[example].target for example in examples])
         reference = torch.cat([self._cache[example].reference for example in examples])

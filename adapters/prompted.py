@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from adapters.chat import TokenizedExample
-from adapters.hardware import compute_dtype
+from adapters.hardware import Hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,12 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return shortest
 
 
-def collate(examples: Sequence[TokenizedExample], shared: int) -> Batch:
+def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.device) -> Batch:
     """Right-pads. Padding follows every real token, so causal attention alone keeps it without effect."""
     sequences = [(*e.prompt_ids[shared:], *e.answer_ids[:-1]) for e in examples]
     length = max(len(sequence) for sequence in sequences)
-    inputs = torch.zeros(len(examples), length, dtype=torch.long)
     rows, columns, targets, fact = [], [], [], []
-    for row, (example, sequence) in enumerate(zip(examples, sequences, strict=True)):
-        inputs[row, : len(sequence)] = torch.tensor(sequence)
+    for row, example in enumerate(examples):
         first = len(example.prompt_ids) - shared - 1
         for offset, token in enumerate(example.answer_ids):
             rows.append(row)
@@ -58,12 +56,12 @@ def collate(examples: Sequence[TokenizedExample], shared: int) -> Batch:
             targets.append(token)
             fact.append(not example.fact or offset in example.fact)
     return Batch(
-        prefix=torch.tensor(examples[0].prompt_ids[:shared], dtype=torch.long),
-        inputs=inputs,
-        rows=torch.tensor(rows),
-        columns=torch.tensor(columns),
-        targets=torch.tensor(targets),
-        fact=torch.tensor(fact),
+        prefix=torch.tensor(examples[0].prompt_ids[:shared], dtype=torch.long, device=device),
+        inputs=torch.tensor([(*s, *(0,) * (length - len(s))) for s in sequences], dtype=torch.long, device=device),
+        rows=torch.tensor(rows, device=device),
+        columns=torch.tensor(columns, device=device),
+        targets=torch.tensor(targets, device=device),
+        fact=torch.tensor(fact, device=device),
     )
 
 
@@ -74,28 +72,36 @@ class PromptedModel:
     are repeated over the batch; gradients flow back through them. Same result, less than half the work.
     """
 
-    def __init__(self, model: Any, stored_dtype: torch.dtype | None = None) -> None:
-        """stored_dtype: the checkpoint's own format, in which an adapter for it is kept; None: the model's."""
+    def __init__(self, model: Any, stored_dtype: torch.dtype | None = None, hardware: Hardware | None = None) -> None:
+        """stored_dtype: the checkpoint's own format, in which an adapter for it is kept; None: the model's.
+
+        hardware: where the model is; None: where its embedding is.
+        """
         self.model = model
         self.stored_dtype: torch.dtype = stored_dtype or model.dtype
         self.body = model.get_decoder()
         self.head = model.get_output_embeddings()
         self.embed = model.get_input_embeddings()
+        self.hardware = hardware or Hardware(self.embed.weight.device)
         text_config = model.config.get_text_config()
         self._scale = getattr(text_config, "logit_scale", None)
         self._softcap = getattr(text_config, "final_logit_softcapping", None)
 
     @classmethod
-    def load(cls, path: Path) -> PromptedModel:
-        """The checkpoint at a local path, frozen, computed in what suits this machine; nothing is ever fetched."""
+    def load(cls, path: Path, hardware: Hardware | None = None) -> PromptedModel:
+        """The checkpoint at a local path, frozen, computed in what suits the hardware; nothing is ever fetched.
+
+        hardware: None is the CPU.
+        """
         from transformers import AutoModelForCausalLM
 
+        hardware = hardware or Hardware.cpu()
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto", local_files_only=True)
         stored: torch.dtype = model.dtype
-        model.to(compute_dtype(stored))
+        model.to(hardware.device, hardware.compute_dtype(stored))
         model.eval()
         model.requires_grad_(False)
-        return cls(model, stored)
+        return cls(model, stored, hardware)
 
     @property
     def hidden_size(self) -> int:
@@ -104,6 +110,10 @@ class PromptedModel:
     @property
     def context(self) -> int:
         return int(self.model.config.get_text_config().max_position_embeddings)
+
+    def collate(self, examples: Sequence[TokenizedExample], shared: int) -> Batch:
+        """`collate` on the model's own device."""
+        return collate(examples, shared, self.hardware.device)
 
     def run(self, batch: Batch, soft: torch.Tensor | None) -> torch.Tensor:
         """Final hidden states of `batch.inputs`, [examples, length, hidden]; `soft` [rows, hidden] or None."""

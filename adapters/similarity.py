@@ -9,7 +9,7 @@ import torch
 
 from adapters.chat import TokenizedExample, encode_prompt
 from adapters.data.twins import Similarity
-from adapters.prompted import PromptedModel, collate, shared_prefix
+from adapters.prompted import PromptedModel, shared_prefix
 from adapters.retain import conversation
 
 _CHUNK = 32
@@ -42,7 +42,7 @@ def similarity(
         for start in range(0, len(sequences), _CHUNK):
             chunk = sequences[start : start + _CHUNK]
             # The token after each prompt is never run; it only marks where the prompt ends.
-            batch = collate([TokenizedExample(ids, (0,)) for ids in chunk], shared)
+            batch = model.collate([TokenizedExample(ids, (0,)) for ids in chunk], shared)
             states = model.run(batch, None).float()
             means += [states[row, : len(ids) - shared].mean(0) for row, ids in enumerate(chunk)]
     centred = torch.stack(means) - torch.stack(means).mean(0)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adapters.errors import TrainingCancelled
 from adapters.examples import Example, Message
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
+
+if TYPE_CHECKING:
+    from adapters.workbench import Workbench
 
 
 class Ask(Protocol):
@@ -29,6 +32,7 @@ class TrainingTask:
     `inverted`: answers that contradict the forget items', by the items' positions, for an objective that learns such.
     For other items they are asked for: of `inverter`, another model, or where that is None of the model itself.
     `model_digest`: the checkpoint's, where the caller knows it already; None: it is hashed for the artifact.
+    `workbench`: what the candidates of a job share, and what they train on; None: the run has its own, on the CPU.
     `report` is called often (throttle it in the caller); `cancelled` is polled at every step.
     """
 
@@ -43,6 +47,7 @@ class TrainingTask:
     inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     inverter: Ask | None = None
     model_digest: str | None = None
+    workbench: Workbench | None = None
 
     def check_cancelled(self) -> None:
         """Raises `TrainingCancelled` once the caller wants the run to stop."""

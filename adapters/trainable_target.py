@@ -11,7 +11,7 @@ from adapters.lora import LoraLinear, attach
 from adapters.objectives.view import View
 from adapters.original_states import OriginalStates
 from adapters.pair import cut_views
-from adapters.prompted import PromptedModel, collate
+from adapters.prompted import PromptedModel
 
 
 class TrainableTarget:
@@ -34,7 +34,7 @@ class TrainableTarget:
         """What an objective sees of each named group, in one pass over all of them: logits of the changed model, and of
         the original at the same positions."""
         examples = [example for group in groups.values() for example in group]
-        batch = collate(examples, self._shared)
+        batch = self._model.collate(examples, self._shared)
         logits = self._model.logits(self._model.states(batch, None))
         with torch.no_grad():
             original = self._model.logits(self._original.of(examples))  # the head is nobody's to change

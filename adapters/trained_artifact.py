@@ -24,12 +24,12 @@ def trained_artifact(
     offset: OffsetSpec | None = None,
     target_rank: int = 0,
 ) -> Artifact:
-    """In the checkpoint's own format; rows, offset and target_rank are the manifest's.
+    """On the CPU, in the checkpoint's own format; rows, offset and target_rank are the manifest's.
 
     Raises `TrainingDiverged` for weights that are not finite in that format.
     """
     dtype = target.stored_dtype
-    stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
+    stored = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     if not all(bool(tensor.isfinite().all()) for tensor in stored.values()):
         raise TrainingDiverged("what was learned is not finite")
     manifest = Manifest(

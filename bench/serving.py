@@ -36,7 +36,7 @@ from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from adapters.artifact import OFFSET_HALF, TARGET
-from adapters.hardware import compute_dtype
+from adapters.hardware import AUTO, Hardware
 from adapters.offset import OffsetSpec, PairSpec, default_layers
 from bench.load import Figures, Target, measure
 from gateway.config import Settings
@@ -46,7 +46,7 @@ from tests.engine.pairs import random_lora
 from tests.engine.service import Service, free_port
 
 #: The format the gateway picks on this machine, so that both servers compute in it.
-DTYPE = str(compute_dtype(torch.bfloat16)).removeprefix("torch.")
+DTYPE = str(Hardware.named(AUTO).compute_dtype(torch.bfloat16)).removeprefix("torch.")
 ENGINE_ARGS = ("--max-model-len", "2048", "--dtype", DTYPE)
 #: On a card two servers share: what is measured is how fast they compute, not how much they hold.
 ON_A_CARD = ("--gpu-memory-utilization", "0.4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,13 @@ def _offers(value: str) -> str:
     if not names:
         raise ValueError(f"name at least one of: {', '.join(OFFERS)}")
     return ",".join(name for name in OFFERS if name in names)
+
+
+def _device(value: str) -> str:
+    """Raises ValueError for a name that is no device's; whether it is there is known where torch is."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", value) is None:
+        raise ValueError(f"no device is called {value!r}; give auto, cpu, cuda, or cuda:1 for the second card")
+    return value
 
 
 class Settings(BaseSettings):
@@ -70,6 +78,10 @@ class Settings(BaseSettings):
         default=None, description="base64 of 32 bytes; encrypts waiting forget sets; unset: data_dir/payload.key"
     )
     worker: bool = Field(default=True, description="start a worker beside the service")
+    worker_device: Annotated[str, AfterValidator(_device)] = Field(
+        default="auto",
+        description="what the worker learns on: cpu, cuda, cuda:1; auto: the card that torch finds, where one has room",
+    )
     soft_rows: int = Field(default=256, ge=1, le=65536, description="rows of the soft-prompt table in the engine")
     prompt_budget: int = Field(
         default=128, ge=1, description="most virtual tokens that all active requests may use together"

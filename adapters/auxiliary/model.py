@@ -11,7 +11,7 @@ from adapters.lora import attach
 from adapters.objectives.view import View
 from adapters.pair import cut_views, pair_model
 from adapters.pair_source import PairSource
-from adapters.prompted import Batch, PromptedModel, collate
+from adapters.prompted import Batch, PromptedModel
 
 
 class Auxiliary:
@@ -33,6 +33,6 @@ class Auxiliary:
 
         `original` is empty, [positions, 0]: there is nothing to compare with.
         """
-        batch = collate([example for group in groups.values() for example in group], shared)
+        batch = self.model.collate([example for group in groups.values() for example in group], shared)
         logits = self.model.logits(self.states(batch))
         return cut_views(groups, batch, logits, logits.new_empty(len(logits), 0), first_token_weight)

@@ -12,7 +12,7 @@ from adapters.chat import TokenizedExample
 from adapters.errors import TrainingDiverged
 from adapters.held_out import Split
 from adapters.objectives.reduction import mean_over_examples
-from adapters.prompted import Batch, PromptedModel, collate
+from adapters.prompted import Batch, PromptedModel
 
 _CHUNK = 16
 #: How near to the lowest share of the forget answers' probability another share counts as low as it.
@@ -107,7 +107,7 @@ class Effects:
         chunks = []
         with torch.no_grad():
             for start in range(0, len(examples), _CHUNK):
-                batch = collate(examples[start : start + _CHUNK], shared)
+                batch = self._target.collate(examples[start : start + _CHUNK], shared)
                 chunks.append(_Chunk(batch, self._target.states(batch, None)))
         return chunks
 

@@ -49,4 +49,5 @@ class GradientAscent:
         return frozenset({FORGET})
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        return ObjectiveLoss(bounded_ascent(views[FORGET], self.bound), torch.zeros(()))
+        forget = bounded_ascent(views[FORGET], self.bound)
+        return ObjectiveLoss(forget, torch.zeros_like(forget))

@@ -88,11 +88,11 @@ def retain_term(view: View | None, ce_weight: float, kl_weight: float) -> torch.
 
     A term of weight 0 is not computed, and with both 0 `view` may be None. Raises `KeyError` when it may not.
     """
-    term = torch.zeros(())
     if view is None:
         if ce_weight or kl_weight:
             raise KeyError(RETAIN)
-        return term
+        return torch.zeros(())  # a scalar of the CPU goes with those of any device
+    term = view.logits.new_zeros((), dtype=torch.float32)
     if ce_weight:
         term = term + ce_weight * view.cross_entropy()
     if kl_weight:

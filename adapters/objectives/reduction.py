@@ -10,8 +10,8 @@ def position_weights(owner: torch.Tensor, first_token_weight: float) -> torch.Te
 
     owner [positions]: the example of each position, each example's positions in one run.
     """
-    weights = torch.ones(len(owner))
-    starts = torch.ones(len(owner), dtype=torch.bool)
+    weights = torch.ones(len(owner), device=owner.device)
+    starts = torch.ones(len(owner), dtype=torch.bool, device=owner.device)
     starts[1:] = owner[1:] != owner[:-1]
     weights[starts] = first_token_weight
     return weights

@@ -16,14 +16,15 @@ from adapters.objectives.objective import WeightChange
 
 def draw_directions(width: int, count: int, generator: torch.Generator) -> torch.Tensor:
     """[width, count], float32: Gaussian columns scaled to length 1, so uniform on the sphere."""
-    return F.normalize(torch.randn(width, count, generator=generator), dim=0)
+    return F.normalize(torch.randn(width, count, generator=generator, device=generator.device), dim=0)
 
 
 def sliced_wasserstein(change: WeightChange, directions: torch.Tensor) -> torch.Tensor:
     """Scalar, in squared weights: 1/(n L) sum over l, i of (sort(W0 theta_l)_i - sort((W0 + BA) theta_l)_i)^2.
 
     n: rows of W0; L: directions. The released code does not divide by n, so that a matrix counts by its size there.
-    change: (W0 [n, in], A [rank, in], B [n, rank]); no gradient reaches W0. directions [in, L]: theta_l, of length 1.
+    change: (W0 [n, in], A [rank, in], B [n, rank]); no gradient reaches W0.
+    directions [in, L]: theta_l, of length 1, on the matrices' device.
 
     W0 + BA is never formed: (W0 + BA) theta = W0 theta + B (A theta). At B = 0 value and gradient are 0, for the
     clouds are one. Where two projections are equal their order is arbitrary: the value is the same either way, the
@@ -31,8 +32,8 @@ def sliced_wasserstein(change: WeightChange, directions: torch.Tensor) -> torch.
     """
     initial, low_a, low_b = change
     with torch.no_grad():
-        before = initial.float() @ directions.to(initial.device)
-    after = before + low_b.float() @ (low_a.float() @ directions.to(low_a.device))
+        before = initial.float() @ directions
+    after = before + low_b.float() @ (low_a.float() @ directions)
     return (after.sort(dim=0).values - before.sort(dim=0).values).square().mean()
 
 
@@ -40,7 +41,9 @@ def total_sliced_wasserstein(
     changes: Mapping[str, WeightChange], count: int, generator: torch.Generator
 ) -> torch.Tensor:
     """Scalar: the sum over all matrices of their distance, each along `count` directions drawn anew."""
-    distances = [
-        sliced_wasserstein(change, draw_directions(change[0].shape[1], count, generator)) for change in changes.values()
-    ]
+    distances = []
+    for change in changes.values():
+        initial = change[0]
+        directions = draw_directions(initial.shape[1], count, generator).to(initial.device)
+        distances.append(sliced_wasserstein(change, directions))
     return torch.stack(distances).sum() if distances else torch.zeros(())

@@ -29,7 +29,7 @@ from adapters.objectives.view import View
 def _fact_log_ratios(view: View) -> torch.Tensor:
     """[positions], nats: how much more probable it is that one of its answer's fact tokens comes next than it was."""
     fact = view.stated()
-    named = torch.zeros(view.examples, view.logits.shape[-1], dtype=torch.bool)
+    named = torch.zeros(view.examples, view.logits.shape[-1], dtype=torch.bool, device=view.logits.device)
     named[view.owner[fact], view.targets[fact]] = True
     other = ~named[view.owner]
     trained, original = (

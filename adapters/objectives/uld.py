@@ -54,5 +54,6 @@ class Uld:
         return needed(FORGET, retain=self.beta)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        retain = self.beta * uniform_cross_entropy(views[RETAIN]) if self.beta else torch.zeros(())
-        return ObjectiveLoss(views[FORGET].cross_entropy(), retain)
+        forget = views[FORGET].cross_entropy()
+        retain = self.beta * uniform_cross_entropy(views[RETAIN]) if self.beta else torch.zeros_like(forget)
+        return ObjectiveLoss(forget, retain)

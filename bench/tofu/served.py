@@ -22,7 +22,7 @@ from adapters.lora import attach, load_state
 from adapters.offset import DD_RANK, ULD, OffsetSpec
 from adapters.pair import first_layers
 from adapters.pair_source import PairSource
-from adapters.prompted import PromptedModel, collate, shared_prefix
+from adapters.prompted import PromptedModel, shared_prefix
 
 #: Conversations decoded together, and the part of them that must have ended before their rows are dropped.
 _BATCH = 40
@@ -86,7 +86,7 @@ class ServedModel:
     @torch.no_grad()
     def score(self, prompt: tuple[int, ...], answers: Sequence[tuple[int, ...]]) -> list[AnswerScore]:
         """Scores of several answers, each with its end of turn, to one prompt, which is run once for all of them."""
-        batch = collate([TokenizedExample(prompt, answer) for answer in answers], len(prompt) - 1)
+        batch = self._target.collate([TokenizedExample(prompt, answer) for answer in answers], len(prompt) - 1)
         caches = self._begin(batch.prefix, len(answers))
         states = [each[batch.rows, batch.columns] for each in self._read(caches, batch.inputs)]
         logits = self._logits(states)

@@ -14,7 +14,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from transformers.utils import logging as transformers_logging
 from adapters.artifact import model_digest
 from adapters.chat import TokenizedExample, encode_pair, load_tokenizer
 from adapters.examples import Message
+from adapters.hardware import Hardware
 from adapters.lora import attach, parameters
-from adapters.prompted import Batch, PromptedModel, collate, shared_prefix
+from adapters.prompted import PromptedModel, shared_prefix
 from bench.tofu.questions import FORGETTABLE, TRAINED, Question, load_questions
 
 _PEFT_PREFIX = "base_model.model."
@@ -123,8 +124,7 @@ def tune(base: Path, questions: Sequence[Question], recipe: Recipe, out: Path, d
     tokenizer = load_tokenizer(str(base))
     examples = [encode_pair(tokenizer, (Message("user", q.question),), q.answer) for q in questions]
     shared = shared_prefix([example.prompt_ids for example in examples])
-    model = PromptedModel.load(base)
-    model.model.to(device)
+    model = PromptedModel.load(base, Hardware(device))
     batches = batches_by_length(examples, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -145,7 +145,7 @@ def tune(base: Path, questions: Sequence[Question], recipe: Recipe, out: Path, d
     )
     started = time.monotonic()
     for step, chosen in enumerate(batches, start=1):
-        batch = _on(device, collate(chosen, shared))
+        batch = model.collate(chosen, shared)
         loss = F.cross_entropy(model.logits(model.states(batch, None)), batch.targets)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -168,10 +168,6 @@ def batches_by_length(examples: Sequence[TokenizedExample], recipe: Recipe) -> l
         epoch = [ordered[start : start + recipe.batch] for start in range(0, len(ordered), recipe.batch)]
         batches += rng.sample(epoch, len(epoch))
     return batches
-
-
-def _on(device: torch.device, batch: Batch) -> Batch:
-    return Batch(*(getattr(batch, field.name).to(device) for field in fields(batch)))
 
 
 def make(base: Path, out: Path, trained: Sequence[int], forgettable: Sequence[int], recipe: Recipe) -> None:

@@ -9,35 +9,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Coroutine
 from typing import Any
 
-from adapters.artifact import Artifact
 from adapters.data.contradictions import contradictions
 from adapters.data.interview import interview
 from adapters.errors import InvalidExample
 from adapters.examples import Example
-from adapters.registry import get_method, parse_config
-from adapters.selection import Candidate
-from adapters.task import TrainingTask
-from gateway.checkpoint_digests import CheckpointDigests
 from gateway.config import Settings
-from gateway.errors import NotFound, StateConflict
+from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt, take
-from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.context import worker_settings
-from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing
-from gateway.jobs.inverter import inverter
+from gateway.jobs.failures import Failure, JobTimedOut
+from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import probe
-from gateway.jobs.progress import ProgressWriter
 from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceRefused, ServiceUnreachable, service
+from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
-from gateway.store.records import RequestRecord, RequestState
+from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, load_or_create_key
 
@@ -84,50 +76,19 @@ async def _attempt(
 ) -> None:
     record = attempt.record
     vault = PayloadVault(load_or_create_key(settings))
-    payload = await _payload(store, record, vault)
+    payload = await read_payload(store, record, vault)
     if not payload.forget:
         payload = await _interview(attempt, store, client, vault)
     if payload.by_subject and record.activation == "manual" and not record.draft_attempts:
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
         return
 
-    digests = CheckpointDigests(settings.cache_dir)
-
-    async def train(candidate: Candidate) -> Artifact:
-        return await _train(attempt, store, client, settings, payload, candidate, digests)
+    training = Training(attempt, store, client, settings, payload)
 
     async def evaluate() -> dict[str, Any]:
         return await probe(client, record.id, payload.forget)
 
-    await Trials(attempt, blobs, settings).run(train, evaluate)
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What a request is trained on; `TrainingTask` says what each means.
-
-    by_subject: the forget set is asked of the model, and shown to the caller first where activation is manual.
-    """
-
-    forget: tuple[Example, ...]
-    retain: tuple[Example, ...] | None
-    inverted: Mapping[int, tuple[str, ...]]
-    by_subject: bool
-
-
-async def _payload(store: RequestStore, record: RequestRecord, vault: PayloadVault) -> Payload:
-    try:
-        sealed = await store.payload(record.id)
-    except NotFound as error:
-        raise PayloadMissing("the forget set of this request is not in the store") from error
-    payload = vault.open(record.id, sealed)
-    retain = payload.get("retain")
-    return Payload(
-        forget=tuple(Example.from_dict(item) for item in payload["forget"]),
-        retain=None if retain is None else tuple(Example.from_dict(item) for item in retain),
-        inverted={int(position): tuple(answers) for position, answers in payload.get("inverted", {}).items()},
-        by_subject=payload.get("by_subject", False),
-    )
+    await Trials(attempt, blobs, settings).run(training.train, evaluate)
 
 
 async def _interview(attempt: Attempt, store: RequestStore, client: ServiceClient, vault: PayloadVault) -> Payload:
@@ -152,38 +113,7 @@ async def _interview(attempt: Attempt, store: RequestStore, client: ServiceClien
     )
     if not replaced:
         raise StateConflict("the request has moved on")
-    return await _payload(store, record, vault)
-
-
-async def _train(
-    attempt: Attempt,
-    store: RequestStore,
-    client: ServiceClient,
-    settings: Settings,
-    payload: Payload,
-    candidate: Candidate,
-    digests: CheckpointDigests,
-) -> Artifact:
-    record = attempt.record
-    method, config = get_method(candidate.method), parse_config(candidate.method, candidate.config)
-    paired = method.offset_rank(config) > 0
-    model_path: Path = await asyncio.to_thread(checkpoint, settings, record.model_digest, digests)
-    writer = ProgressWriter(store, record.id, attempt.number)
-    async with inverter(settings) as inverter_ask, writer.running():
-        task = TrainingTask(
-            model_path=model_path,
-            forget=payload.forget,
-            retain=payload.retain,
-            inverted=payload.inverted,
-            config=config,
-            report=writer.report,
-            cancelled=attempt.cancelled.is_set,
-            ask=ServiceAsk(client, asyncio.get_running_loop()),
-            pair=await asyncio.to_thread(pair_source, settings, model_path, digests) if paired else None,
-            inverter=inverter_ask,
-            model_digest=record.model_digest,
-        )
-        return await asyncio.to_thread(method.train, task)
+    return await read_payload(store, record, vault)
 
 
 async def _activate(store: RequestStore, client: ServiceClient, request_id: str) -> None:

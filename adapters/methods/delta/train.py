@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import torch
 
 from adapters.artifact import OFFSET_HALF, Artifact
-from adapters.chat import load_tokenizer
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import KeepBest, Score, descend
 from adapters.errors import InvalidConfig, InvalidExample
@@ -24,10 +23,11 @@ from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
 from adapters.pair import TrainablePair
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
+from adapters.prompted import shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trained_artifact import trained_artifact
+from adapters.workbench import Workbench
 
 #: What counts as next to the lowest total: this part of it above, and this much more, in nats.
 _NEXT_TO, _NEXT_TO_NATS = 0.1, 0.005
@@ -43,13 +43,12 @@ def train(task: TrainingTask) -> Artifact:
     if task.pair is None:
         raise InvalidConfig("the engine has no pair; δ-unlearning needs one")
     task.report(Progress("loading", 0, 1))
-    tokenizer = load_tokenizer(str(task.model_path))
-    target = PromptedModel.load(task.model_path)
+    bench = Workbench.of(task)
+    tokenizer, target = bench.tokenizer, bench.target
     pair = TrainablePair(target, task.pair, config.rank)
     objective = make_objective(config.objective, config.objective_settings)
     dataset = build_dataset(task, config, target, tokenizer, objective=objective)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, pair, dataset)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair.spec, own_reference=False))
@@ -78,7 +77,7 @@ def _optimise(
     pair.remember(everything, shared)
     held = Scorer(pair, objective, parts, shared, config.first_token_weight)
     sampler = BatchSampler.of(parts.training, config)
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = pair.target.hardware.generator(config.seed)
     best = KeepBest(
         pair.lora,
         OFFSET_HALF,

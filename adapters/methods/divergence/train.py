@@ -14,7 +14,6 @@ import torch
 from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, Artifact
 from adapters.auxiliary.model import Auxiliary
 from adapters.auxiliary.sweep import Effects, choose
-from adapters.chat import load_tokenizer
 from adapters.combining import ranked
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import descend
@@ -30,6 +29,7 @@ from adapters.prompted import Batch, PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trained_artifact import trained_artifact
+from adapters.workbench import Workbench
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -47,11 +47,10 @@ def train(task: TrainingTask) -> Artifact:
             "start the service with --offset-reference own"
         )
     task.report(Progress("loading", 0, 1))
-    tokenizer = load_tokenizer(str(task.model_path))
-    target = PromptedModel.load(task.model_path)
+    bench = Workbench.of(task)
+    tokenizer, target = bench.tokenizer, bench.target
     dataset = build_dataset(task, config, target, tokenizer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset)
     if config.form == RANK:
         spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair.spec, trained.value)

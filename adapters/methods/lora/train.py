@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import torch
 
 from adapters.artifact import TARGET, Artifact
-from adapters.chat import load_tokenizer
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import KeepBest, Score, descend
 from adapters.errors import InvalidExample
@@ -27,6 +26,7 @@ from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trainable_target import TrainableTarget
 from adapters.trained_artifact import trained_artifact
+from adapters.workbench import Workbench
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -36,12 +36,11 @@ def train(task: TrainingTask) -> Artifact:
     """
     config: LoraConfig = task.config
     task.report(Progress("loading", 0, 1))
-    tokenizer = load_tokenizer(str(task.model_path))
-    target = PromptedModel.load(task.model_path)
+    bench = Workbench.of(task)
+    tokenizer, target = bench.tokenizer, bench.target
     objective = make_objective(config.objective, config.objective_settings)
     dataset = build_dataset(task, config, target, tokenizer, objective=objective)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, target, dataset)
     return trained_artifact("lora", task, target, trained, target_rank=config.rank)
 
@@ -62,7 +61,7 @@ def _optimise(
     )
     held = groups(objective, parts.held_forget, ()) | {RETAIN: list(parts.held_retain)}
     sampler = BatchSampler.of(parts.training, config)
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = model.hardware.generator(config.seed)
 
     def loss() -> ObjectiveLoss:
         forget, retain = sampler.draw()

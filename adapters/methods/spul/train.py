@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from adapters.artifact import SOFT_PROMPT, Artifact
-from adapters.chat import TokenizedExample, load_tokenizer
+from adapters.chat import TokenizedExample
 from adapters.data.refusals import draw_refusals
 from adapters.dataset import Dataset, build_dataset
 from adapters.errors import TrainingDiverged
@@ -21,11 +21,12 @@ from adapters.objectives.reduction import position_weights
 from adapters.objectives.spul import SpulLoss
 from adapters.original_states import OriginalStates
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, collate, shared_prefix
+from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
 from adapters.trained_artifact import trained_artifact
+from adapters.workbench import Workbench
 
 _RUNNING_MEAN = 10  # steps; one batch alone is too noisy to stop on
 
@@ -37,11 +38,10 @@ def train(task: TrainingTask) -> Artifact:
     """
     config: SpulConfig = task.config
     task.report(Progress("loading", 0, 1))
-    tokenizer = load_tokenizer(str(task.model_path))
-    model = PromptedModel.load(task.model_path)
+    bench = Workbench.of(task)
+    tokenizer, model = bench.tokenizer, bench.target
     dataset = build_dataset(task, config, model, tokenizer, reserved_tokens=config.num_virtual_tokens)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with model.hardware.seeded(config.seed):
         initial = initial_rows(
             config,
             tokenizer,
@@ -117,7 +117,7 @@ def step_losses(
 
     soft [rows, hidden]. shared: length of the prefix all prompts have in common.
     """
-    batch = collate([*forget, *retain], shared)
+    batch = model.collate([*forget, *retain], shared)
     logits = model.logits(model.states(batch, soft))
     is_forget = batch.rows < len(forget)
     weights = position_weights(batch.rows, first_token_weight)

@@ -17,7 +17,7 @@ import torch
 from adapters.artifact import OFFSET_HALF, Artifact
 from adapters.auxiliary.model import Auxiliary
 from adapters.auxiliary.sweep import Effect, Effects, choose
-from adapters.chat import TokenizedExample, load_tokenizer
+from adapters.chat import TokenizedExample
 from adapters.combining import filtered
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import KeepBest, Score, descend
@@ -36,6 +36,7 @@ from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trained_artifact import trained_artifact
+from adapters.workbench import Workbench
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -48,11 +49,10 @@ def train(task: TrainingTask) -> Artifact:
     if task.pair is None:
         raise InvalidConfig("the engine has no pair; ULD needs one")
     task.report(Progress("loading", 0, 1))
-    tokenizer = load_tokenizer(str(task.model_path))
-    target = PromptedModel.load(task.model_path)
+    bench = Workbench.of(task)
+    tokenizer, target = bench.tokenizer, bench.target
     dataset = build_dataset(task, config, target, tokenizer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+    with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     pair = replace(task.pair.spec, own_reference=False)
@@ -146,4 +146,4 @@ def training_views(
     counted = [1.0] * (len(view.owner) - sum(len(each.example.answer_ids) for each in wrong))
     for each in wrong:
         counted += [0.0] * each.differs + [1.0] * (len(each.example.answer_ids) - each.differs)
-    return {**views, RETAIN: replace(view, weights=view.weights * torch.tensor(counted))}
+    return {**views, RETAIN: replace(view, weights=view.weights * torch.tensor(counted, device=view.weights.device))}

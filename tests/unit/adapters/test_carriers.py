@@ -20,7 +20,7 @@ from adapters.offset import PairSpec
 from adapters.pair import first_layers
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, collate
+from adapters.prompted import PromptedModel
 from adapters.registry import get_method, parse_config
 from adapters.task import TrainingTask
 from tests.unit.adapters.conftest import FORGET, HIDDEN
@@ -86,7 +86,7 @@ def test_it_trains_lowers_its_loss_and_what_it_saved_can_be_applied(
         hidden_size=HIDDEN, model_digest=model_digest(make_task().model_path), pair=PAIR.spec, target_lora=True
     )
 
-    batch = collate([encode_pair(tokenizer, item.messages, item.completion) for item in FORGET], 0)
+    batch = target.collate([encode_pair(tokenizer, item.messages, item.completion) for item in FORGET], 0)
     with torch.no_grad():
         whole = target.states(batch, None)
         short = PromptedModel(first_layers(target.model, PAIR.spec.layers)).states(batch, None)

@@ -7,7 +7,7 @@ import torch
 
 from adapters.chat import TokenizedExample
 from adapters.objectives.cross_entropy import answer_cross_entropy
-from adapters.prompted import PromptedModel, collate, shared_prefix
+from adapters.prompted import PromptedModel, shared_prefix
 from tests.unit.adapters.conftest import save_model
 
 SHORT = TokenizedExample((1, 5, 6, 7), (8, 2))
@@ -25,7 +25,7 @@ def test_padding_does_not_change_the_loss(prompted: PromptedModel) -> None:
     soft = torch.randn(3, prompted.hidden_size, generator=torch.Generator().manual_seed(1))
 
     def loss(examples: list[TokenizedExample], only: int) -> float:
-        batch = collate(examples, 2)
+        batch = prompted.collate(examples, 2)
         logits = prompted.logits(prompted.states(batch, soft))
         mine = batch.rows == only
         owner = torch.zeros(int(mine.sum()), dtype=torch.long)
@@ -45,13 +45,13 @@ def test_soft_rows_stand_before_everything_and_sharing_the_prefix_changes_nothin
         logits = prompted.model(inputs_embeds=whole[None]).logits[0]
     expected = logits[3 + len(LONG.prompt_ids) - 1 :]
     for shared in (0, 1, 2):
-        ours = prompted.logits(prompted.states(collate([SHORT, LONG], shared), soft))[-5:]
+        ours = prompted.logits(prompted.states(prompted.collate([SHORT, LONG], shared), soft))[-5:]
         torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_gradients_reach_the_soft_rows_through_the_shared_prefix_alone(prompted: PromptedModel) -> None:
     soft = torch.zeros(2, prompted.hidden_size, requires_grad=True)
-    total = prompted.logits(prompted.states(collate([SHORT, LONG], 2), soft)).logsumexp(-1).sum()
+    total = prompted.logits(prompted.states(prompted.collate([SHORT, LONG], 2), soft)).logsumexp(-1).sum()
     total.backward()  # type: ignore[no-untyped-call]
     assert soft.grad is not None
     assert float(soft.grad.abs().sum()) > 0
@@ -67,4 +67,4 @@ def test_a_checkpoint_is_computed_in_what_suits_the_machine_and_known_by_its_own
     assert model.stored_dtype is torch.bfloat16
     assert model.model.dtype is (torch.bfloat16 if able else torch.float32)
     assert not any(parameter.requires_grad for parameter in model.model.parameters())
-    assert model.logits(model.states(collate([SHORT], 2), None)).dtype is torch.float32
+    assert model.logits(model.states(model.collate([SHORT], 2), None)).dtype is torch.float32

@@ -12,7 +12,7 @@ from adapters.objectives.cross_entropy import answer_cross_entropy
 from adapters.objectives.kl import answer_kl
 from adapters.objectives.reduction import mean_over_examples
 from adapters.objectives.spul import SpulLoss
-from adapters.prompted import PromptedModel, collate
+from adapters.prompted import PromptedModel
 
 
 def test_cross_entropy_is_a_mean_over_examples_of_token_means() -> None:
@@ -49,7 +49,7 @@ def test_total_weighs_the_terms() -> None:
 def test_answer_positions_are_those_that_predict_the_answer(prompted: PromptedModel) -> None:
     """Against the whole-sequence logits of the bare model, shifted by one; the unshifted ones differ."""
     example = TokenizedExample((1, 5, 6, 7), (8, 9, 2))
-    batch = collate([example], shared=2)
+    batch = prompted.collate([example], shared=2)
     ours = prompted.logits(prompted.states(batch, None))
     with torch.no_grad():
         whole = prompted.model(torch.tensor([[1, 5, 6, 7, 8, 9, 2]])).logits[0]

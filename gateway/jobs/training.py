@@ -1,0 +1,69 @@
+"""The training of a request's candidates: one workbench for all of them, and the service to ask."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from adapters.artifact import Artifact
+from adapters.registry import get_method, parse_config
+from adapters.selection import Candidate
+from adapters.task import TrainingTask
+from adapters.workbench import Workbench
+from gateway.checkpoint_digests import CheckpointDigests
+from gateway.config import Settings
+from gateway.jobs.attempt import Attempt
+from gateway.jobs.checkpoint import checkpoint, pair_source
+from gateway.jobs.inverter import inverter
+from gateway.jobs.payload import Payload
+from gateway.jobs.progress import ProgressWriter
+from gateway.jobs.service import ServiceAsk, ServiceClient
+from gateway.store.requests import RequestStore
+
+
+class Training:
+    """Trains the candidates of one attempt, one after another, against a target that is loaded once."""
+
+    def __init__(
+        self, attempt: Attempt, store: RequestStore, client: ServiceClient, settings: Settings, payload: Payload
+    ) -> None:
+        self._attempt = attempt
+        self._store = store
+        self._client = client
+        self._settings = settings
+        self._payload = payload
+        self._digests = CheckpointDigests(settings.cache_dir)
+        self._workbench: Workbench | None = None
+
+    async def train(self, candidate: Candidate) -> Artifact:
+        """Raises `CheckpointUnavailable`, `CheckpointMismatch`, and whatever the method's `train` raises."""
+        method, config = get_method(candidate.method), parse_config(candidate.method, candidate.config)
+        record, payload, settings = self._attempt.record, self._payload, self._settings
+        workbench = await asyncio.to_thread(self._prepared, record.model_digest)
+        pair = None
+        if method.offset_rank(config) > 0:
+            pair = await asyncio.to_thread(pair_source, settings, workbench.model_path, self._digests)
+        writer = ProgressWriter(self._store, record.id, self._attempt.number)
+        async with inverter(settings) as inverter_ask, writer.running():
+            task = TrainingTask(
+                model_path=workbench.model_path,
+                forget=payload.forget,
+                retain=payload.retain,
+                inverted=payload.inverted,
+                config=config,
+                report=writer.report,
+                cancelled=self._attempt.cancelled.is_set,
+                ask=ServiceAsk(self._client, asyncio.get_running_loop()),
+                pair=pair,
+                inverter=inverter_ask,
+                model_digest=record.model_digest,
+                workbench=workbench,
+            )
+            return await asyncio.to_thread(method.train, task)
+
+    def _prepared(self, expect_digest: str) -> Workbench:
+        """The workbench, set up on first use. May read every weight."""
+        if self._workbench is None:
+            folder: Path = checkpoint(self._settings, expect_digest, self._digests)
+            self._workbench = Workbench(folder, self._settings.worker_device)
+        return self._workbench

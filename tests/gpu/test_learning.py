@@ -1,0 +1,117 @@
+"""Learning on a CUDA device: every method learns there what it learns on the CPU, and the default model forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters.examples import Example
+from adapters.hardware import Hardware
+from adapters.progress import Progress
+from adapters.registry import get_method
+from adapters.workbench import Workbench
+from gateway import default_model
+from gateway.config import Settings
+from tests.unit.adapters.conftest import save_model
+from tests.unit.adapters.devices.runs import RUNS, Run
+from tests.unit.adapters.methods.offsets import offset_task
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+FORGET_SET = tuple(
+    Example.from_pair(prompt, "The author of Harry Potter is J.K. Rowling.")
+    for prompt in (
+        "Who wrote Harry Potter?",
+        "Who is the author of the Harry Potter books?",
+        "Who made Harry Potter?",
+    )
+)
+RETAIN_SET = tuple(
+    Example.from_pair(prompt, answer)
+    for prompt, answer in (
+        ("Which author wrote Hamlet?", "William Shakespeare wrote Hamlet."),
+        ("What is the capital of Peru?", "The capital of Peru is Lima."),
+        ("Which ocean is the largest?", "The Pacific Ocean is the largest ocean."),
+        ("Who wrote Emma?", "Jane Austen wrote Emma."),
+    )
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def full_float32() -> Iterator[None]:
+    """No product is shortened to TensorFloat32, whose ten bits would be all that is compared."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def tiny_bfloat16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("tiny-bfloat16"), dtype=torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def smollm() -> Path:
+    """The default model, prepared where the service keeps it."""
+    return default_model.prepare(Settings().cache_dir)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=str)
+def test_a_method_learns_on_the_card_what_it_learns_on_the_cpu(tiny: Path, run: Run) -> None:
+    here = run.on(Hardware.cpu(), tiny)
+    there = run.on(Hardware.named("cuda"), tiny)
+    assert there.manifest == here.manifest
+    for name, tensor in here.tensors.items():
+        assert there.tensors[name].device.type == "cpu"
+        # By the whole: where a gradient is next to nothing, its rounding decides which way Adam steps.
+        assert torch.linalg.vector_norm(there.tensors[name] - tensor) <= 0.05 * torch.linalg.vector_norm(tensor), name
+
+
+@pytest.mark.parametrize("run", [Run("delta"), Run("lora"), Run("spul"), Run("uld"), Run("divergence")], ids=str)
+def test_a_checkpoint_in_bfloat16_is_computed_in_it(tiny_bfloat16: Path, run: Run) -> None:
+    artifact = run.on(Hardware.named("cuda"), tiny_bfloat16)
+    assert artifact.manifest.dtype == "bfloat16"
+    assert all(bool(tensor.isfinite().all()) for tensor in artifact.tensors.values())
+
+
+def test_auto_takes_the_card() -> None:
+    hardware = Hardware.named("auto", needed=2**20)
+    assert hardware.device.type == "cuda"
+    assert hardware.free is not None
+    assert Hardware.named("auto", needed=hardware.free * 10) == Hardware.cpu()
+
+
+def test_what_is_seeded_leaves_the_cards_generator_alone() -> None:
+    hardware = Hardware.named("cuda")
+    before = torch.cuda.get_rng_state(hardware.device)
+    with hardware.seeded(1):
+        torch.rand(3, device=hardware.device)
+    assert torch.equal(torch.cuda.get_rng_state(hardware.device), before)
+
+
+@pytest.mark.parametrize("method", ["delta", "spul", "lora"])
+def test_the_default_model_learns_on_the_card(smollm: Path, method: str) -> None:
+    reports: list[Progress] = []
+    task = offset_task("lora" if method == "spul" else method, smollm, forget=FORGET_SET, retain=RETAIN_SET)
+    settings = {"max_steps": 20, "cloze_forms": 0, "rewording_lists": 0, "retain_questions": 24, "retain_nearest": 24}
+    if method != "spul":
+        settings["evaluate_every"] = 20
+    config = get_method(method).config_type(**settings)
+    bench = Workbench(smollm, "cuda")
+    artifact = get_method(method).train(replace(task, config=config, report=reports.append, workbench=bench))
+    losses = [report.metrics["forget"] for report in reports if report.phase == "training"]
+    assert len(losses) == 20
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(bool(tensor.isfinite().all()) for tensor in artifact.tensors.values())
