@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -15,6 +16,7 @@ from adapters.errors import TrainingDiverged
 from adapters.lora import LoraLinear, load_state, state
 from adapters.objectives.objective import ObjectiveLoss
 from adapters.progress import Progress
+from adapters.prompted import PromptedModel
 from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
 
@@ -46,12 +48,16 @@ def descend(
     task: TrainingTask,
     settings: DescentSettings,
     halves: Sequence[Sequence[nn.Parameter]],
-    loss: Callable[[], ObjectiveLoss],
+    draw: Callable[[], Callable[[], ObjectiveLoss]],
     after: Callable[[int], Verdict] = lambda _step: Verdict(),
+    *,
+    model: PromptedModel,
 ) -> None:
-    """Train the halves on the losses that `loss` draws, each with its own bound on the gradient.
+    """Train the halves, each with its own bound on the gradient.
 
-    after: called with the number of the step, from 1. Raises `TrainingDiverged`, `TrainingCancelled`.
+    draw: draws a step's batch and gives what computes its loss, as often as it takes: a step that runs out of memory is
+    taken again in smaller parts. after: called with the number of the step, from 1. model: whose device and
+    `batches` it is. Raises `TrainingDiverged`, `TrainingCancelled`, `OutOfMemory`.
     """
     optimizer = torch.optim.AdamW(
         [parameter for half in halves for parameter in half],
@@ -63,11 +69,7 @@ def descend(
         task.check_cancelled()
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * warm_up_then_cosine(step, settings.max_steps, settings.warmup_ratio)
-        losses = loss()
-        if not bool(losses.total.isfinite()):
-            raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
-        optimizer.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses = model.batches.fit(partial(_backward, optimizer, draw(), step), model.hardware.device)
         for half in halves:
             torch.nn.utils.clip_grad_norm_(half, settings.max_grad_norm)
         optimizer.step()
@@ -84,6 +86,15 @@ def descend(
         )
         if verdict.stop:
             break
+
+
+def _backward(optimizer: torch.optim.Optimizer, loss: Callable[[], ObjectiveLoss], step: int) -> ObjectiveLoss:
+    optimizer.zero_grad()
+    losses = loss()
+    if not bool(losses.total.isfinite()):
+        raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    return ObjectiveLoss(losses.forget.detach(), losses.retain.detach())
 
 
 @dataclass(frozen=True, slots=True)

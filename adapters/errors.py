@@ -7,7 +7,8 @@ AdapterError
 ├── UnknownMethod       no method of that name is registered
 ├── InvalidPlugin       another package's method or objective that cannot be used
 ├── InvalidArtifact     bytes that are not a well-formed artifact, or not the one that was asked for
-├── HardwareUnavailable a device that is not there, or is too small
+├── HardwareUnavailable a device that is not there
+├── OutOfMemory         what has to be computed does not fit the device
 ├── TrainingDiverged    a loss that became NaN or infinite
 └── TrainingCancelled   the caller asked the trainer to stop
 """
@@ -43,6 +44,10 @@ class InvalidArtifact(AdapterError):
 
 class HardwareUnavailable(AdapterError):
     """The device that was asked for is not there."""
+
+
+class OutOfMemory(AdapterError):
+    """What has to be computed does not fit the device, in the smallest parts; the message says what would help."""
 
 
 class TrainingDiverged(AdapterError):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -58,8 +59,10 @@ class Hardware:
 
     @property
     def free(self) -> int | None:
-        """Bytes that are free on the device; None on the CPU, whose memory others know better."""
-        return free_bytes(self.device) if self.device.type == CUDA else None
+        """Bytes that are free on the device, or in this machine's memory; None where nobody says."""
+        if self.device.type == CUDA:
+            return free_bytes(self.device)
+        return available_memory() if self.device.type == CPU else None
 
     def compute_dtype(self, stored: torch.dtype) -> torch.dtype:
         """The format to compute in for a checkpoint stored in `stored`."""
@@ -76,6 +79,30 @@ class Hardware:
     def generator(self, seed: int) -> torch.Generator:
         """A generator for what is drawn on the CPU and moved."""
         return torch.Generator(device=CPU).manual_seed(seed)
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that this process can still have: what the machine has, and what its container leaves it."""
+    found = [value for value in (_meminfo("MemAvailable"), _cgroup_headroom()) if value is not None]
+    return min(found, default=None)
+
+
+def _meminfo(name: str) -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
+
+
+def _cgroup_headroom() -> int | None:
+    """Of version 2, where a container sees its own at the root; None where there is no bound."""
+    try:
+        most = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8").strip()
+        used = Path("/sys/fs/cgroup/memory.current").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return max(0, int(most) - int(used)) if most.isdecimal() and used.isdecimal() else None
 
 
 def free_bytes(device: torch.device) -> int:

@@ -9,8 +9,6 @@ import torch
 from adapters.chat import TokenizedExample
 from adapters.prompted import PromptedModel
 
-_CHUNK = 32
-
 
 class OriginalStates:
     """The model's answers before anything is trained, computed once.
@@ -22,13 +20,11 @@ class OriginalStates:
     def __init__(self, model: PromptedModel, examples: Sequence[TokenizedExample], shared: int) -> None:
         examples = list(dict.fromkeys(examples))
         self._states: dict[TokenizedExample, torch.Tensor] = {}
-        with torch.no_grad():
-            for start in range(0, len(examples), _CHUNK):
-                chunk = examples[start : start + _CHUNK]
-                batch = model.collate(chunk, shared)
-                states = model.states(batch, None)
-                own = torch.split(states, [len(example.answer_ids) for example in chunk])
-                self._states.update(zip(chunk, own, strict=True))
+        if examples:
+            with torch.no_grad():
+                states = model.answer_states(examples, shared)
+            own = torch.split(states, [len(example.answer_ids) for example in examples])
+            self._states.update(zip(examples, own, strict=True))
 
     def of(self, examples: Sequence[TokenizedExample]) -> torch.Tensor:
         """States of the examples one after another, [positions, hidden]."""

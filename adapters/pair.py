@@ -18,8 +18,6 @@ from adapters.objectives.view import View
 from adapters.pair_source import PairSource
 from adapters.prompted import Batch, PromptedModel
 
-_CHUNK = 32
-
 
 def first_layers(model: Any, layers: int) -> Any:
     """A model of the first `layers` decoder layers with copies of their weights; embedding, norm and head are shared.
@@ -58,8 +56,10 @@ def pair_model(target: PromptedModel, source: PairSource) -> PromptedModel:
     Raises `InvalidConfig` for a pair that does not fit the target.
     """
     if source.model_path is None:
-        return PromptedModel(first_layers(target.model, source.spec.layers), target.stored_dtype, target.hardware)
-    model = PromptedModel.load(source.model_path, target.hardware)
+        return PromptedModel(
+            first_layers(target.model, source.spec.layers), target.stored_dtype, target.hardware, target.batches
+        )
+    model = PromptedModel.load(source.model_path, target.hardware, target.batches)
     ours, theirs = len(target.head.weight), len(model.head.weight)
     if ours != theirs:
         raise InvalidConfig(f"the pair's vocabulary has {theirs} tokens, the target's {ours}")
@@ -127,16 +127,13 @@ class TrainablePair:
         if self._lora is not None:
             raise RuntimeError("the reference can only be read before the LoRA is attached")
         new = [example for example in dict.fromkeys(examples) if example not in self._cache]
+        if not new:
+            return
         with torch.no_grad():
-            for start in range(0, len(new), _CHUNK):
-                chunk = new[start : start + _CHUNK]
-                batch = self.target.collate(chunk, shared)
-                lengths = [len(example.answer_ids) for example in chunk]
-                target, reference = self.target.states(batch, None), self.offset.states(batch, None)
-                for example, *own in zip(
-                    chunk, torch.split(target, lengths), torch.split(reference, lengths), strict=True
-                ):
-                    self._cache[example] = _Cached(*own)
+            target, reference = (model.answer_states(new, shared) for model in (self.target, self.offset))
+        lengths = [len(example.answer_ids) for example in new]
+        own = zip(torch.split(target, lengths), torch.split(reference, lengths), strict=True)
+        self._cache |= {example: _Cached(*states) for example, states in zip(new, own, strict=True)}
 
     def views(
         self,
@@ -151,7 +148,7 @@ class TrainablePair:
         """
         examples = [example for group in groups.values() for example in group]
         batch = self.offset.collate(examples, shared)
-        states = self.offset.states(batch, None)
+        states = self.offset.answer_states(examples, shared)
         target = torch.cat([self._cache[example].target for example in examples])
         reference = torch.cat([self._cache[example].reference for example in examples])
         logits = self.combined(target, strength * (states - reference))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from adapters.chat import TokenizedExample
 from adapters.hardware import Hardware
+from adapters.micro_batches import MicroBatches
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,15 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
     )
 
 
+def recompute_by_need(model: PromptedModel) -> None:
+    """For gradients that cross the whole of a model: its layers are computed again on the way back, on a card from the
+    start, elsewhere once the memory does not do."""
+    if model.hardware.is_accelerator:
+        model.recompute_layers()
+    else:
+        model.batches.relieve_by(model.recompute_layers)
+
+
 class PromptedModel:
     """A frozen causal model that can be run behind soft rows.
 
@@ -72,10 +84,16 @@ class PromptedModel:
     are repeated over the batch; gradients flow back through them. Same result, less than half the work.
     """
 
-    def __init__(self, model: Any, stored_dtype: torch.dtype | None = None, hardware: Hardware | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        stored_dtype: torch.dtype | None = None,
+        hardware: Hardware | None = None,
+        batches: MicroBatches | None = None,
+    ) -> None:
         """stored_dtype: the checkpoint's own format, in which an adapter for it is kept; None: the model's.
 
-        hardware: where the model is; None: where its embedding is.
+        hardware: where the model is; None: where its embedding is. batches: the job's; None: its own.
         """
         self.model = model
         self.stored_dtype: torch.dtype = stored_dtype or model.dtype
@@ -83,15 +101,17 @@ class PromptedModel:
         self.head = model.get_output_embeddings()
         self.embed = model.get_input_embeddings()
         self.hardware = hardware or Hardware(self.embed.weight.device)
+        self.batches = batches or MicroBatches()
+        self._recomputes = False
         text_config = model.config.get_text_config()
         self._scale = getattr(text_config, "logit_scale", None)
         self._softcap = getattr(text_config, "final_logit_softcapping", None)
 
     @classmethod
-    def load(cls, path: Path, hardware: Hardware | None = None) -> PromptedModel:
+    def load(cls, path: Path, hardware: Hardware | None = None, batches: MicroBatches | None = None) -> PromptedModel:
         """The checkpoint at a local path, frozen, computed in what suits the hardware; nothing is ever fetched.
 
-        hardware: None is the CPU.
+        hardware: None is the CPU. batches: the job's; None: its own.
         """
         from transformers import AutoModelForCausalLM
 
@@ -101,7 +121,7 @@ class PromptedModel:
         model.to(hardware.device, hardware.compute_dtype(stored))
         model.eval()
         model.requires_grad_(False)
-        return cls(model, stored, hardware)
+        return cls(model, stored, hardware, batches)
 
     @property
     def hidden_size(self) -> int:
@@ -123,6 +143,8 @@ class PromptedModel:
         if soft is not None:
             prefix = torch.cat((soft.to(prefix.dtype), prefix))
         inputs = self.embed(batch.inputs)
+        if self._recomputes and torch.is_grad_enabled():
+            return self._run_recomputing(prefix, inputs)
         cache = None
         if len(prefix):
             cache = DynamicCache(config=self.model.config)
@@ -131,6 +153,60 @@ class PromptedModel:
         output = self.body(inputs_embeds=inputs, past_key_values=cache, use_cache=cache is not None)
         hidden: torch.Tensor = output.last_hidden_state
         return hidden
+
+    def _run_recomputing(self, prefix: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """`run` with each layer computed again on the way back. The prefix is run with every example: keys and values
+        that are shared would have to be kept."""
+        whole = torch.cat((prefix.expand(len(inputs), *prefix.shape), inputs), dim=1)
+        hidden: torch.Tensor = self.body(inputs_embeds=whole, use_cache=False).last_hidden_state
+        return hidden[:, len(prefix) :]
+
+    def recompute_layers(self) -> None:
+        """From now on gradients cross the layers by computing each again: a third more work, for the memory of one.
+
+        A model whose layers cannot is left as it is.
+        """
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        for layer in self.body.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.gradient_checkpointing = True
+                layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+                layer.training = True  # this flag alone: what is inside stays as in evaluation
+                self._recomputes = True
+
+    def answer_states(
+        self, examples: Sequence[TokenizedExample], shared: int, soft: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """`states` of the examples one after another, in as many passes as `batches` asks for.
+
+        With several passes a gradient is that of one: each is run again when the gradient comes back, so that no more
+        than one is in memory at a time. Without gradients, passes that do not fit are made smaller here. Raises
+        `OutOfMemory` then; with gradients whoever takes the step is told by torch's error.
+        """
+
+        def read() -> torch.Tensor:
+            training = torch.is_grad_enabled()
+            parts = self.batches.cut([len(example) - shared for example in examples], reading=not training)
+            if len(parts) == 1:
+                return self._states_of(examples, shared, soft)
+            states: dict[int, torch.Tensor] = {}
+            for part in parts:
+                chosen = [examples[position] for position in part]
+                if training:
+                    done = checkpoint(
+                        self._states_of, chosen, shared, soft, use_reentrant=False, preserve_rng_state=False
+                    )
+                else:
+                    done = self._states_of(chosen, shared, soft)
+                lengths = [len(example.answer_ids) for example in chosen]
+                states |= dict(zip(part, torch.split(done, lengths), strict=True))
+            return torch.cat([states[position] for position in range(len(examples))])
+
+        return read() if torch.is_grad_enabled() else self.batches.fit(read, self.hardware.device)
+
+    def _states_of(self, examples: Sequence[TokenizedExample], shared: int, soft: torch.Tensor | None) -> torch.Tensor:
+        return self.states(self.collate(examples, shared), soft)
 
     def states(self, batch: Batch, soft: torch.Tensor | None) -> torch.Tensor:
         """Final hidden states at the positions that predict the answers, [positions, hidden]."""

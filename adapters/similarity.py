@@ -12,8 +12,6 @@ from adapters.data.twins import Similarity
 from adapters.prompted import PromptedModel, shared_prefix
 from adapters.retain import conversation
 
-_CHUNK = 32
-
 
 def question_similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
     """`similarity` of questions that are asked alone."""
@@ -37,15 +35,22 @@ def similarity(
         return []
     sequences = [*questions, *prompts]
     shared = shared_prefix(sequences)
-    means = []
     with torch.no_grad():
-        for start in range(0, len(sequences), _CHUNK):
-            chunk = sequences[start : start + _CHUNK]
-            # The token after each prompt is never run; it only marks where the prompt ends.
-            batch = model.collate([TokenizedExample(ids, (0,)) for ids in chunk], shared)
-            states = model.run(batch, None).float()
-            means += [states[row, : len(ids) - shared].mean(0) for row, ids in enumerate(chunk)]
-    centred = torch.stack(means) - torch.stack(means).mean(0)
+        means = torch.stack(model.batches.fit(lambda: _means(model, sequences, shared), model.hardware.device))
+    centred = means - means.mean(0)
     unit = torch.nn.functional.normalize(centred, dim=-1)
     near = unit[: len(questions)] @ unit[len(questions) :].T
     return [float(score) for score in near.amax(-1)]
+
+
+def _means(model: PromptedModel, sequences: Sequence[tuple[int, ...]], shared: int) -> list[torch.Tensor]:
+    """Mean final state of what follows the common prefix of each, [hidden]."""
+    means: dict[int, torch.Tensor] = {}
+    for part in model.batches.cut([len(ids) - shared for ids in sequences], reading=True):
+        chosen = [sequences[position] for position in part]
+        # The token after each prompt is never run; it only marks where the prompt ends.
+        batch = model.collate([TokenizedExample(ids, (0,)) for ids in chosen], shared)
+        states = model.run(batch, None).float()
+        for row, (position, ids) in enumerate(zip(part, chosen, strict=True)):
+            means[position] = states[row, : len(ids) - shared].mean(0)
+    return [means[position] for position in range(len(sequences))]

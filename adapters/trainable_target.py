@@ -35,7 +35,7 @@ class TrainableTarget:
         the original at the same positions."""
         examples = [example for group in groups.values() for example in group]
         batch = self._model.collate(examples, self._shared)
-        logits = self._model.logits(self._model.states(batch, None))
+        logits = self._model.logits(self._model.answer_states(examples, self._shared))
         with torch.no_grad():
             original = self._model.logits(self._original.of(examples))  # the head is nobody's to change
         return cut_views(groups, batch, logits, original, first_token_weight)

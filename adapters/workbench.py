@@ -5,9 +5,11 @@ Importing this is cheap: torch is imported on first use.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.artifact import Artifact
 from adapters.task import TrainingTask
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from adapters.hardware import Hardware
     from adapters.prompted import PromptedModel
+    from adapters.registry import Method
 
 
 class Workbench:
@@ -31,6 +34,19 @@ class Workbench:
     def of(cls, task: TrainingTask) -> Workbench:
         """The task's own, or one on the CPU for this task alone."""
         return task.workbench or cls(task.model_path)
+
+    def train(self, method: Method, task: TrainingTask) -> Artifact:
+        """What the method learns with this workbench. Raises `OutOfMemory`, and what the method's `train` raises."""
+        try:
+            return method.train(replace(task, workbench=self))
+        except RuntimeError as error:
+            # Torch is imported by whatever ran out of memory on a card; importing it here would cost others seconds.
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            said = str(error)
+        from adapters.micro_batches import out_of_memory
+
+        raise out_of_memory(said, self.hardware.device, "what is learned with, before any step")
 
     @property
     def hardware(self) -> Hardware:

@@ -11,7 +11,7 @@ from adapters.lora import attach
 from adapters.objectives.view import View
 from adapters.pair import cut_views, pair_model
 from adapters.pair_source import PairSource
-from adapters.prompted import Batch, PromptedModel
+from adapters.prompted import PromptedModel
 
 
 class Auxiliary:
@@ -22,9 +22,9 @@ class Auxiliary:
         self.model = pair_model(target, source)
         self.lora = attach(self.model.model, rank)
 
-    def states(self, batch: Batch) -> torch.Tensor:
-        """Final states where the answers are predicted, [positions, hidden]."""
-        return self.model.states(batch, None)
+    def states(self, examples: Sequence[TokenizedExample], shared: int) -> torch.Tensor:
+        """Final states where the answers are predicted, [positions, hidden]. shared: length of the common prefix."""
+        return self.model.answer_states(examples, shared)
 
     def views(
         self, groups: Mapping[str, Sequence[TokenizedExample]], shared: int, first_token_weight: float = 1.0
@@ -33,6 +33,7 @@ class Auxiliary:
 
         `original` is empty, [positions, 0]: there is nothing to compare with.
         """
-        batch = self.model.collate([example for group in groups.values() for example in group], shared)
-        logits = self.model.logits(self.states(batch))
+        examples = [example for group in groups.values() for example in group]
+        batch = self.model.collate(examples, shared)
+        logits = self.model.logits(self.states(examples, shared))
         return cut_views(groups, batch, logits, logits.new_empty(len(logits), 0), first_token_weight)

@@ -62,6 +62,7 @@ def divergence(target: torch.Tensor, combined: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
+    examples: Sequence[TokenizedExample]
     batch: Batch
     states: torch.Tensor  # the target's, [positions, hidden]: its head turns them into logits again
 
@@ -71,19 +72,20 @@ class Effects:
 
     def __init__(self, target: PromptedModel, parts: Split, shared: int) -> None:
         self._target = target
-        self._forget = self._chunks([example.original for example in parts.held_forget], shared)
-        self._retain = self._chunks(parts.held_retain, shared)
+        self._shared = shared
+        self._forget = self._chunks([example.original for example in parts.held_forget])
+        self._retain = self._chunks(parts.held_retain)
 
     def measure(
         self,
-        offset: Callable[[Batch], torch.Tensor],
+        offset: Callable[[Sequence[TokenizedExample], int], torch.Tensor],
         combine: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor],
         strengths: Iterable[float],
     ) -> dict[float, Effect]:
         """The effect of each strength.
 
-        offset: what the small models make of a batch, [positions, …]. combine: (target's states, that, strength) →
-        combined logits [positions, vocabulary].
+        offset: what the small models make of examples that share so many tokens, [positions, …]. combine: (target's
+        states, that, strength) → combined logits [positions, vocabulary].
         """
         strengths = list(strengths)
         said = dict.fromkeys(strengths, 0.0)
@@ -91,24 +93,26 @@ class Effects:
         known, examples = 0.0, 0
         with torch.no_grad():
             for chunk in self._forget:
-                small = offset(chunk.batch)
+                small = offset(chunk.examples, self._shared)
                 known += _said(self._target.logits(chunk.states), chunk.batch)
                 for strength in strengths:
                     said[strength] += _said(combine(chunk.states, small, strength), chunk.batch)
             for chunk in self._retain:
-                small, logits, count = offset(chunk.batch), self._target.logits(chunk.states), len(chunk.batch)
+                small, count = offset(chunk.examples, self._shared), len(chunk.examples)
+                logits = self._target.logits(chunk.states)
                 examples += count
                 for strength in strengths:
                     kl = divergence(logits, combine(chunk.states, small, strength))
                     moved[strength] += float(mean_over_examples(kl, chunk.batch.rows, count)) * count
         return {strength: Effect(said[strength] / known, moved[strength] / examples) for strength in strengths}
 
-    def _chunks(self, examples: Sequence[TokenizedExample], shared: int) -> list[_Chunk]:
+    def _chunks(self, examples: Sequence[TokenizedExample]) -> list[_Chunk]:
         chunks = []
         with torch.no_grad():
             for start in range(0, len(examples), _CHUNK):
-                batch = self._target.collate(examples[start : start + _CHUNK], shared)
-                chunks.append(_Chunk(batch, self._target.states(batch, None)))
+                part = examples[start : start + _CHUNK]
+                states = self._target.answer_states(part, self._shared)
+                chunks.append(_Chunk(part, self._target.collate(part, self._shared), states))
         return chunks
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -69,13 +69,22 @@ class WeightPenalty(Protocol):
         ...
 
 
-def penalised(
-    objective: Objective, losses: ObjectiveLoss, changes: Mapping[str, WeightChange], generator: torch.Generator
-) -> ObjectiveLoss:
-    """The losses with the objective's term on the weights, where it has one, counted with what is to stay."""
+def drawn_penalty(
+    objective: Objective, changes: Mapping[str, WeightChange], generator: torch.Generator
+) -> Callable[[ObjectiveLoss], ObjectiveLoss]:
+    """What adds the objective's term on the weights, where it has one, to a step's losses, with what is to stay.
+
+    Called again, for a step that is taken again, it draws the same as before.
+    """
     if not isinstance(objective, WeightPenalty):
-        return losses
-    return ObjectiveLoss(losses.forget, losses.retain + objective.penalty(changes, generator))
+        return lambda losses: losses
+    start = generator.get_state()
+
+    def penalised(losses: ObjectiveLoss) -> ObjectiveLoss:
+        generator.set_state(start)
+        return ObjectiveLoss(losses.forget, losses.retain + objective.penalty(changes, generator))
+
+    return penalised
 
 
 def needed(*own: str, retain: float) -> frozenset[str]:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from adapters.errors import AdapterError, TrainingCancelled
+from adapters.errors import AdapterError, OutOfMemory, TrainingCancelled
 from gateway.errors import GatewayError
 from gateway.store.vault import InvalidPayloadKey, PayloadUnreadable
 
@@ -51,6 +51,13 @@ PERMANENT: tuple[type[BaseException], ...] = (
 )
 
 
+#: How an operator gives the worker more room.
+_ROOM = (
+    "; an operator gives it more room with another device (UNLEARN_WORKER_DEVICE=cuda:1, or cpu), or by leaving the "
+    "engine less of the card (--gpu-memory-utilization)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why an attempt ended."""
@@ -67,7 +74,8 @@ def describe(error: BaseException) -> Failure:
     """The failure behind an exception. Only errors of our own may speak; of others, the type is named."""
     retryable = isinstance(error, TrainingCancelled) or not isinstance(error, PERMANENT)
     if isinstance(error, AdapterError):
-        return Failure(_snake(type(error).__name__), str(error), retryable)
+        advice = _ROOM if isinstance(error, OutOfMemory) else ""
+        return Failure(_snake(type(error).__name__), f"{error}{advice}", retryable)
     if isinstance(error, GatewayError):
         return Failure(error.code, error.message, retryable and error.status not in range(400, 500))
     if isinstance(error, asyncio.CancelledError):

@@ -57,9 +57,8 @@ class Training:
                 pair=pair,
                 inverter=inverter_ask,
                 model_digest=record.model_digest,
-                workbench=workbench,
             )
-            return await asyncio.to_thread(method.train, task)
+            return await asyncio.to_thread(workbench.train, method, task)
 
     def _prepared(self, expect_digest: str) -> Workbench:
         """The workbench, set up on first use. May read every weight."""

@@ -5,7 +5,7 @@ The loss is taken on the combined logits and trains nothing but the offset's LoR
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +18,7 @@ from adapters.groups import groups
 from adapters.held_out import Split, split
 from adapters.lora import changes, parameters
 from adapters.methods.delta.config import DeltaConfig
-from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, penalised
+from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
 from adapters.offset import DELTA, OffsetSpec
 from adapters.pair import TrainablePair
@@ -77,7 +77,7 @@ def _optimise(
     pair.remember(everything, shared)
     held = Scorer(pair, objective, parts, shared, config.first_token_weight)
     sampler = BatchSampler.of(parts.training, config)
-    generator = pair.target.hardware.generator(config.seed)
+    generator = pair.offset.hardware.generator(config.seed)
     best = KeepBest(
         pair.lora,
         OFFSET_HALF,
@@ -88,20 +88,25 @@ def _optimise(
         kl_limit=config.kl_limit,
     )
 
-    def loss() -> ObjectiveLoss:
+    def draw() -> Callable[[], ObjectiveLoss]:
         forget, retain = sampler.draw()
         examples = groups(objective, forget, retain)
         if config.neutrality:
             examples[RETAIN] = retain
-        views = pair.views(examples, shared, config.strength, config.first_token_weight)
-        losses = objective.loss(views)
-        if config.neutrality:
-            taught = torch.cat([view.targets for name, view in views.items() if name != RETAIN])
-            losses = replace(losses, retain=losses.retain + config.neutrality * views[RETAIN].shift(taught))
         # On the offset's weights, which are what moves the target's logits.
-        return penalised(objective, losses, changes(pair.lora), generator)
+        penalty = drawn_penalty(objective, changes(pair.lora), generator)
 
-    descend(task, config, [parameters(pair.lora)], loss, best.after)
+        def loss() -> ObjectiveLoss:
+            views = pair.views(examples, shared, config.strength, config.first_token_weight)
+            losses = objective.loss(views)
+            if config.neutrality:
+                taught = torch.cat([view.targets for name, view in views.items() if name != RETAIN])
+                losses = replace(losses, retain=losses.retain + config.neutrality * views[RETAIN].shift(taught))
+            return penalty(losses)
+
+        return loss
+
+    descend(task, config, [parameters(pair.lora)], draw, best.after, model=pair.offset)
     return Trained(best.restore(), _best_strength(held, config))
 
 

@@ -6,7 +6,7 @@ besides. So what they differ in is the forget set, and target + α (retain-aux �
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ import torch
 from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, Artifact
 from adapters.auxiliary.model import Auxiliary
 from adapters.auxiliary.sweep import Effects, choose
+from adapters.chat import TokenizedExample
 from adapters.combining import ranked
 from adapters.dataset import Dataset, build_dataset
 from adapters.descent import descend
@@ -25,7 +26,7 @@ from adapters.objectives.objective import FORGET, RETAIN, ObjectiveLoss
 from adapters.offset import DD_LINEAR, DD_RANK, OffsetSpec
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import Batch, PromptedModel, shared_prefix
+from adapters.prompted import PromptedModel, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trained_artifact import trained_artifact
@@ -81,9 +82,9 @@ class Auxiliaries:
         """Of both LoRAs, each under its half's name."""
         return state(self.retain.lora, OFFSET_HALF) | state(self.full.lora, REFERENCE_HALF)
 
-    def difference(self, batch: Batch) -> torch.Tensor:
+    def difference(self, examples: Sequence[TokenizedExample], shared: int) -> torch.Tensor:
         """retain-aux − full-aux: final states where the answers are predicted, [positions, hidden]."""
-        return self.retain.states(batch) - self.full.states(batch)
+        return self.retain.states(examples, shared) - self.full.states(examples, shared)
 
     def linear(self, states: torch.Tensor, difference: torch.Tensor, strength: float) -> torch.Tensor:
         """Combined logits [positions, vocabulary] of the target's states, as the engine computes them."""
@@ -111,14 +112,20 @@ def _optimise(
     effects = Effects(target, parts, shared)
     sampler = BatchSampler.of(parts.training, config)
 
-    def loss() -> ObjectiveLoss:
+    def draw() -> Callable[[], ObjectiveLoss]:
         drawn, retain = sampler.draw()
         forget = [item.original for item in drawn]
-        full = pair.full.views({FORGET: forget, RETAIN: retain}, shared, config.first_token_weight)
-        clean = pair.retain.views({RETAIN: retain}, shared, config.first_token_weight)
-        return ObjectiveLoss(full[FORGET].cross_entropy(), full[RETAIN].cross_entropy() + clean[RETAIN].cross_entropy())
 
-    descend(task, config, [parameters(pair.retain.lora), parameters(pair.full.lora)], loss)
+        def loss() -> ObjectiveLoss:
+            full = pair.full.views({FORGET: forget, RETAIN: retain}, shared, config.first_token_weight)
+            clean = pair.retain.views({RETAIN: retain}, shared, config.first_token_weight)
+            kept = full[RETAIN].cross_entropy() + clean[RETAIN].cross_entropy()
+            return ObjectiveLoss(full[FORGET].cross_entropy(), kept)
+
+        return loss
+
+    halves = [parameters(pair.retain.lora), parameters(pair.full.lora)]
+    descend(task, config, halves, draw, model=pair.full.model)
     if config.form == RANK:
         measured = effects.measure(pair.difference, pair.ranked, config.counts)
     else:

@@ -6,7 +6,7 @@ its weights, so that it can be taken back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -18,10 +18,10 @@ from adapters.groups import groups
 from adapters.held_out import split
 from adapters.lora import changes, parameters
 from adapters.methods.lora.config import LoraConfig
-from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, penalised
+from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
+from adapters.prompted import PromptedModel, recompute_by_need, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trainable_target import TrainableTarget
@@ -63,10 +63,10 @@ def _optimise(
     sampler = BatchSampler.of(parts.training, config)
     generator = model.hardware.generator(config.seed)
 
-    def loss() -> ObjectiveLoss:
-        forget, retain = sampler.draw()
-        losses = objective.loss(target.views(groups(objective, forget, retain), config.first_token_weight))
-        return penalised(objective, losses, changes(target.lora), generator)
+    def draw() -> Callable[[], ObjectiveLoss]:
+        examples = groups(objective, *sampler.draw())
+        penalty = drawn_penalty(objective, changes(target.lora), generator)
+        return lambda: penalty(objective.loss(target.views(examples, config.first_token_weight)))
 
     def score() -> Score:
         with torch.no_grad():
@@ -82,5 +82,6 @@ def _optimise(
         patience=config.patience,
         kl_limit=config.kl_limit,
     )
-    descend(task, config, [parameters(target.lora)], loss, best.after)
+    recompute_by_need(model)
+    descend(task, config, [parameters(target.lora)], draw, best.after, model=model)
     return best.restore()

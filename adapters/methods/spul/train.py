@@ -21,7 +21,7 @@ from adapters.objectives.reduction import position_weights
 from adapters.objectives.spul import SpulLoss
 from adapters.original_states import OriginalStates
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
+from adapters.prompted import PromptedModel, recompute_by_need, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
@@ -69,6 +69,7 @@ def _optimise(
     original = OriginalStates(model, retained, shared)
     sampler = BatchSampler.of(dataset, config)
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    recompute_by_need(model)
     recent: deque[tuple[float, float]] = deque(maxlen=_RUNNING_MEAN)
     started = time.monotonic()
     for step in range(config.max_steps):
@@ -77,12 +78,19 @@ def _optimise(
             group["lr"] = config.learning_rate * warm_up_then_cosine(step, config.max_steps, config.warmup_ratio)
         forget, retain = sampler.draw()
         refused = [example.refusal for example in forget]
-        losses = step_losses(model, encoder(), refused, retain, original, shared, config.first_token_weight)
-        loss = losses.total(alpha=config.alpha, beta=config.beta)
-        if not bool(loss.isfinite()):
-            raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+
+        def backward(
+            refused: Sequence[TokenizedExample] = refused, retain: Sequence[TokenizedExample] = retain, step: int = step
+        ) -> SpulLoss:
+            optimizer.zero_grad()
+            losses = step_losses(model, encoder(), refused, retain, original, shared, config.first_token_weight)
+            loss = losses.total(alpha=config.alpha, beta=config.beta)
+            if not bool(loss.isfinite()):
+                raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
+            loss.backward()  # type: ignore[no-untyped-call]
+            return SpulLoss(losses.forget.detach(), losses.retain.detach(), losses.kl.detach())
+
+        losses = model.batches.fit(backward, model.hardware.device)
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.max_grad_norm)
         optimizer.step()
         recent.append((losses.forget.item(), losses.kl.item()))
@@ -92,7 +100,7 @@ def _optimise(
                 "training",
                 step + 1,
                 config.max_steps,
-                loss=loss.item(),
+                loss=losses.total(alpha=config.alpha, beta=config.beta).item(),
                 eta_s=(time.monotonic() - started) / (step + 1) * (config.max_steps - step - 1),
                 metrics={"forget": forget_mean, "kl": kl_mean, "retain": losses.retain.item()},
             )
@@ -117,8 +125,9 @@ def step_losses(
 
     soft [rows, hidden]. shared: length of the prefix all prompts have in common.
     """
-    batch = model.collate([*forget, *retain], shared)
-    logits = model.logits(model.states(batch, soft))
+    examples = [*forget, *retain]
+    batch = model.collate(examples, shared)
+    logits = model.logits(model.answer_states(examples, shared, soft))
     is_forget = batch.rows < len(forget)
     weights = position_weights(batch.rows, first_token_weight)
     forget_loss = answer_cross_entropy(

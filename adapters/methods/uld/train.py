@@ -9,7 +9,7 @@ subjects are in the retain set anyway.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,18 +90,11 @@ def _optimise(
     )
     held = {FORGET: [item.original for item in parts.held_forget], RETAIN: list(parts.held_retain)}
 
-    def loss() -> ObjectiveLoss:
-        forget, retain = sampler.draw()
-        return objective.loss(
-            training_views(
-                assistant,
-                [item.original for item in forget],
-                retain,
-                wrong.draw(forget),
-                shared,
-                config.first_token_weight,
-            )
-        )
+    def draw() -> Callable[[], ObjectiveLoss]:
+        drawn, retain = sampler.draw()
+        forget, unlike = [item.original for item in drawn], wrong.draw(drawn)
+        weight = config.first_token_weight
+        return lambda: objective.loss(training_views(assistant, forget, retain, unlike, shared, weight))
 
     def measure(weights: Sequence[float]) -> dict[float, Effect]:
         def combine(states: torch.Tensor, small: torch.Tensor, weight: float) -> torch.Tensor:
@@ -124,7 +117,7 @@ def _optimise(
         steps=config.max_steps,
         patience=config.patience,
     )
-    descend(task, config, [parameters(assistant.lora)], loss, best.after)
+    descend(task, config, [parameters(assistant.lora)], draw, best.after, model=assistant.model)
     tensors = best.restore()
     weight = choose(measure(config.weights), forget_limit=config.forget_limit, kl_limit=config.kl_limit)
     return Trained(tensors, weight)

@@ -13,6 +13,7 @@ from adapters.descent import Verdict, descend
 from adapters.errors import TrainingDiverged
 from adapters.objectives.objective import ObjectiveLoss
 from adapters.progress import Progress
+from adapters.prompted import PromptedModel
 from adapters.task import TrainingTask
 
 
@@ -25,20 +26,24 @@ class Settings:
     max_grad_norm: float = 1.0
 
 
-def test_each_half_has_its_own_bound_on_the_gradient(make_task: Callable[..., TrainingTask]) -> None:
+def test_each_half_has_its_own_bound_on_the_gradient(
+    make_task: Callable[..., TrainingTask], prompted: PromptedModel
+) -> None:
     steep, gentle = nn.Parameter(torch.tensor([3.0, 4.0])), nn.Parameter(torch.tensor([1.0]))
 
     def loss() -> ObjectiveLoss:
         return ObjectiveLoss(100 * steep.sum(), 0.25 * gentle.sum())
 
-    descend(make_task(), Settings(max_steps=1), [[steep], [gentle]], loss)
+    descend(make_task(), Settings(max_steps=1), [[steep], [gentle]], lambda: loss, model=prompted)
     assert steep.grad is not None
     assert gentle.grad is not None
     assert float(steep.grad.norm()) == pytest.approx(1.0, rel=1e-4)
     assert float(gentle.grad) == pytest.approx(0.25)
 
 
-def test_a_verdict_is_reported_and_ends_the_run(make_task: Callable[..., TrainingTask]) -> None:
+def test_a_verdict_is_reported_and_ends_the_run(
+    make_task: Callable[..., TrainingTask], prompted: PromptedModel
+) -> None:
     weight, seen = nn.Parameter(torch.tensor([2.0])), list[Progress]()
 
     def after(step: int) -> Verdict:
@@ -47,7 +52,7 @@ def test_a_verdict_is_reported_and_ends_the_run(make_task: Callable[..., Trainin
     def loss() -> ObjectiveLoss:
         return ObjectiveLoss((weight**2).sum(), torch.zeros(()))
 
-    descend(make_task(report=seen.append), Settings(), [[weight]], loss, after)
+    descend(make_task(report=seen.append), Settings(), [[weight]], lambda: loss, after, model=prompted)
     assert [progress.metrics["held_out"] for progress in seen] == [10, 20, 30]
     losses = [progress.metrics["forget"] for progress in seen]
     assert losses == sorted(losses, reverse=True)
@@ -55,12 +60,15 @@ def test_a_verdict_is_reported_and_ends_the_run(make_task: Callable[..., Trainin
     assert (seen[-1].step, seen[-1].steps) == (3, 4)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(make_task: Callable[..., TrainingTask]) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run(
+    make_task: Callable[..., TrainingTask], prompted: PromptedModel
+) -> None:
     weight = nn.Parameter(torch.tensor([2.0]))
     with pytest.raises(TrainingDiverged, match="step 1"):
         descend(
             make_task(),
             Settings(),
             [[weight]],
-            lambda: ObjectiveLoss((weight * float("inf")).sum(), torch.zeros(())),
+            lambda: lambda: ObjectiveLoss((weight * float("inf")).sum(), torch.zeros(())),
+            model=prompted,
         )

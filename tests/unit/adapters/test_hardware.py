@@ -71,7 +71,7 @@ class TestDevices:
         hardware = Hardware.named(name, needed=9_000_000_000)
         assert hardware == Hardware(torch.device(device))
         assert hardware.is_accelerator == (device != "cpu")
-        assert hardware.free == (10_000_000_000 if hardware.is_accelerator else None)
+        assert (hardware.free == 10_000_000_000) == hardware.is_accelerator
 
     @pytest.mark.usefixtures("two_cards")
     def test_auto_leaves_a_card_alone_that_has_no_room(self) -> None:
@@ -108,3 +108,9 @@ def test_a_seed_decides_inside_and_leaves_no_trace_outside() -> None:
     assert torch.equal(
         *(torch.rand(3, generator=hardware.generator(5)) for _ in range(2)),
     )
+
+
+def test_the_memory_of_this_machine_is_known() -> None:
+    free = Hardware.cpu().free
+    assert free is not None
+    assert 2**20 < free < 2**50

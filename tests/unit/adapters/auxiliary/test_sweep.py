@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from adapters.chat import TokenizedExample
 from adapters.dataset import Dataset, ForgetExample
 from adapters.errors import TrainingDiverged
 from adapters.held_out import Split
-from adapters.prompted import Batch, PromptedModel
+from adapters.prompted import PromptedModel
 from tests.unit.adapters.test_pair import answer_logits
 
 EFFECTS = {
@@ -80,9 +81,9 @@ def test_effects_are_those_of_plain_passes(prompted: PromptedModel) -> None:
         assert len(states) == len(small)
         return prompted.logits(states) - strength * token
 
-    def offset(batch: Batch) -> torch.Tensor:
+    def offset(examples: Sequence[TokenizedExample], shared: int) -> torch.Tensor:
         assert not torch.is_grad_enabled()
-        return batch.targets
+        return prompted.collate(examples, shared).targets
 
     measured = effects.measure(offset, combine, [0.0, 4.0])
     assert measured[0.0].forget == pytest.approx(1.0)

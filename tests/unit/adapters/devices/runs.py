@@ -42,7 +42,7 @@ class Run:
             task = offset_task(self.method, model_path, **self.settings)
         if self.settings.get("objective") == "meow":
             task = replace(task, inverted={index: ("It was Maria.",) for index in range(len(task.forget))})
-        return get_method(self.method).train(replace(task, workbench=Workbench(model_path, hardware)))
+        return Workbench(model_path, hardware).train(get_method(self.method), task)
 
     def __str__(self) -> str:
         return "-".join([self.method, *map(str, self.settings.values())])

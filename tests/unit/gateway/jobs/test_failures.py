@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from adapters.errors import InvalidConfig, InvalidExample, TrainingCancelled, TrainingDiverged
+from adapters.errors import InvalidConfig, InvalidExample, OutOfMemory, TrainingCancelled, TrainingDiverged
 from gateway.errors import AdapterUnavailable, Forbidden, StoreUnavailable
 from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing, describe
 from gateway.jobs.service import ServiceRefused, ServiceUnreachable
@@ -43,3 +43,11 @@ def test_others_are_only_named(error: Exception) -> None:
 
 def test_rqs_alarm_is_a_timeout() -> None:
     assert describe(asyncio.CancelledError()).code == "job_timeout"
+
+
+def test_out_of_memory_says_how_an_operator_gives_more_room() -> None:
+    failure = describe(OutOfMemory("cuda:0 has too little memory for one example of 80 tokens at a time"))
+    assert (failure.code, failure.retryable) == ("out_of_memory", False)
+    assert failure.message.startswith("cuda:0 has too little memory")
+    assert "UNLEARN_WORKER_DEVICE=cuda:1" in failure.message
+    assert "--gpu-memory-utilization" in failure.message
