@@ -28,8 +28,11 @@ from adapters.prompted import PromptedModel
 from adapters.retain_set import given_retain, made_retain, original_answers
 from adapters.similarity import question_similarity
 from adapters.task import TrainingTask
+from adapters.workbench import Workbench
 
 _LINE_TOKENS = 48  # two or three lines of a list
+_TEMPERATURE = 1.0
+_TOP_K = 50  # no sort of the whole vocabulary
 _FACT_TOKENS = 24  # far enough into an answer to see what it gives away
 
 
@@ -126,9 +129,21 @@ def _reworded(task: TrainingTask, config: DatasetSettings, model: PromptedModel,
         between(0)
         room = model.context - _LINE_TOKENS
         texts = [text for text in texts if len(tokenizer(text)["input_ids"]) <= room]
-        return sampled_continuations(
-            model.model, tokenizer, texts, max_tokens=_LINE_TOKENS, temperature=1.0, seed=config.seed, between=between
-        )
+
+        sampling: Any = {"max_tokens": _LINE_TOKENS, "temperature": _TEMPERATURE, "top_k": _TOP_K, "seed": config.seed}
+
+        def sample() -> list[str]:
+            if task.go_on is not None:
+                return task.go_on(texts, **sampling)
+            return sampled_continuations(
+                model.model,
+                tokenizer,
+                texts,
+                between=between,
+                **sampling,
+            )
+
+        return Workbench.of(task).continued(texts, config.seed, sample)
 
     def answer(conversations: Sequence[Sequence[Message]]) -> list[str]:
         return original_answers(task, model, tokenizer, conversations, _FACT_TOKENS, lambda _: task.check_cancelled())

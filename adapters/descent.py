@@ -64,6 +64,7 @@ def descend(
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
     )
+    task.report(Progress("starting", 0, settings.max_steps))
     started = time.monotonic()
     for step in range(settings.max_steps):
         task.check_cancelled()

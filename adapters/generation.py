@@ -97,6 +97,7 @@ def sampled_continuations(
     *,
     max_tokens: int,
     temperature: float,
+    top_k: int,
     seed: int,
     between: Between | None = None,
 ) -> list[str]:
@@ -122,7 +123,7 @@ def sampled_continuations(
                     max_new_tokens=max_tokens,
                     do_sample=True,
                     temperature=temperature,
-                    top_k=50,  # no sort of the whole vocabulary
+                    top_k=top_k,
                     top_p=1.0,
                     pad_token_id=tokenizer.eos_token_id,
                 )

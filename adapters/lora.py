@@ -51,6 +51,13 @@ def attach(model: nn.Module, rank: int) -> dict[str, LoraLinear]:
     return attached
 
 
+def detach(model: nn.Module, layers: Mapping[str, LoraLinear]) -> None:
+    """Put the layers that `attach` replaced back; what was trained is in `layers` still."""
+    for name, lora in layers.items():
+        parent, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, lora.base)
+
+
 def parameters(layers: Mapping[str, LoraLinear]) -> list[nn.Parameter]:
     """What is trained."""
     return [parameter for layer in layers.values() for parameter in (layer.lora_a, layer.lora_b)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -31,9 +32,14 @@ class MicroBatches:
         self._most = self._longest = 0
         self._reliefs: list[Callable[[], None]] = []
 
-    def relieve_by(self, relief: Callable[[], None]) -> None:
-        """What can be done when even one example alone is too much. Done once, before giving up."""
-        self._reliefs.append(relief)
+    @contextmanager
+    def relieved_by(self, relief: Callable[[], None]) -> Iterator[None]:
+        """Inside, `relief` is done once when even one example alone is too much, before giving up."""
+        self._reliefs = [relief]
+        try:
+            yield
+        finally:
+            self._reliefs = []
 
     def cut(self, lengths: Sequence[int], *, reading: bool = False) -> list[list[int]]:
         """Positions of the examples with these lengths, in parts of at most `tokens` tokens each, fewer for reading.

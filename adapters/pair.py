@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from adapters.prompted import Batch, PromptedModel
 
 
 def first_layers(model: Any, layers: int) -> Any:
-    """A model of the first `layers` decoder layers with copies of their weights; embedding, norm and head are shared.
+    """A model of the first `layers` decoder layers, new modules around the same weights; embedding, norm and head are
+    shared.
 
     Raises `InvalidConfig` when the model has too few layers, caps its logits, or keeps its layers elsewhere.
     """
@@ -35,13 +36,20 @@ def first_layers(model: Any, layers: int) -> Any:
     name = next(name for name, module in model.named_modules() if module is body)
     if not name or "." in name:
         raise InvalidConfig(f"{type(model).__name__} does not hold its decoder itself, so no pair can be taken from it")
-    # Shallow copies of the two outer modules, so that replacing their parts leaves the target alone.
+    # Shallow copies of the two outer modules, so that replacing their parts leaves the target alone. The layers are
+    # modules of their own, for LoRAs to be attached to, around the same weights, which nobody changes.
     short, short_body = _shallow(model), _shallow(body)
     short.config = short_body.config = copy.deepcopy(model.config)
     short.config.num_hidden_layers = layers
-    short_body.layers = nn.ModuleList(copy.deepcopy(layer) for layer in body.layers[:layers])
+    weights = {id(tensor): tensor for layer in body.layers[:layers] for tensor in _tensors(layer)}
+    short_body.layers = nn.ModuleList(copy.deepcopy(layer, dict(weights)) for layer in body.layers[:layers])
     setattr(short, name, short_body)
     return short
+
+
+def _tensors(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 def _shallow(module: Any) -> Any:
@@ -127,13 +135,8 @@ class TrainablePair:
         if self._lora is not None:
             raise RuntimeError("the reference can only be read before the LoRA is attached")
         new = [example for example in dict.fromkeys(examples) if example not in self._cache]
-        if not new:
-            return
-        with torch.no_grad():
-            target, reference = (model.answer_states(new, shared) for model in (self.target, self.offset))
-        lengths = [len(example.answer_ids) for example in new]
-        own = zip(torch.split(target, lengths), torch.split(reference, lengths), strict=True)
-        self._cache |= {example: _Cached(*states) for example, states in zip(new, own, strict=True)}
+        read = [model.original_states(new, shared) for model in (self.target, self.offset)]
+        self._cache |= {example: _Cached(*states) for example, *states in zip(new, *read, strict=True)}
 
     def views(
         self,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from adapters.chat import TokenizedExample
 from adapters.hardware import Hardware
 from adapters.micro_batches import MicroBatches
+from adapters.placement import load_streamed, load_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,17 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
     )
 
 
-def recompute_by_need(model: PromptedModel) -> None:
-    """For gradients that cross the whole of a model: its layers are computed again on the way back, on a card from the
-    start, elsewhere once the memory does not do."""
+@contextmanager
+def crossed_by_gradients(model: PromptedModel) -> Iterator[None]:
+    """For gradients that cross the whole of a model: inside, its layers are computed again on the way back, on a card
+    from the start, elsewhere once the memory does not do."""
     if model.hardware.is_accelerator:
         model.recompute_layers()
-    else:
-        model.batches.relieve_by(model.recompute_layers)
+    try:
+        with model.batches.relieved_by(model.recompute_layers):
+            yield
+    finally:
+        model.keep_layers()
 
 
 class PromptedModel:
@@ -102,26 +110,53 @@ class PromptedModel:
         self.embed = model.get_input_embeddings()
         self.hardware = hardware or Hardware(self.embed.weight.device)
         self.batches = batches or MicroBatches()
+        self.is_streamed = self.is_released = False
         self._recomputes = False
+        self._read: dict[TokenizedExample, torch.Tensor] = {}
         text_config = model.config.get_text_config()
         self._scale = getattr(text_config, "logit_scale", None)
         self._softcap = getattr(text_config, "final_logit_softcapping", None)
 
     @classmethod
-    def load(cls, path: Path, hardware: Hardware | None = None, batches: MicroBatches | None = None) -> PromptedModel:
+    def load(
+        cls,
+        path: Path,
+        hardware: Hardware | None = None,
+        batches: MicroBatches | None = None,
+        *,
+        resident_layers: int | None = None,
+    ) -> PromptedModel:
         """The checkpoint at a local path, frozen, computed in what suits the hardware; nothing is ever fetched.
 
-        hardware: None is the CPU. batches: the job's; None: its own.
+        hardware: None is the CPU. batches: the job's; None: its own. resident_layers: how many layers stay on the
+        device; the others are read from the checkpoint in each pass, and no gradient crosses them. None: all stay.
         """
-        from transformers import AutoModelForCausalLM
-
         hardware = hardware or Hardware.cpu()
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto", local_files_only=True)
-        stored: torch.dtype = model.dtype
-        model.to(hardware.device, hardware.compute_dtype(stored))
+        if resident_layers is None:
+            model, stored = load_whole(path, hardware)
+        else:
+            model, stored = load_streamed(path, hardware, resident_layers)
         model.eval()
         model.requires_grad_(False)
-        return cls(model, stored, hardware, batches)
+        loaded = cls(model, stored, hardware, batches)
+        loaded.is_streamed = resident_layers is not None
+        return loaded
+
+    def release_layers(self, kept: Iterable[PromptedModel] = ()) -> None:
+        """Give up the decoder layers; embedding, norm and head stay. `logits` works as before, nothing is left to run.
+
+        kept: models that share some of the weights, which stay theirs.
+        """
+        self.body.layers = nn.ModuleList()
+        self.is_released = True
+        gc.collect()  # modules refer to one another in circles
+        if self.hardware.device.type == "cpu":
+            # A weight of a checkpoint may be a view of its whole file, which then stays in memory with it.
+            weights = {id(weight): weight for model in (self, *kept) for weight in model.model.parameters()}
+            for weight in weights.values():
+                weight.data = weight.data.clone()
+        if self.hardware.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @property
     def hidden_size(self) -> int:
@@ -139,11 +174,13 @@ class PromptedModel:
         """Final hidden states of `batch.inputs`, [examples, length, hidden]; `soft` [rows, hidden] or None."""
         from transformers import DynamicCache
 
+        if self.is_released:
+            raise RuntimeError("the model's layers have been released")
         prefix = self.embed(batch.prefix)
         if soft is not None:
             prefix = torch.cat((soft.to(prefix.dtype), prefix))
         inputs = self.embed(batch.inputs)
-        if self._recomputes and torch.is_grad_enabled():
+        if self._recomputes:
             return self._run_recomputing(prefix, inputs)
         cache = None
         if len(prefix):
@@ -175,6 +212,30 @@ class PromptedModel:
                 layer.training = True  # this flag alone: what is inside stays as in evaluation
                 self._recomputes = True
 
+    def keep_layers(self) -> None:
+        """The end of `recompute_layers`."""
+        from transformers.modeling_layers import GradientCheckpointingLayer
+
+        for layer in self.body.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.gradient_checkpointing = layer.training = False
+        self._recomputes = False
+
+    def original_states(self, examples: Sequence[TokenizedExample], shared: int) -> list[torch.Tensor]:
+        """Final states at each example's answer positions, [positions, hidden] each, as the model was loaded.
+
+        Each example is read once in the life of the model, whoever asks: so only while nothing has changed the model.
+        Kept instead of logits, which the head makes of them again: a hundredth of the memory.
+        """
+        new = [example for example in dict.fromkeys(examples) if example not in self._read]
+        if new:
+            with torch.no_grad():
+                states = self.answer_states(new, shared)
+            lengths = [len(example.answer_ids) for example in new]
+            # Clones: views of one tensor would keep all of it for as long as one of them is kept.
+            self._read |= {example: own.clone() for example, own in zip(new, torch.split(states, lengths), strict=True)}
+        return [self._read[example] for example in examples]
+
     def answer_states(
         self, examples: Sequence[TokenizedExample], shared: int, soft: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -185,9 +246,13 @@ class PromptedModel:
         `OutOfMemory` then; with gradients whoever takes the step is told by torch's error.
         """
 
+        if self.is_streamed:
+            shared = 0  # the prefix in a pass of its own would have every layer read once more
+
         def read() -> torch.Tensor:
             training = torch.is_grad_enabled()
-            parts = self.batches.cut([len(example) - shared for example in examples], reading=not training)
+            lengths = [len(example) - shared for example in examples]
+            parts = self.batches.cut(lengths, reading=not (training or self.is_streamed))
             if len(parts) == 1:
                 return self._states_of(examples, shared, soft)
             states: dict[int, torch.Tensor] = {}

@@ -15,8 +15,10 @@ from adapters.prompted import PromptedModel
 from adapters.retain import choose_questions, conversation, general_questions, without_forgotten
 from adapters.similarity import question_similarity, similarity
 from adapters.task import TrainingTask
+from adapters.workbench import Workbench
 
-_CHUNK = 32
+#: Asked at once of a service: as many as it takes in a batch; in between a run can be cancelled.
+_CHUNK = 128
 
 
 def given_retain(
@@ -112,14 +114,22 @@ def original_answers(
     max_tokens: int,
     between: Callable[[int], None],
 ) -> list[str]:
-    """The original model's answers, from the service where there is one. `between`: as in `greedy_answers`."""
-    if task.ask is None:
-        return greedy_answers(model.model, tokenizer, conversations, max_tokens=max_tokens, between=between)
-    answers: list[str] = []
-    for start in range(0, len(conversations), _CHUNK):
-        answers += task.ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
-        between(len(answers))
-    return answers
+    """The original model's answers, from the service where there is one, and each asked for once a job.
+
+    between: as in `greedy_answers`.
+    """
+
+    def ask(positions: list[int]) -> list[str]:
+        asked = [conversations[position] for position in positions]
+        if task.ask is None:
+            return greedy_answers(model.model, tokenizer, asked, max_tokens=max_tokens, between=between)
+        answers: list[str] = []
+        for start in range(0, len(asked), _CHUNK):
+            answers += task.ask(asked[start : start + _CHUNK], max_tokens=max_tokens)
+            between(len(answers))
+        return answers
+
+    return Workbench.of(task).answered(conversations, max_tokens, ask)
 
 
 def _answered(tokenizer: Any, question: str, answer: str, max_tokens: int) -> TokenizedExample:

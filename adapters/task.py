@@ -22,12 +22,24 @@ class Ask(Protocol):
     def __call__(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]: ...
 
 
+class GoOn(Protocol):
+    """How the original model goes on with each plain text, in order, sampled from its `top_k` likeliest tokens.
+
+    The same seed samples the same.
+    """
+
+    def __call__(
+        self, texts: Sequence[str], *, max_tokens: int, temperature: float, top_k: int, seed: int
+    ) -> list[str]: ...
+
+
 @dataclass(frozen=True)
 class TrainingTask:
     """One training run.
 
     `retain` None: the method makes a retain set itself. `ask` None: it answers the questions of that set
-    with the model it has loaded; otherwise `ask` is put to use, which is faster where a server runs.
+    with the model it has loaded; otherwise `ask` is put to use, which is faster where a server runs. `go_on`: the same
+    for texts that are to be continued.
     `pair`: the pair the engine offers, None without one.
     `inverted`: answers that contradict the forget items', by the items' positions, for an objective that learns such.
     For other items they are asked for: of `inverter`, another model, or where that is None of the model itself.
@@ -48,6 +60,7 @@ class TrainingTask:
     inverter: Ask | None = None
     model_digest: str | None = None
     workbench: Workbench | None = None
+    go_on: GoOn | None = None
 
     def check_cancelled(self) -> None:
         """Raises `TrainingCancelled` once the caller wants the run to stop."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 
 from adapters.chat import TokenizedExample
-from adapters.lora import LoraLinear, attach
+from adapters.lora import LoraLinear, attach, detach
 from adapters.objectives.view import View
 from adapters.original_states import OriginalStates
 from adapters.pair import cut_views
@@ -17,8 +18,8 @@ from adapters.prompted import PromptedModel
 class TrainableTarget:
     """W x + B A x in every linear layer of the decoder; embedding, norms and head stay as they are.
 
-    The original is run once for each example, before the LoRA is attached; after that a step runs the changed model
-    alone.
+    As a context it ends with the model as it was. The original is run once for each example, before the LoRA is
+    attached; after that a step runs the changed model alone.
     """
 
     def __init__(self, model: PromptedModel, rank: int, examples: Sequence[TokenizedExample], shared: int) -> None:
@@ -27,6 +28,12 @@ class TrainableTarget:
         self._shared = shared
         self._original = OriginalStates(model, examples, shared)
         self.lora: Mapping[str, LoraLinear] = attach(model.model, rank)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        detach(self._model.model, self.lora)
 
     def views(
         self, groups: Mapping[str, Sequence[TokenizedExample]], first_token_weight: float = 1.0

@@ -64,6 +64,18 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "adapter", _adapter(record)
     yield "attempts", str(record.get("attempts") or "")
     yield "timings", ", ".join(f"{_phase(k)} {duration(v)}" for k, v in (record.get("timings") or {}).items())
+    yield "phases", phases_line(record.get("phases") or {})
+
+
+def phases_line(phases: Mapping[str, Mapping[str, float]]) -> str:
+    """`data 9s (rewording 4s, retain 5s), states 6s`; parts are named where a phase has several."""
+    said = []
+    for phase, parts in phases.items():
+        line = f"{phase} {duration(sum(parts.values()))}"
+        if len(parts) > 1:
+            line += f" ({', '.join(f'{part} {duration(seconds)}' for part, seconds in parts.items())})"
+        said.append(line)
+    return ", ".join(said)
 
 
 def progress_line(progress: Record) -> str:

@@ -14,6 +14,7 @@ from typing import Self
 from gateway.config import Settings
 from gateway.errors import NotFound, StateConflict, StoreUnavailable
 from gateway.jobs.failures import Failure, JobFailed, describe
+from gateway.jobs.phases import Phases
 from gateway.store.records import PENDING, WORKING, RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 
@@ -38,6 +39,7 @@ class Attempt:
         self._parent = os.getppid()
         self._watcher: asyncio.Task[None] | None = None
         self.record = record
+        self.phases = Phases(record.phases)
         self.cancelled = threading.Event()
 
     @property
@@ -85,6 +87,7 @@ class Attempt:
 
     async def advance(self, to: RequestState, **changes: object) -> RequestRecord:
         """The next state of this attempt. Raises `StateConflict` when it is not the current one any more."""
+        changes = {"phases": self.phases.seconds(), **changes}
         self.record = await self._store.transition(
             self.record.id, expected={self.record.state}, to=to, changes=changes, attempt=self.number
         )
@@ -97,12 +100,13 @@ class Attempt:
 
     async def _end(self, failure: Failure) -> bool:
         """Queue the request again, or fail it; True when RQ is to repeat the job."""
+        self.phases.end()
         again = failure.retryable and self.record.tries <= self._settings.job_retries
         await self._store.transition(
             self.record.id,
             expected=WORKING,
             to=RequestState.QUEUED if again else RequestState.FAILED,
-            changes={"error": failure.to_dict()},
+            changes={"error": failure.to_dict(), "phases": self.phases.seconds()},
             attempt=self.number,
         )
         return again

@@ -78,7 +78,8 @@ async def _attempt(
     vault = PayloadVault(load_or_create_key(settings))
     payload = await read_payload(store, record, vault)
     if not payload.forget:
-        payload = await _interview(attempt, store, client, vault)
+        with attempt.phases.during("interview"):
+            payload = await _interview(attempt, store, client, vault)
     if payload.by_subject and record.activation == "manual" and not record.draft_attempts:
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
         return

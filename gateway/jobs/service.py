@@ -16,8 +16,10 @@ from gateway.jobs import patience
 from gateway.store.tokens import load_or_create_operator_token
 
 OFF = "off"
-CONCURRENCY = 32
+#: Requests at once. The engine batches what it has, so this is to be no less than a batch of its own.
+CONCURRENCY = 128
 _LONGEST_PAUSE_S = 5.0
+_TOO_LONG = 400
 _READ_TIMEOUT_S = 300.0  # a slow CPU, many answers at once
 
 
@@ -39,9 +41,11 @@ class ServiceRefused(GatewayError):
     status = 400
     code = "service_refused"
 
-    def __init__(self, message: str, *, code: str) -> None:
+    def __init__(self, message: str, *, code: str, answered: int = 400) -> None:
+        """answered: the status that the service answered with."""
         super().__init__(message)
         self.reason = code
+        self.answered = answered
 
 
 class ServiceClient:
@@ -83,6 +87,28 @@ class ServiceClient:
             [self.answer(p.messages, plan=plan, max_tokens=max_tokens, prefix=p.prefix) for p in partial]
         )
 
+    async def go_on(self, text: str, *, plan: str, max_tokens: int, temperature: float, top_k: int, seed: int) -> str:
+        """A sampled continuation of a plain text; none of one that is too long for the service.
+
+        Raises `ServiceUnreachable`, `ServiceRefused`.
+        """
+        body = {
+            "model": await self._served_model(),
+            "prompt": text,
+            "temperature": temperature,
+            "top_k": top_k,
+            "max_tokens": max_tokens,
+            "seed": seed,
+        }
+        async with self._slots:
+            try:
+                reply = await self._send("POST", "/v1/completions", json=body, headers={"X-Unlearning-Plan": plan})
+            except ServiceRefused as refused:
+                if refused.answered != _TOO_LONG:
+                    raise
+                return ""
+        return reply["choices"][0]["text"] or ""
+
     async def activate(self, request_id: str) -> None:
         """Raises `ServiceUnreachable`, or `ServiceRefused` with the service's reason."""
         await self._send("POST", f"/forget/{request_id}/activate")
@@ -122,6 +148,27 @@ class ServiceAsk:
         return asyncio.run_coroutine_threadsafe(answers, self._loop).result()
 
 
+class ServiceGoOn:
+    """How the original model goes on with plain texts, for a trainer's thread: adapters' `GoOn` with the plan off."""
+
+    def __init__(self, client: ServiceClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+
+    def __call__(
+        self, texts: Sequence[str], *, max_tokens: int, temperature: float, top_k: int, seed: int
+    ) -> list[str]:
+        async def all_at_once() -> list[str]:
+            sampling: Any = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k}
+            # A seed of its own for each: with one for all, texts of like probabilities would go on alike.
+            seeded = enumerate(texts, start=seed)
+            return await patience.gather(
+                [self._client.go_on(text, plan=OFF, seed=own, **sampling) for own, text in seeded]
+            )
+
+        return asyncio.run_coroutine_threadsafe(all_at_once(), self._loop).result()
+
+
 class ServiceContinue:
     """Continuations under a plan, for MEMO in another thread: `adapters.evaluation.memo`'s `Continue` over HTTP."""
 
@@ -151,6 +198,7 @@ def _refusal(response: httpx.Response) -> ServiceRefused:
     """The service's own words: its errors never quote a prompt."""
     try:
         error = response.json()["error"]
-        return ServiceRefused(str(error["message"]), code=str(error["code"]))
+        return ServiceRefused(str(error["message"]), code=str(error["code"]), answered=response.status_code)
     except (ValueError, KeyError, TypeError):
-        return ServiceRefused(f"the service answered with status {response.status_code}", code="service_refused")
+        said = f"the service answered with status {response.status_code}"
+        return ServiceRefused(said, code="service_refused", answered=response.status_code)

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from adapters.artifact import Artifact
+from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate
 from adapters.task import TrainingTask
@@ -17,7 +18,7 @@ from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.inverter import inverter
 from gateway.jobs.payload import Payload
 from gateway.jobs.progress import ProgressWriter
-from gateway.jobs.service import ServiceAsk, ServiceClient
+from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceGoOn
 from gateway.store.requests import RequestStore
 
 
@@ -39,11 +40,18 @@ class Training:
         """Raises `CheckpointUnavailable`, `CheckpointMismatch`, and whatever the method's `train` raises."""
         method, config = get_method(candidate.method), parse_config(candidate.method, candidate.config)
         record, payload, settings = self._attempt.record, self._payload, self._settings
+        phases = self._attempt.phases
+        phases.begin("loading")
         workbench = await asyncio.to_thread(self._prepared, record.model_digest)
         pair = None
         if method.offset_rank(config) > 0:
             pair = await asyncio.to_thread(pair_source, settings, workbench.model_path, self._digests)
         writer = ProgressWriter(self._store, record.id, self._attempt.number)
+
+        def report(progress: Progress) -> None:
+            phases.begin(progress.phase)
+            writer.report(progress)
+
         async with inverter(settings) as inverter_ask, writer.running():
             task = TrainingTask(
                 model_path=workbench.model_path,
@@ -51,14 +59,19 @@ class Training:
                 retain=payload.retain,
                 inverted=payload.inverted,
                 config=config,
-                report=writer.report,
+                report=report,
                 cancelled=self._attempt.cancelled.is_set,
                 ask=ServiceAsk(self._client, asyncio.get_running_loop()),
+                go_on=ServiceGoOn(self._client, asyncio.get_running_loop()),
                 pair=pair,
                 inverter=inverter_ask,
                 model_digest=record.model_digest,
             )
-            return await asyncio.to_thread(workbench.train, method, task)
+            workbench.keeps_target = candidate != record.candidates[-1]
+            try:
+                return await asyncio.to_thread(workbench.train, method, task)
+            finally:
+                phases.end()
 
     def _prepared(self, expect_digest: str) -> Workbench:
         """The workbench, set up on first use. May read every weight."""

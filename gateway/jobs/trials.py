@@ -101,7 +101,8 @@ class Trials:
             failure = describe(error)
             log.warning("candidate failed id=%s method=%s code=%s", self._id, candidate.method, failure.code)
             return replace(trial, error=failure.to_dict(), seconds=_since(started))
-        evidence = await probe()
+        with self._attempt.phases.during("evaluation"):
+            evidence = await probe()
         return replace(trial, digest=digest, artifact_bytes=size, evidence=evidence, seconds=_since(started))
 
     async def _learned(self, candidate: Candidate, train: Train) -> tuple[str, int | None]:

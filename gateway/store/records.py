@@ -85,6 +85,7 @@ class RequestRecord:
     """Everything kept about a request; no forget or retain text.
 
     Times are unix seconds. `timings` are seconds spent in each state left so far, as `<state>_s`.
+    `phases` are seconds of the worker's attempts, as `{phase: {part: seconds}}`; `gateway.jobs.phases` names them.
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
@@ -121,6 +122,7 @@ class RequestRecord:
     draft_attempts: int = 0
     activated_seq: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    phases: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def tries(self) -> int:

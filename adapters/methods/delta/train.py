@@ -49,7 +49,7 @@ def train(task: TrainingTask) -> Artifact:
     objective = make_objective(config.objective, config.objective_settings)
     dataset = build_dataset(task, config, target, tokenizer, objective=objective)
     with target.hardware.seeded(config.seed):
-        trained = _optimise(task, config, objective, pair, dataset)
+        trained = _optimise(task, config, objective, pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair.spec, own_reference=False))
     return trained_artifact("delta", task, target, trained.tensors, offset=spec)
@@ -64,7 +64,12 @@ class Trained:
 
 
 def _optimise(
-    task: TrainingTask, config: DeltaConfig, objective: Objective, pair: TrainablePair, dataset: Dataset
+    task: TrainingTask,
+    config: DeltaConfig,
+    objective: Objective,
+    pair: TrainablePair,
+    dataset: Dataset,
+    bench: Workbench,
 ) -> Trained:
     if not (dataset.hard or dataset.general):
         raise InvalidExample("the retain set is empty; δ-unlearning needs one")
@@ -75,6 +80,7 @@ def _optimise(
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     pair.remember(everything, shared)
+    bench.done_reading(pair.offset)
     held = Scorer(pair, objective, parts, shared, config.first_token_weight)
     sampler = BatchSampler.of(parts.training, config)
     generator = pair.offset.hardware.generator(config.seed)
@@ -107,7 +113,9 @@ def _optimise(
         return loss
 
     descend(task, config, [parameters(pair.lora)], draw, best.after, model=pair.offset)
-    return Trained(best.restore(), _best_strength(held, config))
+    tensors = best.restore()
+    task.report(Progress("choosing", 0, len(config.strengths)))
+    return Trained(tensors, _best_strength(held, config))
 
 
 def _best_strength(held: Scorer, config: DeltaConfig) -> float:

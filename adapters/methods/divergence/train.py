@@ -52,7 +52,7 @@ def train(task: TrainingTask) -> Artifact:
     tokenizer, target = bench.tokenizer, bench.target
     dataset = build_dataset(task, config, target, tokenizer)
     with target.hardware.seeded(config.seed):
-        trained = _optimise(task, config, target, task.pair, dataset)
+        trained = _optimise(task, config, target, task.pair, dataset, bench)
     if config.form == RANK:
         spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair.spec, trained.value)
     else:
@@ -99,7 +99,12 @@ class Auxiliaries:
 
 
 def _optimise(
-    task: TrainingTask, config: DivergenceConfig, target: PromptedModel, source: PairSource, dataset: Dataset
+    task: TrainingTask,
+    config: DivergenceConfig,
+    target: PromptedModel,
+    source: PairSource,
+    dataset: Dataset,
+    bench: Workbench,
 ) -> Trained:
     retained = (*dataset.hard, *dataset.general)
     if not retained:
@@ -110,6 +115,7 @@ def _optimise(
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     effects = Effects(target, parts, shared)
+    bench.done_reading(pair.retain.model, pair.full.model)
     sampler = BatchSampler.of(parts.training, config)
 
     def draw() -> Callable[[], ObjectiveLoss]:

@@ -21,7 +21,7 @@ from adapters.methods.lora.config import LoraConfig
 from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, recompute_by_need, shared_prefix
+from adapters.prompted import PromptedModel, crossed_by_gradients, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
 from adapters.trainable_target import TrainableTarget
@@ -37,10 +37,10 @@ def train(task: TrainingTask) -> Artifact:
     config: LoraConfig = task.config
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
-    tokenizer, target = bench.tokenizer, bench.target
+    tokenizer, target = bench.tokenizer, bench.whole_target
     objective = make_objective(config.objective, config.objective_settings)
     dataset = build_dataset(task, config, target, tokenizer, objective=objective)
-    with target.hardware.seeded(config.seed):
+    with target.hardware.seeded(config.seed), crossed_by_gradients(target):
         trained = _optimise(task, config, objective, target, dataset)
     return trained_artifact("lora", task, target, trained, target_rank=config.rank)
 
@@ -56,32 +56,30 @@ def _optimise(
     everything += [*dataset.hard, *dataset.general]
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
-    target = TrainableTarget(
-        model, config.rank, everything, shared_prefix([example.prompt_ids for example in everything])
-    )
-    held = groups(objective, parts.held_forget, ()) | {RETAIN: list(parts.held_retain)}
-    sampler = BatchSampler.of(parts.training, config)
-    generator = model.hardware.generator(config.seed)
+    shared = shared_prefix([example.prompt_ids for example in everything])
+    with TrainableTarget(model, config.rank, everything, shared) as target:
+        held = groups(objective, parts.held_forget, ()) | {RETAIN: list(parts.held_retain)}
+        sampler = BatchSampler.of(parts.training, config)
+        generator = model.hardware.generator(config.seed)
 
-    def draw() -> Callable[[], ObjectiveLoss]:
-        examples = groups(objective, *sampler.draw())
-        penalty = drawn_penalty(objective, changes(target.lora), generator)
-        return lambda: penalty(objective.loss(target.views(examples, config.first_token_weight)))
+        def draw() -> Callable[[], ObjectiveLoss]:
+            examples = groups(objective, *sampler.draw())
+            penalty = drawn_penalty(objective, changes(target.lora), generator)
+            return lambda: penalty(objective.loss(target.views(examples, config.first_token_weight)))
 
-    def score() -> Score:
-        with torch.no_grad():
-            views = target.views(held, config.first_token_weight)
-            return Score(objective.loss(views).total.item(), views[RETAIN].kl().item())
+        def score() -> Score:
+            with torch.no_grad():
+                views = target.views(held, config.first_token_weight)
+                return Score(objective.loss(views).total.item(), views[RETAIN].kl().item())
 
-    best = KeepBest(
-        target.lora,
-        TARGET,
-        score,
-        every=config.evaluate_every,
-        steps=config.max_steps,
-        patience=config.patience,
-        kl_limit=config.kl_limit,
-    )
-    recompute_by_need(model)
-    descend(task, config, [parameters(target.lora)], draw, best.after, model=model)
-    return best.restore()
+        best = KeepBest(
+            target.lora,
+            TARGET,
+            score,
+            every=config.evaluate_every,
+            steps=config.max_steps,
+            patience=config.patience,
+            kl_limit=config.kl_limit,
+        )
+        descend(task, config, [parameters(target.lora)], draw, best.after, model=model)
+        return best.restore()

@@ -21,7 +21,7 @@ from adapters.objectives.reduction import position_weights
 from adapters.objectives.spul import SpulLoss
 from adapters.original_states import OriginalStates
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, recompute_by_need, shared_prefix
+from adapters.prompted import PromptedModel, crossed_by_gradients, shared_prefix
 from adapters.sampler import BatchSampler
 from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
@@ -39,9 +39,9 @@ def train(task: TrainingTask) -> Artifact:
     config: SpulConfig = task.config
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
-    tokenizer, model = bench.tokenizer, bench.target
+    tokenizer, model = bench.tokenizer, bench.whole_target
     dataset = build_dataset(task, config, model, tokenizer, reserved_tokens=config.num_virtual_tokens)
-    with model.hardware.seeded(config.seed):
+    with model.hardware.seeded(config.seed), crossed_by_gradients(model):
         initial = initial_rows(
             config,
             tokenizer,
@@ -69,8 +69,8 @@ def _optimise(
     original = OriginalStates(model, retained, shared)
     sampler = BatchSampler.of(dataset, config)
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    recompute_by_need(model)
     recent: deque[tuple[float, float]] = deque(maxlen=_RUNNING_MEAN)
+    task.report(Progress("starting", 0, config.max_steps))
     started = time.monotonic()
     for step in range(config.max_steps):
         task.check_cancelled()

@@ -53,7 +53,7 @@ def train(task: TrainingTask) -> Artifact:
     tokenizer, target = bench.tokenizer, bench.target
     dataset = build_dataset(task, config, target, tokenizer)
     with target.hardware.seeded(config.seed):
-        trained = _optimise(task, config, target, task.pair, dataset)
+        trained = _optimise(task, config, target, task.pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     pair = replace(task.pair.spec, own_reference=False)
     spec = OffsetSpec(ULD, trained.weight, config.rank, pair, config.filter)
@@ -69,7 +69,12 @@ class Trained:
 
 
 def _optimise(
-    task: TrainingTask, config: UldConfig, target: PromptedModel, source: PairSource, dataset: Dataset
+    task: TrainingTask,
+    config: UldConfig,
+    target: PromptedModel,
+    source: PairSource,
+    dataset: Dataset,
+    bench: Workbench,
 ) -> Trained:
     retained = (*dataset.hard, *dataset.general)
     if not retained:
@@ -81,6 +86,7 @@ def _optimise(
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     effects = Effects(target, parts, shared)
+    bench.done_reading(assistant.model)
     sampler = BatchSampler.of(parts.training, config)
     wrong = WrongAnswers(
         parts.training.hard or parts.training.general,

@@ -156,6 +156,18 @@ def test_layers_that_are_computed_again_give_the_same(tiny_model: Path) -> None:
         torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-4)
 
 
+def test_layers_that_may_be_computed_again_read_the_same_without_gradients(tiny_model: Path) -> None:
+    """Scoring, while a target is trained through: nothing of the prefix is lost on the way."""
+    model = PromptedModel.load(tiny_model)
+    with torch.no_grad():
+        plain = model.answer_states(EVERYTHING, SHARED)
+        model.recompute_layers()
+        again = model.answer_states(EVERYTHING, SHARED)
+        model.keep_layers()
+        assert torch.equal(model.answer_states(EVERYTHING, SHARED), plain)
+    torch.testing.assert_close(again, plain, atol=1e-5, rtol=1e-4)
+
+
 def test_layers_that_are_computed_again_keep_less(tiny_model: Path) -> None:
     """Counted: what autograd saves for the way back."""
 

@@ -11,6 +11,7 @@ from adapters.artifact import Artifact
 from adapters.hardware import Hardware
 from adapters.objectives.registry import objectives
 from adapters.registry import get_method
+from adapters.task import TrainingTask
 from adapters.workbench import Workbench
 from tests.unit.adapters.conftest import NOTHING_ELSE
 from tests.unit.adapters.methods.offsets import offset_task
@@ -34,7 +35,11 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def on(self, hardware: Hardware, model_path: Path) -> Artifact:
-        """What it learns there of the tiny model's forget set."""
+        """What it learns there of the tiny model's forget set, alone in its job."""
+        return Workbench(model_path, hardware).train(get_method(self.method), self.task(model_path))
+
+    def task(self, model_path: Path) -> TrainingTask:
+        """The task, without a workbench."""
         if self.method == "spul":
             config = get_method("spul").config_type(**{**_SPUL, **self.settings})
             task = replace(offset_task("delta", model_path), config=config)
@@ -42,7 +47,7 @@ class Run:
             task = offset_task(self.method, model_path, **self.settings)
         if self.settings.get("objective") == "meow":
             task = replace(task, inverted={index: ("It was Maria.",) for index in range(len(task.forget))})
-        return Workbench(model_path, hardware).train(get_method(self.method), task)
+        return task
 
     def __str__(self) -> str:
         return "-".join([self.method, *map(str, self.settings.values())])

@@ -47,14 +47,16 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
         digest="ab" * 32,
         artifact_bytes=27_648,
         timings={"training_s": 83.2},
+        phases={"data": {"rewording": 8.4, "retain": 5.0}, "states": {"caching": 3.2}},
     )
-    out = unlearn("show", "req_a").out
+    out = " ".join(unlearn("show", "req_a").out.split())
     for words in (
         "rejected",
         "7 forget prompts leaked 100% of the time before, 50% after; 75% of 12 control answers kept",
         "half still leak [gate]",
         "24 virtual tokens, 27 KiB",
         "training 1m23s",
+        "phases data 13s (rewording 8s, retain 5s), states 3s",
     ):
         assert words in out
 

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from gateway.errors import BudgetExceeded, Forbidden, GatewayError, NotReady
+from gateway.errors import BudgetExceeded, Forbidden, GatewayError, InvalidRequest, NotReady
 from gateway.store.client import connected
 from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
@@ -74,6 +74,15 @@ def build(stub: StubService) -> FastAPI:
         stub.bodies.append(body)
         content = stub.answer(body["messages"][-1]["content"], plan)
         return {"choices": [{"message": {"role": "assistant", "content": content}}]}
+
+    @app.post("/v1/completions")
+    async def complete(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        if len(body["prompt"]) > 200:
+            raise InvalidRequest("the prompt is longer than the model's context")
+        stub.asked[request.headers["x-unlearning-plan"]] += 1
+        stub.bodies.append(body)
+        return {"choices": [{"text": f" as sampled with {body['seed']} after {body['prompt']}"}]}
 
     @app.post("/forget/{request_id}/activate")
     async def activate(request_id: str) -> dict[str, Any]:

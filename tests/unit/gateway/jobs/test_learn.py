@@ -68,6 +68,9 @@ async def test_from_registered_to_active(
     assert done.evidence["forget"] == {"n": 3, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
     assert done.progress is not None
     assert done.progress["step"] == 20, "the last report is written"
+    assert done.phases.keys() == {"loading", "training", "evaluation"}
+    assert 0 < sum(done.phases["training"].values()) <= done.timings["training_s"]
+    assert 0 < sum(done.phases["evaluation"].values()) <= done.timings["evaluating_s"] + 0.1
     assert done.digest is not None
     artifact = await BlobStore(redis, tmp_path).get(done.digest)
     assert done.artifact_bytes == len(artifact)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import SecretStr
@@ -12,6 +13,7 @@ from gateway.jobs.service import (
     OFF,
     ServiceAsk,
     ServiceContinue,
+    ServiceGoOn,
     ServiceRefused,
     ServiceUnreachable,
     candidate,
@@ -85,3 +87,25 @@ async def test_a_beginning_is_gone_on_with(settings: Settings, stub: StubService
     assert (begun["add_generation_prompt"], begun["continue_final_message"]) == (False, True)
     (whole,) = (body for body in stub.bodies if body is not begun)
     assert not {"add_generation_prompt", "continue_final_message"} & whole.keys()
+
+
+class TestGoOn:
+    """Plain texts that the original model goes on with."""
+
+    SAMPLING: ClassVar[dict[str, Any]] = {"max_tokens": 48, "temperature": 1.0, "top_k": 50}
+
+    async def test_each_text_is_sampled_with_a_seed_of_its_own(self, settings: Settings, stub: StubService) -> None:
+        async with service(settings) as client:
+            go_on = ServiceGoOn(client, asyncio.get_running_loop())
+            said = await asyncio.to_thread(lambda: go_on(["1. a", "1. b", "1. c"], seed=7, **self.SAMPLING))
+        assert said == [f" as sampled with {7 + place} after 1. {text}" for place, text in enumerate("abc")]
+        assert stub.asked == {"off": 3}
+        assert {(body["model"], body["max_tokens"], body["temperature"], body["top_k"]) for body in stub.bodies} == {
+            ("served-model", 48, 1.0, 50)
+        }
+
+    async def test_a_text_that_is_too_long_has_no_continuation(self, settings: Settings, stub: StubService) -> None:
+        async with service(settings) as client:
+            go_on = ServiceGoOn(client, asyncio.get_running_loop())
+            said = await asyncio.to_thread(lambda: go_on(["1. a", "x" * 201], seed=0, **self.SAMPLING))
+        assert said == [" as sampled with 0 after 1. a", ""]
