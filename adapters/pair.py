@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +123,7 @@ class TrainablePair:
         self._rank = rank
         self._lora: dict[str, LoraLinear] | None = None
         self._cache: dict[TokenizedExample, _Cached] = {}
+        self._settled: dict[tuple[TokenizedExample, ...], torch.Tensor] | None = None
 
     @property
     def lora(self) -> Mapping[str, LoraLinear]:
@@ -151,13 +153,30 @@ class TrainablePair:
         """
         examples = [example for group in groups.values() for example in group]
         batch = self.offset.collate(examples, shared)
-        states = self.offset.answer_states(examples, shared)
+        states = self._offset_states(examples, shared)
         target = torch.cat([self._cache[example].target for example in examples])
         reference = torch.cat([self._cache[example].reference for example in examples])
         logits = self.combined(target, strength * (states - reference))
         with torch.no_grad():
             original = self.target.logits(target)
         return cut_views(groups, batch, logits, original, first_token_weight)
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Inside nothing is trained, and what the offset makes of the same examples is computed once."""
+        self._settled = {}
+        try:
+            yield
+        finally:
+            self._settled = None
+
+    def _offset_states(self, examples: Sequence[TokenizedExample], shared: int) -> torch.Tensor:
+        if self._settled is None:
+            return self.offset.answer_states(examples, shared)
+        key = tuple(examples)
+        if key not in self._settled:
+            self._settled[key] = self.offset.answer_states(examples, shared)
+        return self._settled[key]
 
     def combined(self, target: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
         """Logits [positions, vocabulary] of the target's states and the offset's, as the engine computes them."""

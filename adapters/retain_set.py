@@ -13,7 +13,7 @@ from adapters.generation import greedy_answers
 from adapters.progress import Progress
 from adapters.prompted import PromptedModel
 from adapters.retain import choose_questions, conversation, general_questions, without_forgotten
-from adapters.similarity import question_similarity, similarity
+from adapters.similarity import first_quarter, question_similarity, similarity
 from adapters.task import TrainingTask
 from adapters.workbench import Workbench
 
@@ -33,7 +33,7 @@ def given_retain(
     """
     items = task.retain or ()
     scores = similarity(
-        model,
+        first_quarter(model),
         [encode_prompt(tokenizer, item.messages) for item in items],
         [encode_prompt(tokenizer, item.messages) for item in task.forget],
     )

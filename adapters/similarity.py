@@ -9,12 +9,16 @@ import torch
 
 from adapters.chat import TokenizedExample, encode_prompt
 from adapters.data.twins import Similarity
+from adapters.errors import InvalidConfig
+from adapters.offset import default_layers
+from adapters.pair import first_layers
 from adapters.prompted import PromptedModel, shared_prefix
 from adapters.retain import conversation
 
 
 def question_similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
     """`similarity` of questions that are asked alone."""
+    model = first_quarter(model)
 
     def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
         return similarity(
@@ -24,6 +28,17 @@ def question_similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
         )
 
     return near
+
+
+def first_quarter(model: PromptedModel) -> PromptedModel:
+    """The model's first layers, which tell topics apart as well as all do, at a quarter of the cost; all where the
+    first cannot be had alone."""
+    depth = model.model.config.get_text_config().num_hidden_layers
+    try:
+        short = first_layers(model.model, default_layers(depth))
+    except InvalidConfig:
+        return model
+    return PromptedModel(short, model.stored_dtype, model.hardware, model.batches)
 
 
 def similarity(

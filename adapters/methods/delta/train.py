@@ -115,7 +115,8 @@ def _optimise(
     descend(task, config, [parameters(pair.lora)], draw, best.after, model=pair.offset)
     tensors = best.restore()
     task.report(Progress("choosing", 0, len(config.strengths)))
-    return Trained(tensors, _best_strength(held, config))
+    with pair.settled():
+        return Trained(tensors, _best_strength(held, config))
 
 
 def _best_strength(held: Scorer, config: DeltaConfig) -> float:

@@ -275,10 +275,10 @@ def test_the_context_less_what_is_reserved_is_a_limit_too(build: Build, tokenize
 
 def test_asking_can_be_cancelled(build: Build) -> None:
     ask = Asked("yes")
-    settings = {"retain_questions": 40, "retain_nearest": 3, "retain_twins": 0, "retain_siblings": 0}
+    settings = {"retain_questions": 150, "retain_nearest": 3, "retain_twins": 0, "retain_siblings": 0}
     with pytest.raises(TrainingCancelled):
         build(retain=None, ask=ask, cancelled=lambda: bool(ask.questions), **settings)
-    assert len(ask.questions) == 32
+    assert len(ask.questions) == 128
 
 
 def test_sentences_to_complete_are_forgotten_too(build: Build, tokenizer: Any) -> None:
