@@ -21,12 +21,17 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 # What renders the chart in deploy/helm; for the tests, and by hand.
 HELM := build/helm/helm
 
-UV_VERSION := 0.13.9
+UV_VERSION = $(shell sed -nE 's/^uv==([^ ]+).*/\1/p' requirements/dev.txt)
 UV := build/lock-tools/bin/uv
 # Where uv finds the CPU build of torch: the folder pip has been told of, else PyTorch's index.
 TORCH_SOURCE = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS),--index $(TORCH_CPU_INDEX) --index-strategy unsafe-best-match)
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --python-version 3.11 \
-	--python-platform x86_64-manylinux_2_28 --generate-hashes --no-header $(LOCK_ARGS)
+	--generate-hashes --no-header $(LOCK_ARGS)
+FOR_3_11 := --python-platform x86_64-manylinux_2_28
+# For the environments in pyproject.toml. The conditions behind the pins go: with one version of each package they would
+# keep out two small wheels, and pip judges them by the Python it runs on, not by the one it downloads for.
+FOR_3_11_AND_3_12 := --universal
+WITHOUT_CONDITIONS := sed -i -E 's/ ; [^\\]+\\$$/ \\/'
 
 ifeq ($(filter cpu gpu,$(EXTRA)),)
 $(error EXTRA must be cpu or gpu, not '$(EXTRA)')
@@ -96,7 +101,7 @@ $(VENV)/.installed-cpu: $(VENV)/.made requirements/cpu.txt requirements/torch-cp
 $(VENV)/.installed-gpu: $(VENV)/.made requirements/gpu.txt pyproject.toml
 	@$(call refuse-other,cpu)
 	@echo "==> installing what requirements/gpu.txt locks (several GB, some minutes)"
-	@$(PIP) -r requirements/gpu.txt
+	@$(PIP) --only-binary :all: -r requirements/gpu.txt
 	@$(call install-project)
 	@touch $@
 
@@ -127,10 +132,12 @@ $(HELM): requirements/helm.txt | $(VENV)/.made
 .PHONY: lock
 lock: $(UV)  ## resolve pyproject.toml anew into requirements/*.txt; LOCK_ARGS=--upgrade takes newer versions
 	@echo "==> resolving"
-	@$(COMPILE) $(TORCH_SOURCE) pyproject.toml --extra cpu --override requirements/overrides-cpu.txt \
+	@$(COMPILE) $(FOR_3_11) $(TORCH_SOURCE) pyproject.toml --extra cpu --override requirements/overrides-cpu.txt \
 		--no-emit-package torch -o requirements/cpu.txt
-	@$(COMPILE) pyproject.toml --extra gpu --override requirements/overrides-gpu.txt -o requirements/gpu.txt
-	@$(COMPILE) --group pyproject.toml:dev -c requirements/cpu.txt -o requirements/dev.txt
+	@$(COMPILE) $(FOR_3_11_AND_3_12) pyproject.toml --extra gpu --override requirements/overrides-gpu.txt \
+		-c requirements/constraints-gpu.txt -o requirements/gpu.txt
+	@$(WITHOUT_CONDITIONS) requirements/gpu.txt
+	@$(COMPILE) $(FOR_3_11) --group pyproject.toml:dev -c requirements/cpu.txt -o requirements/dev.txt
 
 $(UV):
 	@echo "==> installing uv $(UV_VERSION) into build/lock-tools"

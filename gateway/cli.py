@@ -76,7 +76,9 @@ def _version(wanted: bool) -> None:
 def unlearn(
     ctx: typer.Context,
     url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the service is. [default: http://127.0.0.1:8000]")
+        str | None,
+        # Named in full: typer before 0.28 calls an option as its metavar is written where both are one word.
+        typer.Option("--url", metavar="URL", help="Where the service is. [default: http://127.0.0.1:8000]"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
     _show_version: Annotated[

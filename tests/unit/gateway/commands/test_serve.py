@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from typer.models import OptionInfo
+from typer.utils import get_params_from_function
 
 from adapters.errors import InvalidPlugin
 from gateway import cli
@@ -183,3 +185,18 @@ def test_another_packages_method_or_objective_that_cannot_be_used_stops_the_star
     assert cli.run([command], CommandContext()) == 2
     assert "entry point 'mine' of package others names no class" in capsys.readouterr().err
     assert not hasattr(started, "settings")
+
+
+def test_an_option_is_named_by_more_than_its_metavar() -> None:
+    """typer before 0.28, which vLLM's GPU image has, writes `--URL` for a parameter `url` with that metavar."""
+    functions = [*(command.callback for command in cli.app.registered_commands), cli.unlearn]
+    options = [
+        (parameter.name, parameter.default)
+        for function in functions
+        if function is not None
+        for parameter in get_params_from_function(function).values()
+        if isinstance(parameter.default, OptionInfo)
+    ]
+    assert len(options) > len(functions)
+    unnamed = [name for name, info in options if not info.param_decls and (info.metavar or "").lower() == name]
+    assert unnamed == []
