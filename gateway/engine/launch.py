@@ -248,6 +248,8 @@ async def start_engine(plan: EnginePlan) -> Any:
         config = engine_args.create_engine_config(UsageContext.OPENAI_API_SERVER)
         if keeps_target_compiled(plan.layout):
             keep_target_compiled(config)
+        if on_one_host(config.parallel_config):
+            keep_to_loopback()
         return AsyncLLM(
             vllm_config=config,
             executor_class=Executor.get_class(config),
@@ -271,6 +273,24 @@ def keep_target_compiled(config: Any) -> None:
 
     if current_platform.is_cpu() and not config.model_config.enforce_eager:
         config.compilation_config.mode = CompilationMode.DYNAMO_TRACE_ONCE
+
+
+def on_one_host(parallel: Any) -> bool:
+    """Whether vLLM's processes, as its `ParallelConfig` spreads them, are all on this host."""
+    return (
+        parallel.nnodes == 1
+        and parallel.data_parallel_size == parallel.data_parallel_size_local
+        and parallel.distributed_executor_backend in (None, "uni", "mp")
+    )
+
+
+def keep_to_loopback() -> None:
+    """Have the engine's processes talk over loopback, unless the operator has named an interface.
+
+    Gloo, which torch makes a group of even for a single process, listens on the address that the host's name stands
+    for: in a container that is one which others reach.
+    """
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
 
 async def build_vllm_app(plan: EnginePlan, engine: Any) -> FastAPI:

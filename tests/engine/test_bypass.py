@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import time
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import torch
 
@@ -152,6 +154,15 @@ def test_a_client_that_leaves_aborts_its_generation(service: Service) -> None:
         time.sleep(0.1)
     assert metric(service, "vllm:num_requests_running{") == 0
     assert generated(service) - before < 700, "the generation ran on after its client had left"
+
+
+def test_nothing_of_the_engine_listens_beyond_loopback(service: Service) -> None:
+    assert service.process is not None
+    server = psutil.Process(service.process.pid)
+    sockets = [sock for process in (server, *server.children(recursive=True)) for sock in process.net_connections()]
+    listening = {sock.laddr for sock in sockets if sock.status == psutil.CONN_LISTEN}
+    assert service.settings.port in {address.port for address in listening}
+    assert [address for address in listening if not ipaddress.ip_address(address.ip).is_loopback] == []
 
 
 def generated(service: Service) -> float:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +26,9 @@ from gateway.engine.launch import (
     InvalidEngineArguments,
     PairOptions,
     checkpoint_digest,
+    keep_to_loopback,
     keeps_target_compiled,
+    on_one_host,
     pair_spec,
     plan_engine,
     plan_pair,
@@ -261,3 +268,51 @@ def test_a_target_that_takes_loras_is_not_compiled_on_cpu(target_lora: bool, com
 
 def test_without_a_pair_there_is_nothing_to_undo() -> None:
     assert not keeps_target_compiled(Layout(("A",), 10, 4))
+
+
+@pytest.mark.parametrize(
+    ("spread", "one_host"),
+    [
+        ({}, True),
+        ({"distributed_executor_backend": "mp", "data_parallel_size": 2, "data_parallel_size_local": 2}, True),
+        ({"nnodes": 2}, False),
+        ({"data_parallel_size": 2}, False),
+        ({"distributed_executor_backend": "ray"}, False),
+        ({"distributed_executor_backend": "external_launcher"}, False),
+    ],
+)
+def test_where_the_engines_processes_are(spread: dict[str, Any], one_host: bool) -> None:
+    alone = {"nnodes": 1, "data_parallel_size": 1, "data_parallel_size_local": 1, "distributed_executor_backend": "uni"}
+    assert on_one_host(SimpleNamespace(**alone | spread)) is one_host
+
+
+def test_the_operator_may_name_the_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth1")
+    keep_to_loopback()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "eth1"
+
+
+#: Joins a group as vLLM's worker does, and prints where it listens.
+_JOIN = """
+import json, sys, psutil, torch.distributed as dist
+from gateway.engine.launch import keep_to_loopback
+
+keep_to_loopback()
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", world_size=1, rank=0)
+sockets = psutil.Process().net_connections("inet")
+print(json.dumps([s.laddr.ip for s in sockets if s.status == psutil.CONN_LISTEN]))
+dist.destroy_process_group()
+"""
+
+
+def test_a_group_of_the_engine_listens_on_loopback(tmp_path: Path) -> None:
+    joined = subprocess.run(
+        [sys.executable, "-c", _JOIN, str(tmp_path / "rendezvous")],
+        env={name: value for name, value in os.environ.items() if name != "GLOO_SOCKET_IFNAME"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    listening = json.loads(joined.stdout)
+    assert listening
+    assert all(ipaddress.ip_address(address).is_loopback for address in listening)
