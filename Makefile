@@ -39,7 +39,7 @@ endif
 
 .PHONY: help
 help:  ## name the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 .PHONY: serve
 serve: $(INSTALLED)  ## install what is missing and serve on 127.0.0.1:8000; ARGS="…" goes to `unlearn serve`
@@ -73,6 +73,10 @@ types: $(INSTALLED_DEV)  ## mypy, strict
 .PHONY: bench
 bench: $(INSTALLED_DEV)  ## compare bare vLLM, the gateway, and the gateway with an adapter
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: check-containers
+check-containers:  ## build the images, start the stack and check it end to end (Docker); ARGS="--stand-ins" without a registry
+	@deploy/check.sh $(ARGS)
 
 .PHONY: install install-dev
 install: $(INSTALLED)  ## make .venv and install the service

@@ -16,6 +16,16 @@ from gateway.config import Settings
 ROOT = Path(__file__).resolve().parents[3]
 
 
+def service_dockerfile(compose: dict[str, Any], service: dict[str, Any]) -> str:
+    """Of the image that a service runs, whichever service builds it."""
+    (found,) = (
+        other["build"]["dockerfile"]
+        for other in compose["services"].values()
+        if other["image"] == service["image"] and "build" in other
+    )
+    return str(found)
+
+
 class TestCompose:
     @pytest.fixture
     def compose(self) -> dict[str, Any]:
@@ -57,13 +67,56 @@ class TestCompose:
             assert compose["services"][f"{name}-cpu"]["profiles"] == ["cpu"]
             assert "deploy" not in compose["services"][f"{name}-cpu"]
 
-    def test_secrets_are_files_and_the_example_names_them_all(self, compose: dict[str, Any]) -> None:
-        example = (ROOT / "deploy/.env.example").read_text(encoding="utf-8")
-        names = {secret["environment"] for secret in compose["secrets"].values()}
-        empty = set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
-        assert names <= empty, "the example holds a secret, or lacks one"
+    def test_secrets_are_files_and_in_no_environment(self, compose: dict[str, Any]) -> None:
+        for name, secret in compose["secrets"].items():
+            assert re.fullmatch(r"\$\{UNLEARN_SECRETS:\?[^}]*\}/" + name, secret["file"]), secret
         for service in compose["services"].values():
-            assert not names & set(service.get("environment", {}))
+            for name, value in service.get("environment", {}).items():
+                if re.search(r"TOKEN|KEY|PASSWORD", name):
+                    assert name.endswith("_FILE")
+                    assert value.removeprefix("/run/secrets/") in service["secrets"]
+
+    def test_without_env_it_is_said_what_to_do(self, compose: dict[str, Any]) -> None:
+        first = next(iter(compose["secrets"].values()))
+        assert "copy deploy/.env.example to .env" in first["file"]
+        example = (ROOT / "deploy/.env.example").read_text(encoding="utf-8")
+        assert re.search(r"^UNLEARN_SECRETS=\S+$", example, re.MULTILINE)
+        assert re.search(r"^COMPOSE_PROFILES=\S+$", example, re.MULTILINE)
+
+    def test_whatever_may_be_set_is_in_the_example(self) -> None:
+        text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+        used = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
+        example = (ROOT / "deploy/.env.example").read_text(encoding="utf-8")
+        assert used | {"COMPOSE_PROFILES"} == set(re.findall(r"^(\w+)=", example, re.MULTILINE))
+
+    def test_nothing_is_written_but_to_volumes_and_memory(self, compose: dict[str, Any]) -> None:
+        for name, service in compose["services"].items():
+            assert service["read_only"] is True, name
+            assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
+            if name == "redis":
+                continue
+            places = {entry.split(":")[0] for entry in service["tmpfs"]}
+            places |= {entry.split(":")[1] for entry in service["volumes"]}
+            image = (ROOT / service_dockerfile(compose, service)).read_text(encoding="utf-8")
+            volumes = json.loads(re.findall(r"^VOLUME (.*)$", image, re.MULTILINE)[0])
+            assert {"/tmp", *volumes} == places, "a volume that is not named gets one without a name"
+
+    def test_one_service_builds_an_image_and_the_others_take_it(self, compose: dict[str, Any]) -> None:
+        for kind in ("gpu", "cpu"):
+            users = {
+                name: service
+                for name, service in compose["services"].items()
+                if service["image"] == f"unlearning-gateway:{kind}"
+            }
+            assert len(users) == 2
+            assert sum("build" in service for service in users.values()) == 1
+            assert {service["pull_policy"] for service in users.values()} == {"never"}
+
+    def test_a_worker_gives_way_to_the_gateway(self, compose: dict[str, Any]) -> None:
+        for suffix in ("", "-cpu"):
+            assert compose["services"][f"worker{suffix}"]["cpu_shares"] < 1024
+            assert "cpu_shares" not in compose["services"][f"gateway{suffix}"]
 
     def test_a_worker_trains_for_the_engine_it_serves(self, compose: dict[str, Any]) -> None:
         shape = {
@@ -77,7 +130,8 @@ class TestCompose:
             assert all(gateway[name] == worker[name] for name in shape)
 
     def test_settings_named_are_settings(self, compose: dict[str, Any]) -> None:
-        known = {f"UNLEARN_{name.upper()}" for name in Settings.model_fields} | {"REDIS_URL"}
+        known = {f"UNLEARN_{name.upper()}" for name in Settings.model_fields}
+        known.add("UNLEARN_WORKER_DEVICE")  # comes with learning on a device
         for service in compose["services"].values():
             for name in service.get("environment", {}):
                 if name.startswith("UNLEARN_"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,56 @@ class TestImages:
             if word in ("ENV", "ARG"):
                 assert not re.search(r"TOKEN|KEY|PASSWORD|REDIS_URL", arguments)
 
+    def test_need_no_registry_but_for_their_base(self, name: str) -> None:
+        """A `# syntax=` line would have the builder fetch another one before it reads the file."""
+        assert "syntax=" not in (ROOT / "docker" / name).read_text(encoding="utf-8")
+
+    def test_install_from_the_lock_by_its_hashes(self, name: str) -> None:
+        words = " ".join(arguments for word, arguments in instructions(name) if word == "RUN")
+        installs = re.findall(r"pip install (.*?)(?: &&|$)", words)
+        assert installs
+        for options in installs:
+            hashed = {"--no-deps", "--require-hashes"} <= set(options.split())
+            ours = options.split()[-1] == "." and {"--no-deps", "--no-index"} & set(options.split())
+            assert hashed or ours, options
+
 
 def test_the_gpu_image_has_the_vllm_of_the_lock() -> None:
     lock = (ROOT / "requirements/gpu.txt").read_text(encoding="utf-8")
     engine = re.findall(r"^vllm==(\S+)", lock, re.MULTILINE)[0]
     assert ("FROM", f"vllm/vllm-openai:v{engine}") in instructions("Dockerfile.gpu")
+
+
+class TestWhatTheGpuImageAdds:
+    """The lines that take from the lock what vLLM's image does not hold."""
+
+    @pytest.fixture
+    def added(self, tmp_path: Path) -> str:
+        run = next(arguments for word, arguments in instructions("Dockerfile.gpu") if "/tmp/added.txt" in arguments)
+        program = re.findall(r"&& (awk .*?) > /tmp/added.txt", run)[0]
+        (tmp_path / "held.txt").write_text("torch\nvllm\ntyping-extensions\n")
+        (tmp_path / "gpu.txt").write_text(LOCK)
+        command = program.replace("/tmp/held.txt", str(tmp_path / "held.txt"))
+        command = command.replace("requirements/gpu.txt", str(tmp_path / "gpu.txt"))
+        return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+
+    def test_is_what_it_lacks_with_the_hashes(self, added: str) -> None:
+        assert re.findall(r"^(\S+)==", added, re.MULTILINE) == ["redis", "typing-inspection"]
+        assert re.findall(r"sha256:(\w)", added) == ["b", "c", "d"]
+
+
+LOCK = """\
+redis==8.1.0 \\
+    --hash=sha256:b \\
+    --hash=sha256:c
+    # via unlearning-gateway
+torch==2.13.0 \\
+    --hash=sha256:a
+    # via vllm
+typing-extensions==4.16.0 \\
+    --hash=sha256:e
+typing-inspection==0.4.5 \\
+    --hash=sha256:d
+vllm==0.32.0 \\
+    --hash=sha256:f
+"""
