@@ -4,26 +4,31 @@
 dangling() { docker images --quiet --filter dangling=true | sort -u; }
 megabytes() { echo "$(($(docker image inspect --format '{{.Size}}' "$1") / 1000000)) MB"; }
 
-# build_image TAG SERVICE…: what a user's `docker compose build` does, no more; its log is $WORK/build-SERVICE.log.
+# build_image TAG FETCH SERVICE…: as a user's `docker compose build` does. FETCH gets the wheels where there is no index.
 build_image() {
-    local tag=$1 log=$WORK/build-$2.log
-    [ -z "$STAND_INS" ] || serve_wheels
-    if ! compose build --progress plain "${@:2}" >"$log" 2>&1; then
-        stop_serving_wheels
-        tail -30 "$log"
-        die "the image of $2 was not built: $log"
+    local tag=$1 log=$WORK/build-$3.log status=0
+    if [ -n "$STAND_INS" ]; then
+        "$2" 2>"$WORK/fetch.log" || die "pip could not fetch what the image of $3 needs: $WORK/fetch.log"
+        serve_wheels
     fi
+    compose build --progress plain "${@:3}" >"$log" 2>&1 || status=$?
     stop_serving_wheels
+    if [ "$status" != 0 ]; then
+        tail -30 "$log"
+        die "the image of $3 was not built: $log"
+    fi
     note "$tag: $(megabytes "$tag")"
 }
 
 build() {
     refuses_to_start
     local before
+    docker image rm "$CPU_IMAGE" >/dev/null 2>&1 || true # else an older one would lose its name here
     before=$(dangling)
-    build_image "$CPU_IMAGE" gateway-cpu worker-cpu
+    build_image "$CPU_IMAGE" fetch_cpu_wheels gateway-cpu worker-cpu
     expect "the build left no image without a name" is "$(dangling)" "$before"
     image_facts "$CPU_IMAGE"
+    expect "$CPU_IMAGE: refuses to listen beyond loopback without API keys" refuses_no_keys "$CPU_IMAGE"
 }
 
 # run_image IMAGE ARGUMENTS…: as compose.yaml would, without the rest of it.
@@ -40,13 +45,13 @@ image_facts() {
     expect "$1: no secret in its history" none_of "$WORK/secret-list" <"$WORK/history"
     # shellcheck disable=SC2016
     expect "$1: runs as 10001, and nothing it runs can be written by it" is "$(inside "$1" \
-        'id -u; find / -xdev -writable ! -type l ! -path "/tmp*" ! -path /var/tmp ! -path /run/lock ! -path "$HOME*" 2>/dev/null')" 10001
+        'id -u; find / -xdev -writable ! -type l ! -path "/tmp*" ! -path /var/tmp ! -path /run/lock \
+        ! -path "$UNLEARN_CACHE_DIR*" ! -path "$UNLEARN_DATA_DIR*" 2>/dev/null')" 10001
     expect "$1: holds no .env, no secret and no history" is "$(inside "$1" \
         'find / -xdev \( -name .env -o -name .git \) 2>/dev/null; ls -A /run/secrets 2>/dev/null; true')" ""
     expect "$1: says its version" is "$(run_image "$1" --version)" \
         "unlearning-gateway $(sed -nE 's/^version = "(.*)"/\1/p' "$REPO/pyproject.toml")"
     expect "$1: refuses an empty secret, by name" refuses_empty_secret "$1"
-    expect "$1: refuses to listen beyond loopback without API keys" refuses_no_keys "$1"
 }
 
 refuses_empty_secret() {
@@ -81,7 +86,7 @@ gpu() {
     local base
     base=$(sed -nE 's/^FROM (\S+)$/\1/p' "$REPO/docker/Dockerfile.gpu")
     base_image make_vllm "$base"
-    build_image "$GPU_IMAGE" gateway
+    build_image "$GPU_IMAGE" fetch_gpu_wheels gateway
     distributions "$base" >"$WORK/held"
     distributions "$GPU_IMAGE" >"$WORK/gpu-held"
     note "added: $(comm -13 "$WORK/held" "$WORK/gpu-held" | xargs)"

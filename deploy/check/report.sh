@@ -29,7 +29,8 @@ none_of() { ! grep -q -F -f "$1"; }
 # Prints the table; the status says whether all went well.
 report() {
     [ ${#RESULTS[@]} -gt 0 ] || return 0
-    printf '\n%s\n' "${RESULTS[@]}"
+    echo
+    printf '%s\n' "${RESULTS[@]}"
     echo "$((${#RESULTS[@]} - FAILED)) ok, $FAILED failed, $((SECONDS - STARTED)) s"
     [ "$FAILED" = 0 ]
 }

@@ -87,7 +87,7 @@ vllm_packages() {
     echo "vllm==$1" | "$uv" pip compile --quiet "${for_312[@]}" --exclude-newer "$released" --no-header --no-annotate - >"$list"
     "$uv" pip install --quiet "${for_312[@]}" --only-binary :all: --target "$2" --constraint "$list" \
         typer pydantic-settings httpx psutil cryptography setuptools
-    rm -rf "${2:?}/bin"
+    rm -rf "${2:?}"/{bin,.lock}
     while IFS='=' read -r name _ version; do
         local info="$2/${name//[-.]/_}-$version.dist-info"
         [ ! -d "$info" ] || continue
@@ -96,14 +96,25 @@ vllm_packages() {
     done <"$list"
 }
 
-# The locks' wheels, fetched by this host's pip with whatever it has been told, for the time of a build.
-serve_wheels() {
-    local fetch=("$TOOLS/pip" --disable-pip-version-check download --quiet --no-deps --require-hashes --dest "$WORK/wheels")
+# What an image's lock names, fetched by this host's pip with whatever that has been told.
+fetch_cpu_wheels() {
+    local fetch=("$TOOLS/python" -m pip --disable-pip-version-check download --quiet --no-deps --require-hashes --dest "$WORK/wheels")
     "${fetch[@]}" -r "$REPO/requirements/torch-cpu.txt" 2>/dev/null ||
         "${fetch[@]}" --index-url "$(sed -n 's/^TORCH_CPU_INDEX := //p' "$REPO/Makefile")" -r "$REPO/requirements/torch-cpu.txt"
     "${fetch[@]}" --only-binary :all: -r "$REPO/requirements/cpu.txt"
+}
+
+# Only what the stand-in for vLLM's image lacks: the rest is GBs.
+fetch_gpu_wheels() {
+    awk 'NR == FNR { sub(/==.*/, ""); held[$0]; next } /^[a-z0-9]/ { split($1, pin, "=="); lacks = !(pin[1] in held) } lacks' \
+        "$WORK/vllm-packages.txt" "$REPO/requirements/gpu.txt" >"$WORK/gpu-lacks.txt"
+    "$(python_312_prefix)/bin/python3" -m pip --disable-pip-version-check download --quiet --no-deps --require-hashes \
+        --only-binary :all: --dest "$WORK/wheels" -r "$WORK/gpu-lacks.txt"
+}
+
+serve_wheels() {
     "$TOOLS/python" -m http.server --bind 127.0.0.1 --directory "$WORK/wheels" "$INDEX_PORT" >/dev/null 2>&1 &
     WHEEL_SERVER=$!
 }
 
-stop_serving_wheels() { kill "$WHEEL_SERVER" 2>/dev/null || true; }
+stop_serving_wheels() { [ -z "$STAND_INS" ] || kill "$WHEEL_SERVER"; }
