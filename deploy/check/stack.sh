@@ -74,6 +74,8 @@ learning() {
 becomes_active() { until_true 600 is_settled "$request" && is "$(state "$request")" active; }
 
 restarting() {
+    expect "what was compiled at the start is on the cache volume" quietly inside_service gateway-cpu sh -c \
+        'find "$TORCHINDUCTOR_CACHE_DIR" -name "*.so" | grep .'
     local before=$SECONDS
     compose restart gateway-cpu >/dev/null 2>&1
     expect "ready after a restart" until_true 300 ready
@@ -82,6 +84,14 @@ restarting() {
 }
 
 inspect() { docker inspect --format "$2" "$(compose ps --quiet "$1")"; }
+
+# networks_of SERVICE
+networks_of() {
+    local name
+    for name in $(inspect "$1" '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}'); do
+        docker network inspect --format "${name#"$PROJECT"_} internal={{.Internal}}" "$name"
+    done
+}
 
 # of_all COMMAND…: `docker COMMAND… ID…`
 of_all() {
@@ -112,10 +122,10 @@ inspections() {
     expect "worker: gives way to the gateway" [ "$(inspect worker-cpu '{{.HostConfig.CpuShares}}')" -lt 1024 ]
     expect "the cache can be written" inside_service worker-cpu sh -c \
         'touch "$UNLEARN_CACHE_DIR/.probe" && rm "$UNLEARN_CACHE_DIR/.probe"'
-    expect "redis: keeps its file on its volume" inside_service redis sh -c '[ "$(stat -c %U /data)" = redis ] && ls /data/appendonlydir'
+    expect "redis: keeps its file on its volume" quietly inside_service redis sh -c '[ "$(stat -c %U /data)" = redis ] && ls /data/appendonlydir'
     expect "redis: asks for its password" is "$(inside_service redis redis-cli ping)" "NOAUTH Authentication required."
-    expect "redis: reaches nothing outside" not inside_service redis sh -c 'getent hosts deb.debian.org'
-    expect "the command line works in the container" inside_service gateway-cpu entrypoint list
+    expect "redis: on the network without a way out, and on no other" is "$(networks_of redis)" "backend internal=true"
+    expect "the command line works in the container" quietly inside_service gateway-cpu entrypoint list
 }
 
 published() {

@@ -115,6 +115,8 @@ fetch_gpu_wheels() {
 serve_wheels() {
     "$TOOLS/python" -m http.server --bind 127.0.0.1 --directory "$WORK/wheels" "$INDEX_PORT" >/dev/null 2>&1 &
     WHEEL_SERVER=$!
+    sleep 1
+    kill -0 "$WHEEL_SERVER" 2>/dev/null || die "nothing can listen on port $INDEX_PORT"
 }
 
 stop_serving_wheels() { [ -z "$STAND_INS" ] || kill "$WHEEL_SERVER"; }

@@ -41,6 +41,14 @@ class TestImages:
                 assert (ROOT / source).exists(), source
                 assert any(source == g or source.startswith(f"{g}/") for g in given), source
 
+    def test_keep_what_is_fetched_and_compiled_on_the_cache_volume(self, name: str) -> None:
+        environment = " ".join(arguments for word, arguments in instructions(name) if word == "ENV")
+        values = dict(re.findall(r"(\w+)=(\S+)", environment))
+        cache = values["UNLEARN_CACHE_DIR"]
+        for variable in ("HOME", "XDG_CACHE_HOME", "HF_HOME", "TORCHINDUCTOR_CACHE_DIR"):
+            assert Path(values[variable]).is_relative_to(cache), variable
+        assert cache in json.loads(dict(instructions(name))["VOLUME"])
+
     def test_pin_their_base_and_hold_no_secret(self, name: str) -> None:
         for word, arguments in instructions(name):
             if word == "FROM":
