@@ -1,7 +1,8 @@
 {{/* Settings of the gateway that `settings` may name. */}}
 {{- define "unlearning.openSettings" -}}
 soft_rows prompt_budget methods offset_layers offset_model offset_reference offset_slots offset_rank inverter_url
-inverter_model max_examples max_body_bytes job_timeout_s job_retries policy_staleness_s gate_max_leak gate_min_kept
+inverter_model max_examples max_body_bytes job_timeout_s job_retries policy_staleness_s self_check_tolerance
+gate_max_leak gate_min_kept
 {{- end -}}
 
 {{/* Those that the chart, the image or a Secret sets. */}}

@@ -66,7 +66,7 @@ def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 class TestSettings:
     #: What a worker must share with the service it learns for, besides what the two are told differently.
-    DIFFERENT = frozenset({"worker", "gateway_url", "api_keys", "drain_timeout_s"})
+    DIFFERENT = frozenset({"worker", "worker_device", "gateway_url", "api_keys", "drain_timeout_s"})
 
     def test_gateway_and_worker_agree(self, settings_of: Any, rendered: Rendered) -> None:
         gateway, worker = (settings_of(rendered, component) for component in ("gateway", "worker"))
