@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from adapters.data.general import control_questions
 from adapters.evaluation.probes import is_fluent, reveals
-from adapters.examples import Example
+from adapters.examples import Example, Message
 from adapters.retain import conversation, without_forgotten
 from gateway.config import Settings
 from gateway.jobs.service import OFF, ServiceClient, candidate
@@ -20,6 +20,9 @@ T = TypeVar("T")
 FORGET_PROBES = 16
 CONTROL_PROBES = 20
 MAX_TOKENS = 64
+#: Questions at once. bfloat16 rounds by the shape of the batch, so evidence is asked in the same groups each time,
+#: one after another: with and without the adapter, and when it is measured again.
+BATCH = 12
 
 
 async def probe(service: ServiceClient, request_id: str, forget: Sequence[Example]) -> dict[str, Any]:
@@ -32,8 +35,8 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
     examples = evenly(forget, FORGET_PROBES)
     questions = evenly(control_questions(), CONTROL_PROBES)
     asked = [example.messages for example in examples] + [conversation(question) for question in questions]
-    before = await service.answers(asked, plan=OFF, max_tokens=MAX_TOKENS)
-    after = await service.answers(asked, plan=candidate(request_id), max_tokens=MAX_TOKENS)
+    before = await _answers(service, asked, OFF)
+    after = await _answers(service, asked, candidate(request_id))
 
     n = len(examples)
     counted = dict(without_forgotten(questions, before[n:], forget))
@@ -52,6 +55,13 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
         "controls": {"n": len(controls), "kept_rate": _rate(reveals(q, b, a) for q, b, a in controls)},
         "fluent_rate_after": _rate(is_fluent(answer) for answer in after),
     }
+
+
+async def _answers(service: ServiceClient, asked: Sequence[Sequence[Message]], plan: str) -> list[str]:
+    answers: list[str] = []
+    for start in range(0, len(asked), BATCH):
+        answers += await service.answers(asked[start : start + BATCH], plan=plan, max_tokens=MAX_TOKENS)
+    return answers
 
 
 def objection(evidence: dict[str, Any], settings: Settings) -> str | None:

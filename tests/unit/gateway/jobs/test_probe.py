@@ -6,8 +6,8 @@ import pytest
 
 from adapters.examples import Example
 from gateway.config import Settings
-from gateway.jobs.probe import CONTROL_PROBES, FORGET_PROBES, evenly, objection, probe
-from gateway.jobs.service import service
+from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, evenly, objection, probe
+from gateway.jobs.service import ServiceClient, service
 from tests.unit.gateway.jobs.stub_service import StubService
 
 FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(40)]
@@ -32,6 +32,22 @@ async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> N
     assert stub.asked == {"off": FORGET_PROBES + CONTROL_PROBES, "candidate:req_1": FORGET_PROBES + CONTROL_PROBES}
     assert objection(evidence, settings) is None
     assert "France" not in str(evidence)
+
+
+async def test_evidence_is_asked_in_the_same_groups_with_and_without_the_adapter(
+    settings: Settings, stub: StubService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: dict[str, list[list[str]]] = {}
+    answers = ServiceClient.answers
+
+    async def recorded(client: ServiceClient, asked: Any, *, plan: str, max_tokens: int) -> list[str]:
+        groups.setdefault(plan, []).append([messages[-1].content for messages in asked])
+        return await answers(client, asked, plan=plan, max_tokens=max_tokens)
+
+    monkeypatch.setattr(ServiceClient, "answers", recorded)
+    await evidence_of(settings)
+    assert groups["off"] == groups["candidate:req_1"]
+    assert [len(group) for group in groups["off"]] == [BATCH] * 3
 
 
 async def test_an_adapter_that_forgets_nothing(settings: Settings, stub: StubService) -> None:
