@@ -49,7 +49,7 @@ from tests.engine.service import Service, free_port
 DTYPE = str(Hardware.named(AUTO).compute_dtype(torch.bfloat16)).removeprefix("torch.")
 ENGINE_ARGS = ("--max-model-len", "2048", "--dtype", DTYPE)
 #: On a card two servers share: what is measured is how fast they compute, not how much they hold.
-ON_A_CARD = ("--gpu-memory-utilization", "0.4")
+ON_A_CARD = ("--gpu-memory-utilization", "0.2", "--kv-cache-memory-bytes", str(4 << 30))
 SOFT_TOKENS = 20
 OUTPUT_TOKENS = 48
 CONCURRENCY = (1, 8, 32)
