@@ -82,6 +82,7 @@ class EngineSelfCheck:
         try:
             for check in (
                 checks.sampling,
+                checks.spread,
                 checks.prefill_and_decode,
                 checks.mixed_batch,
                 checks.soft_prompt,

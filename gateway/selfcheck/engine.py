@@ -1,8 +1,9 @@
 """Whether the engine computes what it should, told by what it answers alone.
 
 Log-probabilities are compared as their mean difference a token, in nats. What counts as equal is stated by number
-format, and grows with what the machine shows of itself: bfloat16 products depend on the shape of a batch, so rows
-without any adapter are asked alone and together first, and their spread is part of the tolerance.
+format, and grows with what the machine shows of itself: bfloat16 products depend on the shape of a batch, also where
+the same tokens are a prompt here and an answer there. So rows without any adapter are asked alone and together first,
+and their spread is part of every tolerance.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ TOLERANCE = {"float32": 0.005, "float16": 0.05, "bfloat16": 0.1}
 _SPREADS = 3.0
 #: A spread larger than this many tolerances is no rounding.
 _MOST_SPREAD = 5.0
-#: A canary must move answers by this many tolerances, or one that does nothing would pass for one that is right.
+#: A canary must move answers by this many times what equal ones may differ by, or doing nothing would pass.
 _MOVES = 2.0
 _DECODED = 12
 _TOGETHER = 8
@@ -52,11 +53,19 @@ class EngineChecks:
         self._canaries = canaries
         self._texts = texts
         self._tolerance = tolerance
+        self._spread = 0.0
 
     async def sampling(self) -> list[Outcome]:
         """Every kind of sampling answers. Also compiles the kernels that the first such request would wait for."""
         await self._asker.sample((), self._texts.prompts[0])
         return [Outcome("sampling", Status.PASS, "every kind that a route can ask for answers")]
+
+    async def spread(self) -> list[Outcome]:
+        """How far equal rows without any adapter lie apart by the batch they are in; comes first."""
+        prompt = self._texts.prompts[0]
+        alone = await self._both((), prompt)
+        self._spread = _widest(alone, await asyncio.gather(*(self._both((), prompt) for _ in range(_TOGETHER))))
+        return [within("spread of equal rows", self._spread, _MOST_SPREAD * self._tolerance, _UNIT, PLAIN)]
 
     async def prefill_and_decode(self) -> list[Outcome]:
         """The log-probabilities of generated tokens are those that the same tokens have in a prompt."""
@@ -67,27 +76,24 @@ class EngineChecks:
             made = await self._asker.generate(plan, prompt, _DECODED)
             scored = (await self._asker.score(plan, [*prompt, *made.ids]))[-_DECODED:]
             outcomes.append(
-                within(
-                    _named("prefill and decode", name), _apart(made.logprobs, scored), self._tolerance, _UNIT, GRAPHS
-                )
+                within(_named("prefill and decode", name), _apart(made.logprobs, scored), self._allowed, _UNIT, GRAPHS)
             )
         return outcomes
 
     async def mixed_batch(self) -> list[Outcome]:
         """A row's answer in a batch with others is its answer alone, with and without an adapter."""
-        plain: list[Sequence[AdapterRef]] = [()] * _TOGETHER
         kinds: list[Sequence[AdapterRef]] = [(), *((canary,) for canary in self._canaries.named.values())]
         names = ["", *self._canaries.named]
         alone = [await self._both(plan, self._texts.prompts[0]) for plan in kinds]
-        spread = _widest(alone[0], await asyncio.gather(*(self._both(plan, self._texts.prompts[0]) for plan in plain)))
-        allowed = self._tolerance + _SPREADS * spread
         rows = [number % len(kinds) for number in range(max(_TOGETHER, 2 * len(kinds)))]
         together = await asyncio.gather(*(self._both(kinds[kind], self._texts.prompts[0]) for kind in rows))
-        outcomes = [within("spread of equal rows", spread, _MOST_SPREAD * self._tolerance, _UNIT, PLAIN)]
+        outcomes = []
         for number, name in enumerate(names):
             found = [answer for kind, answer in zip(rows, together, strict=True) if kind == number]
             advice = ADAPTERS if name else GRAPHS
-            outcomes.append(within(_named("mixed batch", name), _widest(alone[number], found), allowed, _UNIT, advice))
+            outcomes.append(
+                within(_named("mixed batch", name), _widest(alone[number], found), self._allowed, _UNIT, advice)
+            )
         return outcomes
 
     async def soft_prompt(self) -> list[Outcome]:
@@ -100,7 +106,7 @@ class EngineChecks:
         as_text = (await self._asker.score((), [*self._texts.prefix, *prompt]))[-len(as_rows) :]
         without = await self._asker.score((), prompt)
         return [
-            within("soft prompt equals its text", _apart(as_rows, as_text), self._tolerance, _UNIT, ADAPTERS),
+            within("soft prompt equals its text", _apart(as_rows, as_text), self._allowed, _UNIT, ADAPTERS),
             beyond("soft prompt moves answers", _apart(as_rows, without), self._needed, _UNIT, ADAPTERS),
         ]
 
@@ -123,7 +129,7 @@ class EngineChecks:
         size = sum(map(abs, second)) / len(second)
         uneven = _apart(second, [ratio * moved for moved in first])
         # Rounding counts α times, and twice here.
-        allowed = 2 * self._tolerance + 0.05 * size
+        allowed = 2 * self._allowed + 0.05 * size
         return [
             *outcomes,
             within("offset acts by its strength", uneven, allowed, "nats", ADAPTERS),
@@ -141,13 +147,17 @@ class EngineChecks:
         return [idle, beyond("LoRA moves answers", moved, self._needed, _UNIT, ADAPTERS)]
 
     @property
+    def _allowed(self) -> float:
+        return self._tolerance + _SPREADS * self._spread
+
+    @property
     def _needed(self) -> float:
-        return _MOVES * self._tolerance
+        return _MOVES * self._allowed
 
     async def _changes_nothing(self, name: str, canary: AdapterRef) -> Outcome:
         prompt = self._texts.prompts[0]
         ours, plain = await self._asker.score((canary,), prompt), await self._asker.score((), prompt)
-        return within(f"{name} changes nothing", _apart(ours, plain), self._tolerance, _UNIT, ADAPTERS)
+        return within(f"{name} changes nothing", _apart(ours, plain), self._allowed, _UNIT, ADAPTERS)
 
     async def _odds(self, plan: Sequence[AdapterRef], prompt: Sequence[int]) -> list[float]:
         """Log-probabilities of the candidates, less their mean: what the softmax adds to all alike is gone."""

@@ -1,1 +1,1 @@
-"""The engine on a CUDA device: captured graphs and eager, both of vLLM's model runners."""
+"""What a CUDA device computes; `make test-gpu` runs it on one, elsewhere it is skipped."""

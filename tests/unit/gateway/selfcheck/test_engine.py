@@ -13,7 +13,8 @@ from gateway.selfcheck.outcome import Outcome, Status
 from tests.unit.gateway.selfcheck.toy_engine import TEXTS, ToyEngine, canaries
 
 TOLERANCE = 0.1
-CHECKS = ("sampling", "prefill_and_decode", "mixed_batch", "soft_prompt", "offset", "lora")
+MOVES = {"soft prompt moves answers", "offset moves answers", "LoRA moves answers"}
+CHECKS = ("sampling", "spread", "prefill_and_decode", "mixed_batch", "soft_prompt", "offset", "lora")
 
 
 async def outcomes(engine: ToyEngine, wanted: Canaries | None = None) -> list[Outcome]:
@@ -38,8 +39,8 @@ async def test_kinds_that_are_not_offered_are_not_checked() -> None:
     found = await outcomes(ToyEngine(), Canaries())
     assert [outcome.check for outcome in found] == [
         "sampling",
-        "prefill and decode",
         "spread of equal rows",
+        "prefill and decode",
         "mixed batch",
     ]
 
@@ -58,7 +59,8 @@ async def test_kinds_that_are_not_offered_are_not_checked() -> None:
             ),
             {"mixed batch, LoRA"},
         ),
-        (lambda _d, _s, busy: 2.0 * (busy > 2), {"spread of equal rows"}),
+        # So wide a spread hides whether canaries do anything.
+        (lambda _d, _s, busy: 2.0 * (busy > 2), {"spread of equal rows", *MOVES}),
     ],
     ids=["decode", "decode-soft", "decode-lora", "batch-offset", "batch-soft", "batch-nan", "spread"],
 )
@@ -86,6 +88,18 @@ async def test_an_adapter_that_does_not_act_by_its_formula_fails(engine: dict[st
     found = await outcomes(ToyEngine(**engine))
     assert failed(found) == expected
     assert all(outcome.advice for outcome in found if outcome.status is Status.FAIL)
+
+
+async def test_decoding_may_differ_from_prefill_by_what_the_shape_of_a_batch_does() -> None:
+    """A token that is decoded is a batch of another shape than the prompt it is part of later."""
+
+    def rounding(_digest: str, step: str, busy: int) -> float:
+        return 0.04 * (busy > 2) + 0.15 * (step == "decode")
+
+    assert not failed(await outcomes(ToyEngine(wrong=rounding)))
+    assert failed(await outcomes(ToyEngine(wrong=lambda _d, step, _b: 0.15 * (step == "decode")))) >= {
+        "prefill and decode"
+    }
 
 
 async def test_a_row_without_an_adapter_may_differ_by_what_equal_rows_do_and_no_more() -> None:

@@ -1,0 +1,1 @@
+"""The engine on a CUDA device: captured graphs and eager, both of vLLM's model runners."""
