@@ -53,6 +53,8 @@ def test_a_verdict_is_reported_and_ends_the_run(
         return ObjectiveLoss((weight**2).sum(), torch.zeros(()))
 
     descend(make_task(report=seen.append), Settings(), [[weight]], lambda: loss, after, model=prompted)
+    assert (seen[0].phase, seen[0].step) == ("starting", 0), "said before the first step, which may take long"
+    seen = seen[1:]
     assert [progress.metrics["held_out"] for progress in seen] == [10, 20, 30]
     losses = [progress.metrics["forget"] for progress in seen]
     assert losses == sorted(losses, reverse=True)

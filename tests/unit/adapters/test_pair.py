@@ -202,6 +202,29 @@ class TestTrainablePair:
         with pytest.raises(RuntimeError, match="before the LoRA"):
             pair.remember([SHORT], SHARED)
 
+    def test_settled_the_offset_runs_once_for_all_strengths(
+        self, make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair = make_pair()
+        randomise(pair.lora, scale=0.1)
+        strengths, runs = (0.5, 1.0, 2.0), list[int]()
+        with torch.no_grad():
+            apart = [pair.views(GROUPS, SHARED, strength)["forget"].logits for strength in strengths]
+        read = PromptedModel.answer_states
+
+        def counted(model: PromptedModel, *arguments: Any) -> torch.Tensor:
+            runs.append(1)
+            return read(model, *arguments)
+
+        monkeypatch.setattr(PromptedModel, "answer_states", counted)
+        with torch.no_grad(), pair.settled():
+            together = [pair.views(GROUPS, SHARED, strength)["forget"].logits for strength in strengths]
+        assert len(runs) == 1
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(together, apart, strict=True))
+        with torch.no_grad():
+            randomise(pair.lora, seed=1, scale=0.1)
+            assert not torch.equal(pair.views(GROUPS, SHARED, 1.0)["forget"].logits, apart[1]), "and anew afterwards"
+
     def test_what_was_not_remembered_has_no_view(self, make_pair: MakePair) -> None:
         with pytest.raises(KeyError):
             make_pair().views({"forget": [TokenizedExample((1, 5, 6), (2,))]}, SHARED, 1.0)
