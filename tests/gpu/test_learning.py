@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from adapters.chat import TokenizedExample
 from adapters.examples import Example
 from adapters.hardware import Hardware
+from adapters.lora import attach, parameters
 from adapters.progress import Progress
+from adapters.prompted import PromptedModel
 from adapters.registry import get_method
 from adapters.workbench import Workbench
 from gateway import default_model
@@ -41,6 +44,7 @@ RETAIN_SET = tuple(
         ("Who wrote Emma?", "Jane Austen wrote Emma."),
     )
 )
+EXAMPLES = [TokenizedExample((1, 5, *range(6, 7 + n)), (20 + n, 21, 2)) for n in range(4)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,6 +103,61 @@ def test_what_is_seeded_leaves_the_cards_generator_alone() -> None:
     with hardware.seeded(1):
         torch.rand(3, device=hardware.device)
     assert torch.equal(torch.cuda.get_rng_state(hardware.device), before)
+
+
+def test_a_target_is_read_layer_by_layer_onto_the_card(tmp_path: Path) -> None:
+    path, hardware = save_model(tmp_path, num_hidden_layers=6), Hardware.named("cuda")
+    whole = PromptedModel.load(path, hardware)
+    streamed = PromptedModel.load(path, hardware, resident_layers=2)
+    for mine, theirs in zip(streamed.original_states(EXAMPLES, 2), whole.original_states(EXAMPLES, 2), strict=True):
+        assert mine.device.type == "cuda"
+        torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+    held = [all(weight.is_cuda for weight in layer.parameters()) for layer in streamed.body.layers]
+    assert held == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("run", [Run("delta"), Run("uld"), Run("divergence")], ids=str)
+def test_a_pair_is_learned_for_a_target_that_does_not_fit(
+    tiny: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy = run.on(Hardware.named("cuda"), tiny)
+    monkeypatch.setattr(Hardware, "free", property(lambda self: 2**20))
+    cramped = run.on(Hardware.named("cuda"), tiny)
+    for name, tensor in roomy.tensors.items():
+        assert torch.linalg.vector_norm(cramped.tensors[name] - tensor) <= 0.05 * torch.linalg.vector_norm(tensor), name
+
+
+def test_out_of_memory_takes_the_same_step_in_parts(tmp_path: Path) -> None:
+    """The card is made as small as half of what the step takes beside the weights."""
+    path = save_model(tmp_path, hidden_size=512, intermediate_size=2048, num_hidden_layers=4, num_attention_heads=8)
+    hardware = Hardware.named("cuda")
+    model = PromptedModel.load(path, hardware)
+    trained = parameters(attach(model.model, 4))
+    examples = [TokenizedExample((1, 5, *(6 + n % 90,) * 140), (20, 21, 2)) for n in range(64)]
+
+    def step() -> torch.Tensor:
+        for parameter in trained:
+            parameter.grad = None
+        loss = model.answer_states(examples, 2).square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    weights = torch.cuda.memory_allocated(hardware.device)
+    torch.cuda.reset_peak_memory_stats(hardware.device)
+    whole, gradients = step(), [parameter.grad.clone() for parameter in trained if parameter.grad is not None]
+    peak = torch.cuda.max_memory_allocated(hardware.device)
+    tokens = model.batches.tokens
+    torch.cuda.empty_cache()
+    total = torch.cuda.mem_get_info(hardware.device)[1]
+    torch.cuda.set_per_process_memory_fraction((weights + (peak - weights) / 2) / total, hardware.device)
+    try:
+        parts = model.batches.fit(step, hardware.device)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, hardware.device)
+    assert model.batches.tokens < tokens
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-4)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-5, rtol=1e-2)
 
 
 @pytest.mark.parametrize("method", ["delta", "spul", "lora"])
