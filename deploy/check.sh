@@ -7,7 +7,7 @@
 #   gpu     the GPU image; with --stand-ins on a stand-in of vLLM's that holds little but names and versions
 #   up      start
 #   check   the checks of the running stack; ends with a stop
-#   down    remove containers, networks and volumes
+#   down    remove containers, networks and volumes; images and build cache stay
 #   all     images, build, gpu, up, check, down (the default); the exit status is 1 where a check failed
 #
 # --stand-ins is for hosts that reach no image registry: base images are made of Debian 12's packages (root, debootstrap;
