@@ -4,14 +4,15 @@
 up() {
     [ -f "$WORK/secret-list" ] || secret_list >"$WORK/secret-list"
     refuses_a_missing_secret
-    refuses_an_empty_secret
+    refuses_an_empty_secret redis_password redis "redis_password is empty"
+    refuses_an_empty_secret api_keys gateway-cpu "api_keys.* is missing or empty"
     local before=$SECONDS
     expect "up: Redis and the gateway are healthy" bring_up
     note "after $((SECONDS - before)) s"
     compose ps --all
 }
 
-bring_up() { compose up --detach --no-build "$@" >"$WORK/up.log" 2>&1 || { tail -5 "$WORK/up.log"; return 1; }; }
+bring_up() { compose up --detach --no-build --wait "$@" >"$WORK/up.log" 2>&1 || { tail -5 "$WORK/up.log"; return 1; }; }
 
 # with_secrets FOLDER: an .env for them.
 with_secrets() { sed "s|^UNLEARN_SECRETS=.*|UNLEARN_SECRETS=$1|" "$WORK/env" >"$WORK/env-refused"; }
@@ -24,16 +25,18 @@ refuses_a_missing_secret() {
     down
 }
 
+# refuses_an_empty_secret SECRET SERVICE WORDS: the service that reads it says the words.
 refuses_an_empty_secret() {
     rm -rf "$WORK/empty" && cp -r "$WORK/secrets" "$WORK/empty"
-    : >"$WORK/empty/redis_password.new" && mv -f "$WORK/empty/redis_password.new" "$WORK/empty/redis_password"
+    : >"$WORK/empty/new" && chmod 444 "$WORK/empty/new" && mv -f "$WORK/empty/new" "$WORK/empty/$1"
     with_secrets "$WORK/empty"
-    ENV_FILE=$WORK/env-refused expect "an empty secret is refused" not starts
-    expect "  which is redis_password" grep -q 'redis_password is empty' <(compose logs redis 2>&1)
+    ENV_FILE=$WORK/env-refused LIMIT=100 expect "$1: empty, it is refused" not starts
+    compose logs "$2" >"$WORK/refusal" 2>&1
+    expect "  and its log says so" grep -q "$3" "$WORK/refusal"
     down
 }
 
-starts() { compose up --detach --no-build >"$WORK/refusal" 2>&1; }
+starts() { compose up --detach --no-build --wait >"$WORK/refusal" 2>&1; }
 
 check() {
     trap 'compose logs --no-color >"$WORK/compose.log" 2>&1 || true; down' EXIT
@@ -44,6 +47,7 @@ check() {
     restarting
     redis_away
     two_workers
+    waiting_over_a_stop
     stopping
     logs
 }
@@ -169,6 +173,19 @@ both_ready() {
     ids=$(compose ps --quiet --status running worker-cpu)
     [ "$(wc -w <<<"$ids")" = 2 ] || return 1
     for id in $ids; do docker logs "$id" 2>&1 | grep -q 'worker ready' || return 1; done
+}
+
+# All is stopped while a request waits; started again, the gateway gets ready and a worker takes it.
+waiting_over_a_stop() {
+    local waiting before
+    quietly compose stop worker-cpu
+    waiting=$(register)
+    quietly compose stop
+    before=$SECONDS
+    expect "with a request waiting all starts again" bring_up
+    note "after $((SECONDS - before)) s"
+    expect "  and a worker takes it" until_true 60 not is_in_state "$waiting" queued
+    expect "  it can be withdrawn" is "$(as_operator --request POST "/forget/$waiting/retire")" 200
 }
 
 stopping() {
