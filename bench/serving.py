@@ -116,7 +116,10 @@ def main() -> None:
             )
         bound = _bound(service.checkpoint)
         console.print(_machine())
-        results = asyncio.run(_run(targets, options.concurrency, rounds, console, bound))
+        try:
+            results = asyncio.run(_run(targets, options.concurrency, rounds, console, bound))
+        except BrokeOff as error:
+            raise SystemExit(f"{error}\n{_tail(folder / 'bare.log')}\n{service.log_tail()}") from error
     finally:
         service.stop()
         if no_pair is not None:
@@ -133,6 +136,10 @@ def main() -> None:
 Results = dict[int, dict[str, list[Figures]]]
 
 
+class BrokeOff(Exception):
+    """A server ended a connection; says which, and under what load."""
+
+
 async def _run(targets: list[Target], levels: Sequence[int], rounds: int, console: Console, bound: float) -> Results:
     """Every level in turn; its table is printed as soon as it is there."""
     for target in targets:
@@ -142,13 +149,16 @@ async def _run(targets: list[Target], levels: Sequence[int], rounds: int, consol
         for turn in range(rounds):
             shift = turn % len(targets)
             for target in targets[shift:] + targets[:shift]:
-                figures = await measure(
-                    target,
-                    concurrency=concurrency,
-                    requests=REQUESTS[concurrency],
-                    output_tokens=OUTPUT_TOKENS,
-                    seed=1000 * concurrency + turn,
-                )
+                try:
+                    figures = await measure(
+                        target,
+                        concurrency=concurrency,
+                        requests=REQUESTS[concurrency],
+                        output_tokens=OUTPUT_TOKENS,
+                        seed=1000 * concurrency + turn,
+                    )
+                except httpx.TransportError as error:
+                    raise BrokeOff(f"{target.name}, {concurrency} concurrent: {type(error).__name__}") from error
                 results[concurrency][target.name].append(figures)
             console.print(f"{concurrency} concurrent, round {turn + 1} of {rounds} done")
         console.print(_table({concurrency: results[concurrency]}, bound))
@@ -241,6 +251,10 @@ def _plain(results: Results) -> dict[str, dict[str, list[list[float]]]]:
         str(concurrency): {name: [[f.tokens_per_s, f.ttft_s] for f in rounds] for name, rounds in systems.items()}
         for concurrency, systems in results.items()
     }
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def _machine() -> str:
