@@ -111,7 +111,7 @@ class Effects:
         with torch.no_grad():
             for start in range(0, len(examples), _CHUNK):
                 part = examples[start : start + _CHUNK]
-                states = self._target.answer_states(part, self._shared)
+                states = torch.cat(self._target.original_states(part, self._shared))
                 chunks.append(_Chunk(part, self._target.collate(part, self._shared), states))
         return chunks
 
