@@ -12,7 +12,13 @@ up() {
     compose ps --all
 }
 
-bring_up() { compose up --detach --no-build --wait "$@" >"$WORK/up.log" 2>&1 || { tail -5 "$WORK/up.log"; return 1; }; }
+# Waits for the gateway to say that it is ready; where it does not, says what it says.
+bring_up() {
+    LIMIT=420 compose up --detach --no-build --wait "$@" >"$WORK/up.log" 2>&1 && return
+    tail -5 "$WORK/up.log"
+    http /readyz >/dev/null && cat "$WORK/body"
+    return 1
+}
 
 # with_secrets FOLDER: an .env for them.
 with_secrets() { sed "s|^UNLEARN_SECRETS=.*|UNLEARN_SECRETS=$1|" "$WORK/env" >"$WORK/env-refused"; }
@@ -124,8 +130,9 @@ inspections() {
     expect "gateway: nothing but 8000 listens beyond loopback" is "$(listening gateway-cpu)" 8000
     expect "worker: nothing listens beyond loopback" is "$(listening worker-cpu)" ""
     expect "worker: gives way to the gateway" [ "$(inspect worker-cpu '{{.HostConfig.CpuShares}}')" -lt 1024 ]
-    expect "the cache can be written" inside_service worker-cpu sh -c \
-        'touch "$UNLEARN_CACHE_DIR/.probe" && rm "$UNLEARN_CACHE_DIR/.probe"'
+    expect "the self-check passes" quietly inside_service gateway-cpu entrypoint doctor
+    expect "the worker can write its cache and data" inside_service worker-cpu sh -c \
+        'for folder in "$UNLEARN_CACHE_DIR" "$UNLEARN_DATA_DIR"; do touch "$folder/.probe" && rm "$folder/.probe" || exit; done'
     expect "redis: keeps its file on its volume" quietly inside_service redis sh -c '[ "$(stat -c %U /data)" = redis ] && ls /data/appendonlydir'
     expect "redis: asks for its password" is "$(inside_service redis redis-cli ping)" "NOAUTH Authentication required."
     expect "redis: on the network without a way out, and on no other" is "$(networks_of redis)" "backend internal=true"

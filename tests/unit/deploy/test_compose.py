@@ -102,8 +102,9 @@ class TestCompose:
             assert service["security_opt"] == ["no-new-privileges:true"]
             if name == "redis":
                 continue
-            places = {entry.split(":")[0] for entry in service["tmpfs"]}
-            places |= {entry.split(":")[1] for entry in service["volumes"]}
+            in_memory = dict(entry.split(":") for entry in service["tmpfs"])
+            assert "uid=10001" in in_memory["/var/lib/unlearning-gateway"], "the image's user; see test_images"
+            places = set(in_memory) | {entry.split(":")[1] for entry in service["volumes"]}
             image = (ROOT / service_dockerfile(compose, service)).read_text(encoding="utf-8")
             volumes = json.loads(re.findall(r"^VOLUME (.*)$", image, re.MULTILINE)[0])
             assert {"/tmp", *volumes} == places, "a volume that is not named gets one without a name"
