@@ -18,7 +18,18 @@ FEW_ITEMS = 16
 
 _REFUSALS: Mapping[str, Any] = {"objective": "idk"}
 #: Any wording of one fact, where NPO may lower no more than the full stop behind it: of `bench/delta_facts.md`.
-_TNPO: Mapping[str, Any] = {"objective": "tnpo"}
+#: It and the objectives for many items were measured with more steps and more data than refusals were found to need.
+_THOROUGH: Mapping[str, Any] = {
+    "learning_rate": 2e-3,
+    "max_steps": 120,
+    "retain_batch": 16,
+    "retain_questions": 120,
+    "retain_nearest": 48,
+    "retain_twins": 128,
+    "retain_siblings": 36,
+    "rewording_lists": 32,
+}
+_TNPO: Mapping[str, Any] = {**_THOROUGH, "objective": "tnpo"}
 #: For many items asked once each: what others are asked joins a retain set of the caller's, answered at length. This
 #: and the settings below are of `bench/tofu_search.md`.
 _MANY: Mapping[str, Any] = {
@@ -28,8 +39,9 @@ _MANY: Mapping[str, Any] = {
     "hard_fraction": 0.5,
 }
 _SNAP: Mapping[str, Any] = {**_MANY, "objective": "snap", "kl_limit": 5.0}
-_MANY_REFUSALS: Mapping[str, Any] = {**_MANY, **_REFUSALS}
+_MANY_REFUSALS: Mapping[str, Any] = {**_THOROUGH, **_MANY, **_REFUSALS}
 _UNDIAL: Mapping[str, Any] = {
+    **_THOROUGH,
     **_MANY,
     "objective": "undial",
     "objective_settings": {"forget_weight": 0.5},

@@ -38,7 +38,8 @@ class DeltaConfig:
     neutrality: weight of a term on the retained answers beside the objective's own: `View.shift` of the tokens of the
         step's other answers, in nats squared. An offset that makes a refusal less likely wherever it is not its own is
         safe alone, and takes the refusals of others that are active with it; ours, see `bench/delta_facts.md`.
-    The settings of the data are SPUL's, see `SpulConfig`.
+    The settings of the data are SPUL's, see `SpulConfig`. Steps, batches and data are as few as refusals were found to
+        need on the demo's facts: `bench/delta_facts.md`.
 
     Raises `InvalidConfig` for a value of another type or outside its bounds.
     """
@@ -48,24 +49,24 @@ class DeltaConfig:
     rank: int = 16
     strength: float = 1.0
     strengths: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5)
-    learning_rate: float = 2e-3
-    max_steps: int = 120
+    learning_rate: float = 3e-3
+    max_steps: int = 90
     forget_batch: int = 4
-    retain_batch: int = 16
+    retain_batch: int = 8
     evaluate_every: int = 20
     patience: int = 4
     kl_limit: float = 0.5
     neutrality: float = 0.5
     refusal_kinds: int = 1
-    retain_questions: int = 120
-    retain_nearest: int = 48
-    retain_twins: int = 128
-    retain_siblings: int = 36
+    retain_questions: int = 60
+    retain_nearest: int = 24
+    retain_twins: int = 64
+    retain_siblings: int = 18
     retain_tokens: int = 8
     hard_fraction: float = 0.75
     first_token_weight: float = 3.0
     cloze_forms: int = 2
-    rewording_lists: int = 32
+    rewording_lists: int = 16
     rewordings: int = 24
     framed_variants: int = 4
     framed_fraction: float = 0.5
