@@ -24,6 +24,7 @@ from gateway import default_model, http_server
 from gateway.api.auth import Gatekeeper, is_loopback
 from gateway.api.health import HealthApp
 from gateway.app import assemble, running
+from gateway.checkpoint_digests import CheckpointDigests
 from gateway.config import Settings
 from gateway.engine import launch
 from gateway.engine.holdings import Holdings
@@ -186,7 +187,8 @@ class _Service:
             plans = PlanBuilder(token.encode())
             shelf = Shelf(blobs)
             residency = Residency(SlotTable(settings.soft_rows), shelf, EngineRowWriter(async_llm), metrics)
-            pair = await asyncio.to_thread(launch.pair_spec, plan.layout)
+            digests = CheckpointDigests(settings.cache_dir)
+            pair = await asyncio.to_thread(launch.pair_spec, plan.layout, digests)
             offsets = None
             if plan.layout.takes_loras:
                 folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))
@@ -199,7 +201,7 @@ class _Service:
             )
             served = ServedModel(
                 name=plan.args.served_model_name[0],
-                digest=await asyncio.to_thread(launch.checkpoint_digest, self._model.source),
+                digest=await asyncio.to_thread(launch.checkpoint_digest, self._model.source, digests),
                 hidden_size=plan.hidden_size,
                 max_tokens=engine.model_config.max_model_len,
                 count_tokens=launch.token_counter(engine),

@@ -13,7 +13,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from adapters.artifact import model_digest
 from adapters.chat import encode_pair
 from adapters.examples import Example
 from adapters.hardware import compute_dtype
@@ -314,13 +313,12 @@ def checkpoint_folder(model: str) -> Path:
     return Path(snapshot_download(model, local_files_only=True))
 
 
-def checkpoint_digest(model: str, digests: CheckpointDigests | None = None) -> str:
-    """Digest of the served checkpoint; None: hashed, whether it is known or not. Raises `InvalidArtifact`."""
-    folder = checkpoint_folder(model)
-    return model_digest(folder) if digests is None else digests.of(folder)
+def checkpoint_digest(model: str, digests: CheckpointDigests) -> str:
+    """Digest of the served checkpoint. Raises `InvalidArtifact`."""
+    return digests.of(checkpoint_folder(model))
 
 
-def pair_spec(layout: Layout, digests: CheckpointDigests | None = None) -> PairSpec | None:
+def pair_spec(layout: Layout, digests: CheckpointDigests) -> PairSpec | None:
     """The pair as adapters name it; a separate model by the digest of its weights. Raises `InvalidArtifact`."""
     pair = layout.pair
     if pair is None:

@@ -182,11 +182,9 @@ def test_a_separate_model(tmp_path: Path) -> None:
         assert pair_of(llama(), replace(options, layers=layers)) == expected
     assert pair_of(llama(), replace(options, own_reference=True)) == replace(expected, own_reference=True)
     layout = Layout(("LlamaForCausalLM",), 500, 64, expected)
-    assert pair_spec(layout) == PairSpec(0, model_digest(tmp_path))
-    digests = CheckpointDigests(tmp_path / "cache", lambda folder: f"digest of {folder.name}")
-    assert pair_spec(layout, digests) == PairSpec(0, f"digest of {tmp_path.name}")
-    assert checkpoint_digest(str(tmp_path), digests) == f"digest of {tmp_path.name}"
-    assert checkpoint_digest(str(tmp_path)) == model_digest(tmp_path)
+    digests = CheckpointDigests(tmp_path / "cache")
+    assert pair_spec(layout, digests) == PairSpec(0, model_digest(tmp_path))
+    assert checkpoint_digest(str(tmp_path), digests) == model_digest(tmp_path)
 
 
 def test_layers_or_a_model_but_not_both(tmp_path: Path) -> None:
@@ -214,9 +212,11 @@ def test_a_separate_model_for_a_target_that_caps_its_logits(tmp_path: Path) -> N
         pair_of(Gemma2Config(vocab_size=500), options)
 
 
-def test_the_pair_as_adapters_name_it() -> None:
-    assert pair_spec(Layout(("A",), 10, 4)) is None
-    assert pair_spec(Layout(("A",), 10, 4, PairLayout(3, own_reference=True))) == PairSpec(3, own_reference=True)
+def test_the_pair_as_adapters_name_it(tmp_path: Path) -> None:
+    digests = CheckpointDigests(tmp_path)
+    assert pair_spec(Layout(("A",), 10, 4), digests) is None
+    layers = Layout(("A",), 10, 4, PairLayout(3, own_reference=True))
+    assert pair_spec(layers, digests) == PairSpec(3, own_reference=True)
 
 
 @pytest.mark.parametrize("local", [True, False])
