@@ -41,6 +41,7 @@ from gateway.offering import ServedModel
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
 from gateway.scratch import scratch_folder
+from gateway.selfcheck import canaries
 from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
 from gateway.selfcheck.canaries import CanaryMaker, Shelf
 from gateway.selfcheck.engine import TOLERANCE
@@ -173,6 +174,7 @@ class _Service:
                 extra_args=self._engine_args,
                 default_model=self._model.is_default,
                 methods=settings.offered,
+                spare_rows=canaries.ROWS,
             )
             async_llm = await launch.start_engine(plan)
             stack.callback(async_llm.shutdown)
@@ -186,7 +188,7 @@ class _Service:
             metrics.rows_total.set(settings.soft_rows)
             plans = PlanBuilder(token.encode())
             shelf = Shelf(blobs)
-            residency = Residency(SlotTable(settings.soft_rows), shelf, EngineRowWriter(async_llm), metrics)
+            residency = Residency(SlotTable(plan.layout.soft_rows), shelf, EngineRowWriter(async_llm), metrics)
             digests = CheckpointDigests(settings.cache_dir)
             pair = await asyncio.to_thread(launch.pair_spec, plan.layout, digests)
             offsets = None

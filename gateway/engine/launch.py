@@ -174,8 +174,11 @@ def plan_engine(
     extra_args: Sequence[str],
     default_model: bool,
     methods: Collection[str] = ("spul", "delta"),
+    spare_rows: int = 0,
 ) -> EnginePlan:
     """Parse vLLM's arguments and lay out the wrapper for the methods on offer, as in `Settings`.
+
+    spare_rows: of the soft table, beyond those that requests may use.
 
     Raises `InvalidEngineArguments` for a reserved flag, or a model whose config cannot be wrapped.
     """
@@ -212,7 +215,8 @@ def plan_engine(
     target_lora = "lora" in methods
     pair = offered_pair(pair, methods)
     pair_layout = plan_pair(config, served_name, pair, trust_remote_code=args.trust_remote_code)
-    layout = Layout(tuple(config.architectures or ()), int(config.vocab_size), soft_rows, pair_layout, target_lora)
+    rows = soft_rows + spare_rows
+    layout = Layout(tuple(config.architectures or ()), int(config.vocab_size), rows, pair_layout, target_lora)
     if isinstance(args.hf_overrides, dict):
         args.hf_overrides = {**args.hf_overrides, **layout.hf_overrides()}
     else:

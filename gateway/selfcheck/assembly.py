@@ -13,7 +13,7 @@ from gateway.jobs.queue import QueueState
 from gateway.policy.plan import AdapterRef
 from gateway.selfcheck import host
 from gateway.selfcheck.asker import Asker
-from gateway.selfcheck.canaries import Canaries, CanaryMaker, Layer
+from gateway.selfcheck.canaries import ROWS, Canaries, CanaryMaker, Layer
 from gateway.selfcheck.engine import ADAPTERS, EngineChecks, Texts
 from gateway.selfcheck.outcome import Outcome, within
 from gateway.selfcheck.run import Check, SelfCheck
@@ -49,11 +49,11 @@ class Room(Protocol):
 
 
 def texts(encode: Callable[[str], Sequence[int]]) -> Texts:
-    """The bundled texts in the served model's tokens; every prompt as long as the shortest, so that shapes agree."""
+    """The bundled texts in the served model's tokens: prompts as long as the shortest, a prefix as long as `ROWS`."""
     prompts = [tuple(encode(prompt)) for prompt in PROMPTS]
     length = min(map(len, prompts))
     candidates = dict.fromkeys(encode(word)[-1] for word in CANDIDATES)
-    return Texts(tuple(prompt[:length] for prompt in prompts), tuple(encode(PREFIX)), tuple(candidates))
+    return Texts(tuple(prompt[:length] for prompt in prompts), tuple(encode(PREFIX))[:ROWS], tuple(candidates))
 
 
 class EngineSelfCheck:

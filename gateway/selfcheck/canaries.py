@@ -24,6 +24,8 @@ from gateway.policy.plan import AdapterRef
 if TYPE_CHECKING:
     import torch
 
+#: Of the soft prompt. The table has as many beyond what active requests may hold, so a full one can be checked too.
+ROWS = 16
 RANK = 8
 #: Norm of a random canary's change of a layer, as a share of the norm of the layer's weights.
 CHANGE = 1.0

@@ -316,3 +316,18 @@ def test_a_group_of_the_engine_listens_on_loopback(tmp_path: Path) -> None:
     listening = json.loads(joined.stdout)
     assert listening
     assert all(ipaddress.ip_address(address).is_loopback for address in listening)
+
+
+def test_spare_rows_are_beyond_those_of_requests(checkpoint: str) -> None:
+    made = plan_engine(
+        checkpoint,
+        served_name="tiny",
+        soft_rows=32,
+        prompt_budget=32,
+        pair=NO_PAIR,
+        extra_args=(),
+        default_model=False,
+        spare_rows=16,
+    )
+    assert made.layout.soft_rows == 48
+    assert made.args.hf_overrides["vocab_size"] == 548

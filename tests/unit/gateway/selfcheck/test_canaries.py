@@ -8,7 +8,8 @@ import torch
 from adapters.artifact import Artifact
 from adapters.offset import PairSpec
 from gateway.errors import AdapterUnavailable
-from gateway.selfcheck.canaries import CHANGE, RANK, STRENGTHS, CanaryMaker, Layer, Shelf
+from gateway.selfcheck.assembly import texts
+from gateway.selfcheck.canaries import CHANGE, RANK, ROWS, STRENGTHS, CanaryMaker, Layer, Shelf
 
 HIDDEN = 16
 OFFSET = Layer("offset.model.layers.0.mlp.down_proj", 32, HIDDEN, 0.1)
@@ -81,3 +82,9 @@ async def test_a_random_lora_changes_a_layer_by_a_share_of_its_weights(shelf: Sh
     a, b = (tensors[f"{layer.name}.lora_{side}"].float() for side in "AB")
     assert a.shape == (RANK, 512)
     assert float((b @ a).norm()) == pytest.approx(CHANGE * 0.03 * (512 * 256) ** 0.5, rel=0.1)
+
+
+def test_the_soft_prompt_fits_the_rows_that_are_kept_for_it() -> None:
+    found = texts(lambda text: list(range(len(text.split()) * 3)))
+    assert len(found.prefix) == ROWS
+    assert len({len(prompt) for prompt in found.prompts}) == 1
