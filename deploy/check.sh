@@ -89,7 +89,7 @@ END
 }
 
 compose() {
-    COMPOSE_BAKE=false timeout --foreground "${LIMIT:-1200}" "${COMPOSE[@]}" --project-name "$PROJECT" --project-directory "$REPO" \
+    COMPOSE_BAKE=false "${COMPOSE[@]}" --project-name "$PROJECT" --project-directory "$REPO" \
         --env-file "${ENV_FILE:-$WORK/env}" --file "$REPO/compose.yaml" --file "$WORK/override.yaml" "$@"
 }
 

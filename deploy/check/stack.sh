@@ -12,12 +12,17 @@ up() {
     compose ps --all
 }
 
-# Waits for the gateway to say that it is ready; where it does not, says what it says.
+# bring_up ARGUMENTS…: until the gateway says that it is ready. Not by --wait: that fails where a service, as the worker, has
+# no health check.
 bring_up() {
-    LIMIT=420 compose up --detach --no-build --wait "$@" >"$WORK/up.log" 2>&1 && return
-    tail -5 "$WORK/up.log"
-    http /readyz >/dev/null && cat "$WORK/body"
-    return 1
+    if ! compose up --detach --no-build "$@" >"$WORK/up.log" 2>&1; then
+        tail -5 "$WORK/up.log"
+        return 1
+    fi
+    until_true 420 ready || {
+        cat "$WORK/body"
+        return 1
+    }
 }
 
 # with_secrets FOLDER: an .env for them.
@@ -36,13 +41,13 @@ refuses_an_empty_secret() {
     rm -rf "$WORK/empty" && cp -r "$WORK/secrets" "$WORK/empty"
     : >"$WORK/empty/new" && chmod 444 "$WORK/empty/new" && mv -f "$WORK/empty/new" "$WORK/empty/$1"
     with_secrets "$WORK/empty"
-    ENV_FILE=$WORK/env-refused LIMIT=100 expect "$1: empty, it is refused" not starts
+    ENV_FILE=$WORK/env-refused expect "$1: empty, it is refused" not starts
     compose logs "$2" >"$WORK/refusal" 2>&1
     expect "  and its log says so" grep -q "$3" "$WORK/refusal"
     down
 }
 
-starts() { compose up --detach --no-build --wait >"$WORK/refusal" 2>&1; }
+starts() { compose up --detach --no-build >"$WORK/refusal" 2>&1 && until_true 15 ready; }
 
 check() {
     trap 'compose logs --no-color >"$WORK/compose.log" 2>&1 || true; down' EXIT
