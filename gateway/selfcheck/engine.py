@@ -62,9 +62,7 @@ class EngineChecks:
 
     async def spread(self) -> list[Outcome]:
         """How far equal rows without any adapter lie apart by the batch they are in; comes first."""
-        prompt = self._texts.prompts[0]
-        alone = await self._both((), prompt)
-        self._spread = _widest(alone, await asyncio.gather(*(self._both((), prompt) for _ in range(_TOGETHER))))
+        (self._spread,) = await self._apart_together([()], [0] * _TOGETHER)
         return [within("spread of equal rows", self._spread, _MOST_SPREAD * self._tolerance, _UNIT, PLAIN)]
 
     async def prefill_and_decode(self) -> list[Outcome]:
@@ -72,28 +70,19 @@ class EngineChecks:
         outcomes = []
         for name, canary in {"": None, **self._canaries.named}.items():
             plan = () if canary is None else (canary,)
-            prompt = self._texts.prompts[0]
-            made = await self._asker.generate(plan, prompt, _DECODED)
-            scored = (await self._asker.score(plan, [*prompt, *made.ids]))[-_DECODED:]
-            outcomes.append(
-                within(_named("prefill and decode", name), _apart(made.logprobs, scored), self._allowed, _UNIT, GRAPHS)
-            )
+            made = await self._asker.generate(plan, self._texts.prompts[0], _DECODED)
+            apart = await self._off_its_prompt(plan, made)
+            outcomes.append(within(_named("prefill and decode", name), apart, self._allowed, _UNIT, GRAPHS))
         return outcomes
 
     async def mixed_batch(self) -> list[Outcome]:
         """A row's answer in a batch with others is its answer alone, with and without an adapter."""
         kinds: list[Sequence[AdapterRef]] = [(), *((canary,) for canary in self._canaries.named.values())]
-        names = ["", *self._canaries.named]
-        alone = [await self._both(plan, self._texts.prompts[0]) for plan in kinds]
         rows = [number % len(kinds) for number in range(max(_TOGETHER, 2 * len(kinds)))]
-        together = await asyncio.gather(*(self._both(kinds[kind], self._texts.prompts[0]) for kind in rows))
         outcomes = []
-        for number, name in enumerate(names):
-            found = [answer for kind, answer in zip(rows, together, strict=True) if kind == number]
+        for name, apart in zip(["", *self._canaries.named], await self._apart_together(kinds, rows), strict=True):
             advice = ADAPTERS if name else GRAPHS
-            outcomes.append(
-                within(_named("mixed batch", name), _widest(alone[number], found), self._allowed, _UNIT, advice)
-            )
+            outcomes.append(within(_named("mixed batch", name), apart, self._allowed, _UNIT, advice))
         return outcomes
 
     async def soft_prompt(self) -> list[Outcome]:
@@ -165,6 +154,31 @@ class EngineChecks:
         mean = sum(logprobs) / len(logprobs)
         return [value - mean for value in logprobs]
 
+    async def _apart_together(self, kinds: Sequence[Sequence[AdapterRef]], rows: Sequence[int]) -> list[float]:
+        """All rows at once, each of one of these kinds: how far a row of each is, at most, from that kind alone."""
+        prompt = self._texts.prompts[0]
+        alone = [await self._both(kind, prompt) for kind in kinds]
+        together = await asyncio.gather(*(self._both(kinds[row], prompt) for row in rows))
+        apart: list[list[float]] = [[] for _ in kinds]
+        for row, (scored, made) in zip(rows, together, strict=True):
+            prefilled, decoded = alone[row]
+            apart[row] += [_apart(prefilled, scored), await self._decoded_apart(kinds[row], decoded, made)]
+        return [_worst(each) for each in apart]
+
+    async def _decoded_apart(self, plan: Sequence[AdapterRef], alone: Generated, row: Generated) -> float:
+        """Token by token where both are one text. Where the row is another text, what it says of its own tokens against
+        what they have in a prompt, beyond what is so of the answer alone: one wrong step makes another text, and to
+        compare what both began with would compare nothing."""
+        if alone.ids == row.ids:
+            return _apart(alone.logprobs, row.logprobs)
+        off, off_alone = [await self._off_its_prompt(plan, each) for each in (row, alone)]
+        return max(0.0, off - off_alone) if off == off else off
+
+    async def _off_its_prompt(self, plan: Sequence[AdapterRef], made: Generated) -> float:
+        """How far generated tokens are from the log-probabilities that they have in a prompt."""
+        scored = await self._asker.score(plan, [*self._texts.prompts[0], *made.ids])
+        return _apart(made.logprobs, scored[-len(made.ids) :])
+
     async def _both(self, plan: Sequence[AdapterRef], prompt: Sequence[int]) -> tuple[list[float], Generated]:
         scored, made = await asyncio.gather(
             self._asker.score(plan, prompt), self._asker.generate(plan, prompt, _DECODED)
@@ -181,21 +195,6 @@ def _apart(ours: Sequence[float], theirs: Sequence[float]) -> float:
     if len(ours) != len(theirs) or not ours:
         return float("nan")
     return sum(abs(a - b) for a, b in zip(ours, theirs, strict=True)) / len(ours)
-
-
-def _widest(alone: tuple[list[float], Generated], together: Sequence[tuple[list[float], Generated]]) -> float:
-    """The largest difference of prefill or decode to the answer alone."""
-    scored, made = alone
-    apart = [_apart(scored, row) for row, _ in together]
-    return _worst([*apart, *(_decoded_apart(made, other) for _, other in together)])
-
-
-def _decoded_apart(one: Generated, other: Generated) -> float:
-    """Over the tokens that both began with: where the best two are a rounding apart, either may be taken."""
-    same = next((n for n, pair in enumerate(zip(one.ids, other.ids, strict=True)) if pair[0] != pair[1]), len(one.ids))
-    if not same:
-        return abs(one.logprobs[0] - other.logprobs[0])
-    return _apart(one.logprobs[:same], other.logprobs[:same])
 
 
 def _worst(values: Sequence[float]) -> float:

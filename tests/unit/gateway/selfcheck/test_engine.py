@@ -90,6 +90,11 @@ async def test_an_adapter_that_does_not_act_by_its_formula_fails(engine: dict[st
     assert all(outcome.advice for outcome in found if outcome.status is Status.FAIL)
 
 
+async def test_other_tokens_in_a_batch_are_no_way_out() -> None:
+    """A wrong step makes another text of the answer: what both began with would be equal."""
+    assert "spread of equal rows" in failed(await outcomes(ToyEngine(astray=True)))
+
+
 async def test_decoding_may_differ_from_prefill_by_what_the_shape_of_a_batch_does() -> None:
     """A token that is decoded is a batch of another shape than the prompt it is part of later."""
 

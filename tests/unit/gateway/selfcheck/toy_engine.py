@@ -34,7 +34,8 @@ def base(ids: Sequence[int]) -> float:
 class ToyEngine:
     """Right in everything, unless told otherwise.
 
-    wrong: added to a log-probability, given (the plan's digest, "prefill" or "decode", requests in flight).
+    wrong: added to a log-probability, given (the plan's digest, "prefill" or "decode", requests in flight). astray:
+    whether other tokens are generated in a batch than alone, as sure of themselves as those.
     """
 
     wrong: Callable[[str, str, int], float] = lambda *_: 0.0
@@ -49,6 +50,7 @@ class ToyEngine:
         }
     )
     text_of_soft: tuple[int, ...] = TEXTS.prefix
+    astray: bool = False
     sampled: int = 0
     in_flight: int = 0
 
@@ -56,8 +58,9 @@ class ToyEngine:
         return await self._busy(lambda: self._logprobs(adapters, ids, 1, "prefill"))
 
     async def generate(self, adapters: Adapters, ids: Sequence[int], count: int) -> Generated:
-        made = tuple(40 + number for number in range(count))
-        logprobs = await self._busy(lambda: self._logprobs(adapters, [*ids, *made], len(ids), "decode"))
+        made = tuple((50 if self.astray and self.in_flight > 2 else 40) + number for number in range(count))
+        told = [*ids, *(40 + number for number in range(count))]
+        logprobs = await self._busy(lambda: self._logprobs(adapters, told, len(ids), "decode"))
         return Generated(made, tuple(logprobs))
 
     async def choices(self, adapters: Adapters, ids: Sequence[int], candidates: Sequence[int]) -> list[float]:
