@@ -197,7 +197,7 @@ waiting_over_a_stop() {
     expect "with a request waiting all starts again" bring_up
     note "after $((SECONDS - before)) s"
     expect "  and a worker takes it" until_true 60 not is_in_state "$waiting" queued
-    expect "  it can be withdrawn" is "$(as_operator --request POST "/forget/$waiting/retire")" 200
+    expect "  it can be withdrawn" is "$(as_operator --request DELETE "/forget/$waiting")" 200
 }
 
 stopping() {
