@@ -258,9 +258,9 @@ class _Service:
             await self._watch(stack, policy, Erasure(store, blobs, holdings, policy), redis, async_llm, checks)
 
     async def _become_ready(self, checks: SelfCheck) -> None:
-        """Serve once every check passes, and not before: a service that answers garbage is worse than none."""
+        """Serve once no check fails that answers depend on: a service that answers garbage is worse than none."""
         self._lifecycle.phase, self._lifecycle.detail = Phase.CHECKING, "checking what the engine answers"
-        while not (report := await checks.run()).passed:
+        while not (report := await checks.run()).ready:
             self._lifecycle.detail = f"self-check failed, see `unlearn doctor`: {report.summary}"
             await asyncio.sleep(_RECHECK_S)
         if self._lifecycle.phase is Phase.CHECKING:  # not told to stop meanwhile

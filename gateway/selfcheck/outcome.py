@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """A failure keeps the service from becoming ready; a warning is for a person to read."""
+    """A warning is for a person to read; a failure is to be mended."""
 
     PASS = "pass"
     WARN = "warn"
@@ -25,6 +25,7 @@ class Outcome:
         found: what was seen, in words, with its unit.
         measured, allowed: the figure that decided and its bound, where there is one.
         advice: what to try where it did not pass.
+        blocks: whether a failure keeps the service from becoming ready, because answers or requests would suffer.
     """
 
     check: str
@@ -33,6 +34,7 @@ class Outcome:
     measured: float | None = None
     allowed: float | None = None
     advice: str = ""
+    blocks: bool = True
 
 
 def within(check: str, measured: float, allowed: float, what: str, advice: str) -> Outcome:
@@ -59,12 +61,17 @@ class Report:
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
-        """What keeps the service from being ready."""
+        """What is to be mended."""
         return tuple(outcome for outcome in self.outcomes if outcome.status is Status.FAIL)
 
     @property
     def passed(self) -> bool:
         return not self.failures
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing failed that keeps the service from serving."""
+        return not any(failure.blocks for failure in self.failures)
 
     @property
     def summary(self) -> str:

@@ -86,7 +86,9 @@ async def test_jobs_that_nobody_takes_fail(state: QueueState, own_worker: bool, 
     async def asked() -> QueueState:
         return state
 
-    assert statuses(await host.queue(asked, own_worker=own_worker))["worker"] is expected
+    outcomes = await host.queue(asked, own_worker=own_worker)
+    assert statuses(outcomes)["worker"] is expected
+    assert not any(outcome.blocks for outcome in outcomes if outcome.status is Status.FAIL)
 
 
 async def test_a_folder_that_can_be_written_passes_and_is_left_empty(tmp_path: Path) -> None:

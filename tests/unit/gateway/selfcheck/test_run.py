@@ -40,6 +40,17 @@ async def test_a_warning_is_no_failure() -> None:
     assert report.summary == "all checks passed"
 
 
+async def test_a_failure_that_no_answer_depends_on_is_told_and_keeps_nobody_waiting() -> None:
+    async def failing() -> list[Outcome]:
+        return [Outcome("worker", Status.FAIL, "none alive", blocks=False)]
+
+    report = await SelfCheck([Check("a", passing), Check("queue", failing)]).run()
+    assert not report.passed
+    assert report.ready
+    assert report.to_dict()["status"] == "fail"
+    assert not (await SelfCheck([Check("a", refused), Check("queue", failing)]).run()).ready
+
+
 async def test_a_check_that_cannot_be_made_has_failed_and_the_others_go_on() -> None:
     wanted = [Check("a", refused), Check("b", malformed), Check("c", silent), Check("d", passing)]
     report = await SelfCheck(wanted, longest_s=0.05).run()
