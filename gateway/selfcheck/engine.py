@@ -54,6 +54,7 @@ class EngineChecks:
         self._texts = texts
         self._tolerance = tolerance
         self._spread = 0.0
+        self._plain: list[float] | None = None
 
     async def sampling(self) -> list[Outcome]:
         """Every kind of sampling answers. Also compiles the kernels that the first such request would wait for."""
@@ -93,10 +94,9 @@ class EngineChecks:
         prompt = self._texts.prompts[0]
         as_rows = await self._asker.score((canary,), prompt)
         as_text = (await self._asker.score((), [*self._texts.prefix, *prompt]))[-len(as_rows) :]
-        without = await self._asker.score((), prompt)
         return [
             within("soft prompt equals its text", _apart(as_rows, as_text), self._allowed, _UNIT, ADAPTERS),
-            beyond("soft prompt moves answers", _apart(as_rows, without), self._needed, _UNIT, ADAPTERS),
+            beyond("soft prompt moves answers", await self._from_plain(as_rows), self._needed, _UNIT, ADAPTERS),
         ]
 
     async def offset(self) -> list[Outcome]:
@@ -131,8 +131,7 @@ class EngineChecks:
         if canaries.idle_lora is None or canaries.lora is None:
             return []
         idle = await self._changes_nothing("idle LoRA", canaries.idle_lora)
-        prompt = self._texts.prompts[0]
-        moved = _apart(await self._asker.score((canaries.lora,), prompt), await self._asker.score((), prompt))
+        moved = await self._from_plain(await self._asker.score((canaries.lora,), self._texts.prompts[0]))
         return [idle, beyond("LoRA moves answers", moved, self._needed, _UNIT, ADAPTERS)]
 
     @property
@@ -144,9 +143,14 @@ class EngineChecks:
         return _MOVES * self._allowed
 
     async def _changes_nothing(self, name: str, canary: AdapterRef) -> Outcome:
-        prompt = self._texts.prompts[0]
-        ours, plain = await self._asker.score((canary,), prompt), await self._asker.score((), prompt)
-        return within(f"{name} changes nothing", _apart(ours, plain), self._allowed, _UNIT, ADAPTERS)
+        moved = await self._from_plain(await self._asker.score((canary,), self._texts.prompts[0]))
+        return within(f"{name} changes nothing", moved, self._allowed, _UNIT, ADAPTERS)
+
+    async def _from_plain(self, scored: Sequence[float]) -> float:
+        """How far the prompt's log-probabilities are from those without any adapter, which are asked for once."""
+        if self._plain is None:
+            self._plain = await self._asker.score((), self._texts.prompts[0])
+        return _apart(scored, self._plain)
 
     async def _odds(self, plan: Sequence[AdapterRef], prompt: Sequence[int]) -> list[float]:
         """Log-probabilities of the candidates, less their mean: what the softmax adds to all alike is gone."""
