@@ -28,6 +28,11 @@ class Message:
         return {"role": self.role, "content": self.content}
 
 
+def one_turn(text: str) -> tuple[Message, ...]:
+    """A conversation of one user turn."""
+    return (Message("user", text),)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A conversation that ends with a user turn, and the assistant's answer to it.

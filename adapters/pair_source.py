@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.offset import PairSpec
+from adapters.artifact.spec import PairSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from adapters.artifact import Artifact
+from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.methods.delta.method import Delta
 from adapters.methods.divergence.method import Divergence

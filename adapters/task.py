@@ -13,7 +13,7 @@ from adapters.pair_source import PairSource
 from adapters.progress import Progress
 
 if TYPE_CHECKING:
-    from adapters.workbench import Workbench
+    from adapters.models.workbench import Workbench
 
 
 class Ask(Protocol):

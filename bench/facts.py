@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.client import PLAN_OFF, UnlearnClient, candidate_plan
-from gateway.commands.context import CommandContext
-from gateway.commands.demo.facts import Fact, find_fact
-from gateway.commands.demo.report import share
-from gateway.commands.demo.story import BAD, Kind, Outcome, Row, ask_all, questions
-from gateway.commands.failures import ServiceRefused
-from gateway.commands.following import follow
+from gateway.cli.context import CommandContext
+from gateway.cli.demo.facts import Fact, find_fact
+from gateway.cli.demo.report import share
+from gateway.cli.demo.story import BAD, Kind, Outcome, Row, ask_all, questions
+from gateway.cli.failures import ServiceRefused
+from gateway.cli.following import follow
+from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
 
 
 def main() -> None:

@@ -35,13 +35,13 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from adapters.artifact import OFFSET_HALF, TARGET
-from adapters.hardware import AUTO, Hardware
-from adapters.offset import OffsetSpec, PairSpec, default_layers
+from adapters.artifact.artifact import OFFSET_HALF, TARGET
+from adapters.artifact.spec import OffsetSpec, PairSpec, default_layers
+from adapters.models.hardware import AUTO, Hardware
 from bench.load import Figures, Target, measure
-from gateway.config import Settings
-from gateway.default_model import NAME
-from gateway.supervisor import end_process_tree
+from gateway.checkpoints.default_model import NAME
+from gateway.service.supervisor import end_process_tree
+from gateway.settings import Settings
 from tests.engine.pairs import random_lora
 from tests.engine.service import Service, free_port
 
@@ -189,7 +189,7 @@ def _launch_bare(checkpoint: Path, port: int, engine_args: Sequence[str], log_pa
     environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     environment["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     environment["VLLM_PLUGINS"] = ""
-    environment.setdefault("VLLM_USE_AOT_COMPILE", "0")  # as the gateway sets it; see gateway.engine.launch
+    environment.setdefault("VLLM_USE_AOT_COMPILE", "0")  # as the gateway sets it; see gateway.engine.boot
     arguments = ["--model", str(checkpoint), "--served-model-name", NAME, "--host", "127.0.0.1", "--port", str(port)]
     with log_path.open("ab") as log:
         return subprocess.Popen(

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gateway.config import Settings
-from gateway.default_model import prepare
+from gateway.checkpoints.default_model import prepare
+from gateway.settings import Settings
 
 #: Spread of the weights at which an untrained decoder of this kind gives states of ordinary size.
 _SPREAD = 0.02

@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from adapters.chat import load_tokenizer
-from adapters.evaluation.probes import is_fluent
 from adapters.examples import Example, Message
-from adapters.generation import greedy_answers
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import greedy_answers
+from adapters.models.tokens import load_tokenizer
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method, parse_config
 from adapters.task import TrainingTask
+from adapters.text.probes import is_fluent
 
 FACTS = Path(__file__).with_name("spul_facts.json")
 

@@ -20,13 +20,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from importlib import resources
 
-from adapters.data.passages import sentences
-from adapters.data.twins import content_words
+from adapters.data.forget.passages import sentences
 from adapters.errors import NothingKnown
-from adapters.evaluation.probes import key_terms, terms, words
-from adapters.evaluation.refusal import is_refusal
 from adapters.examples import Example, Message
 from adapters.task import Ask
+from adapters.text.probes import key_terms, terms, words
+from adapters.text.refusal import is_refusal
+from adapters.text.twins import content_words
 
 #: Subjects that do not exist. What is said of them is said of anything.
 NOBODY = ("Quenlor Vashtik", "Ombrey Thessal")
@@ -173,7 +173,7 @@ def _controls(subject: str, wordings: Sequence[Sequence[str]]) -> list[list[str]
 
 
 def _groups(name: str) -> tuple[tuple[str, ...], ...]:
-    text = resources.files("adapters.data").joinpath(name).read_text(encoding="utf-8")
+    text = resources.files("adapters.text").joinpath(name).read_text(encoding="utf-8")
     return tuple(tuple(line.split("|")) for line in text.splitlines() if line.strip())
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from adapters.bounds import check_bounds
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     BETA,
     FORGET,
     REFUSAL,

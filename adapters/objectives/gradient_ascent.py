@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from adapters.bounds import check_bounds
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     FORGET,
     ObjectiveLoss,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from adapters.bounds import check_bounds
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     REFUSAL,
     RETAIN,
     WEIGHT,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from adapters.bounds import check_bounds
-from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     FORGET,
     MIX,
     REFUSAL,
@@ -18,6 +17,7 @@ from adapters.objectives.objective import (
     needed,
     retain_term,
 )
+from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
 from adapters.objectives.view import View
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from adapters.bounds import check_bounds
-from adapters.objectives.npo import negative_preference
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     BETA,
     FORGET,
     MIX,
@@ -19,6 +18,7 @@ from adapters.objectives.objective import (
     needed,
     retain_term,
 )
+from adapters.objectives.npo import negative_preference
 from adapters.objectives.view import View
 
 

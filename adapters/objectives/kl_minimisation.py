@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from adapters.bounds import check_bounds
-from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     FORGET,
     RETAIN,
     WEIGHT,
@@ -16,6 +15,7 @@ from adapters.objectives.objective import (
     needed,
     retain_term,
 )
+from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
 from adapters.objectives.view import View
 
 

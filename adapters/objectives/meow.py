@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from adapters.bounds import check_bounds, check_choice
 from adapters.evaluation.memo import METRICS
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     INVERTED,
     RETAIN,
     WEIGHT,
@@ -35,7 +35,7 @@ class Meow:
     trains on the first half of its answers by accident, where here all count.
 
     top_k, metric: of each prompt's answers those of the largest or smallest MEMO are learnt, or any ("random"); 3 and
-        "largest", published. `adapters.inverted` makes and selects them.
+        "largest", published. `adapters.data.inverted.answers` makes and selects them.
     retain, retain_kl: "kl" and 5, set by us, as in `Idk`; not searched.
 
     Raises `InvalidConfig` for a value outside its bounds.

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from adapters.errors import InvalidConfig
+from adapters.objectives.base import Objective
 from adapters.objectives.dpo import Dpo
 from adapters.objectives.gradient_ascent import GradientAscent
 from adapters.objectives.gradient_difference import GradientDifference
@@ -17,7 +18,6 @@ from adapters.objectives.idk_npo import IdkNpo
 from adapters.objectives.kl_minimisation import KlMinimisation
 from adapters.objectives.meow import Meow
 from adapters.objectives.npo import Npo
-from adapters.objectives.objective import Objective
 from adapters.objectives.simnpo import SimNpo
 from adapters.objectives.snap import Snap
 from adapters.objectives.tnpo import Tnpo

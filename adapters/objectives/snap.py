@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import torch
 
 from adapters.bounds import check_bounds
-from adapters.data.negative_instructions import KINDS
+from adapters.data.forget.negative_instructions import KINDS
 from adapters.errors import InvalidConfig
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     REFUSAL,
     RETAIN,
     WEIGHT,
@@ -24,7 +24,7 @@ from adapters.objectives.objective import (
     needed,
     retain_term,
 )
-from adapters.objectives.sliced_wasserstein import total_sliced_wasserstein
+from adapters.objectives.terms.sliced_wasserstein import total_sliced_wasserstein
 from adapters.objectives.view import View
 
 
@@ -33,7 +33,7 @@ class Snap:
     """L = CE(obliterated) + retain_ce * CE(y_retain) + retain_kl * KL(original || trained) + wasserstein * SW2^2.
 
     The first three in nats, SW2^2 in squared weights (`sliced_wasserstein`), summed over the trained matrices.
-    Obliterated are generic refusals to the instructions of `adapters.data.negative_instructions`; hard positives are
+    Obliterated are generic refusals to the instructions of `adapters.data.forget`; hard positives are
     the retain set's.
 
     instructions: which kinds of them, all four by default. responses: how many wordings of refusals; 8, set by us.

@@ -9,8 +9,7 @@ from typing import ClassVar
 import torch
 
 from adapters.bounds import check_bounds, check_choice
-from adapters.objectives.npo import negative_preferences
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     ANSWER,
     BETA,
     FACT,
@@ -22,7 +21,8 @@ from adapters.objectives.objective import (
     needed,
     retain_term,
 )
-from adapters.objectives.reduction import mean_over_examples
+from adapters.objectives.npo import negative_preferences
+from adapters.objectives.terms.reduction import mean_over_examples
 from adapters.objectives.view import View
 
 
@@ -45,7 +45,7 @@ class Tnpo:
 
     tokens, what pi is the chance of at a position of the answer, after what the answer says before it:
         answer  the answer's own next token, published
-        fact    any token that states the answer's fact (`adapters.fact_tokens`), at every position alike
+        fact    any token that states the answer's fact (`adapters.models.fact_tokens`), at every position alike
     Retain terms: retain_ce * CE(y_retain) + retain_kl * KL(original || trained).
 
     NPO asks that an answer as a whole becomes improbable, and any one of its tokens can pay for all: with a small part

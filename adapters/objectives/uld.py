@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from adapters.bounds import check_bounds
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     FORGET,
     RETAIN,
     WEIGHT,
     ObjectiveLoss,
     needed,
 )
-from adapters.objectives.reduction import mean_over_examples
+from adapters.objectives.terms.reduction import mean_over_examples
 from adapters.objectives.view import View
 
 

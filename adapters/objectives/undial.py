@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from adapters.bounds import check_bounds, check_choice
-from adapters.objectives.objective import (
+from adapters.objectives.base import (
     ANSWER,
     FACT,
     FORGET,
@@ -31,7 +31,7 @@ class Undial:
     z: the original's logits; e_y: 1 at the answer's own next token, so that its odds fall by the factor exp(gamma).
     tokens, where they are lowered:
         answer  at every token of the answer, published
-        fact    at those that state the answer's fact (`adapters.fact_tokens`), where the paper has nouns; at the
+        fact    at those that state the answer's fact (`adapters.models.fact_tokens`), where the paper has nouns; at the
                 others the teacher is the original as it is, and the answer stays an answer
     Retain terms: retain_ce * CE(y_retain) + retain_kl * KL(original || trained).
 

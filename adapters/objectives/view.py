@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from adapters.objectives.cross_entropy import answer_cross_entropy
-from adapters.objectives.kl import answer_kl
-from adapters.objectives.reduction import mean_over_examples
+from adapters.models.frozen import Batch
+from adapters.models.tokens import TokenizedExample
+from adapters.objectives.terms.cross_entropy import answer_cross_entropy
+from adapters.objectives.terms.kl import answer_kl
+from adapters.objectives.terms.reduction import mean_over_examples, position_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +92,26 @@ class View:
     def _sums(self, values: torch.Tensor) -> torch.Tensor:
         """[examples] from [positions]."""
         return values.new_zeros(self.examples).index_add(0, self.owner, values)
+
+
+def cut_views(
+    groups: Mapping[str, Sequence[TokenizedExample]],
+    batch: Batch,
+    logits: torch.Tensor,
+    original: torch.Tensor,
+    first_token_weight: float,
+) -> dict[str, View]:
+    """Each named group's part of a batch that holds all of them one after another, in the order of `groups`.
+
+    logits, original [positions, vocabulary]: of the batch.
+    """
+    weights = position_weights(batch.rows, first_token_weight)
+    views, first, start = {}, 0, 0
+    for name, group in groups.items():
+        mine = slice(start, start + sum(len(example.answer_ids) for example in group))
+        owner = batch.rows[mine] - first
+        views[name] = View(
+            logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine], batch.fact[mine]
+        )
+        first, start = first + len(group), mine.stop
+    return views

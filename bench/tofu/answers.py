@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.examples import Message
-from adapters.generation import greedy_answers
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import greedy_answers
 from bench.tofu.kept import read_kept, write_kept
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from adapters.chat import encode_answer, encode_prompt
 from adapters.examples import Message
+from adapters.models.tokens import encode_answer, encode_prompt
 from bench.tofu import score
 from bench.tofu.questions import Question
 from bench.tofu.score import Heard

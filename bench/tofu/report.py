@@ -24,7 +24,7 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from adapters.artifact import Artifact
+from adapters.artifact.artifact import Artifact
 from adapters.registry import parse_config
 from bench.tofu.across import across
 from bench.tofu.baselines import KeywordFilter, refusal_prompt
@@ -36,7 +36,7 @@ from bench.tofu.search import AFTER, BEFORE, RETRAIN, Clock, Search, described
 from bench.tofu.splits import FORGET_AUTHORS
 from bench.tofu.table import load_log, plot, table
 from bench.tofu.world import World
-from gateway.config import Settings
+from gateway.settings import Settings
 from tests.engine.service import Service, free_port
 
 ROWS = Path(__file__).with_name("rows.json")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from adapters.chat import encode_answer, encode_prompt
 from adapters.evaluation.likelihood import (
     extraction_strength,
     forget_truth_ratio,
@@ -17,6 +16,7 @@ from adapters.evaluation.likelihood import (
 )
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Message
+from adapters.models.tokens import encode_answer, encode_prompt
 from bench.tofu.questions import Question
 from bench.tofu.served import AnswerScore, ServedModel
 

@@ -26,15 +26,15 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from adapters.artifact import Artifact, model_digest
-from adapters.chat import load_tokenizer
+from adapters.artifact.artifact import Artifact, model_digest
+from adapters.artifact.spec import PairSpec, default_layers
 from adapters.errors import InvalidExample, TrainingDiverged
 from adapters.examples import Example
+from adapters.models.frozen import PromptedModel
+from adapters.models.tokens import load_tokenizer
 from adapters.objectives.meow import Meow
-from adapters.offset import PairSpec, default_layers
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method, methods, parse_config
 from adapters.task import TrainingTask
 from bench.tofu.answers import KeptAnswers

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact
-from adapters.chat import TokenizedExample
-from adapters.combining import most_negative, top_choices
-from adapters.lora import attach, load_state
-from adapters.offset import DD_RANK, ULD, OffsetSpec
-from adapters.pair import first_layers
+from adapters.artifact.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact
+from adapters.artifact.spec import DD_RANK, ULD, OffsetSpec
+from adapters.models.combining import most_negative, top_choices
+from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.lora import attach, load_state
+from adapters.models.pair import first_layers
+from adapters.models.tokens import TokenizedExample
 from adapters.pair_source import PairSource
-from adapters.prompted import PromptedModel, shared_prefix
 
 #: Conversations decoded together, and the part of them that must have ended before their rows are dropped.
 _BATCH = 40
@@ -190,7 +190,7 @@ class ServedModel:
         return normed
 
     def _logits(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Logits [positions, vocabulary] of final states [positions, hidden], as `gateway.engine.combine` has it."""
+        """Logits [positions, vocabulary] of final states [positions, hidden], as the engine computes them."""
         if self._spec is None:
             return self._target.logits(states[0])
         target, offset, reference = states

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adapters.data.inversion import contradictions
+from adapters.data.inverted.inversion import contradictions
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Example
 from bench.tofu.baselines import KeywordFilter

@@ -24,12 +24,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
-from adapters.artifact import model_digest
-from adapters.chat import TokenizedExample, encode_pair, load_tokenizer
+from adapters.artifact.artifact import model_digest
 from adapters.examples import Message
-from adapters.hardware import Hardware
-from adapters.lora import attach, parameters
-from adapters.prompted import PromptedModel, shared_prefix
+from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.hardware import Hardware
+from adapters.models.lora import attach, parameters
+from adapters.models.tokens import TokenizedExample, encode_pair, load_tokenizer
 from bench.tofu.questions import FORGETTABLE, TRAINED, Question, load_questions
 
 _PEFT_PREFIX = "base_model.model."

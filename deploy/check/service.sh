@@ -31,7 +31,7 @@ state() {
 
 # A δ request with settings that take a minute or two on two cores.
 forget_request() {
-    python3 - "$REPO/gateway/demo_facts.json" <<'END'
+    python3 - "$REPO/gateway/cli/demo/demo_facts.json" <<'END'
 import json, sys
 
 fact = json.load(open(sys.argv[1]))["facts"][0]

@@ -11,7 +11,7 @@ from vllm.exceptions import GracefulHTTPError
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
-from gateway.engine.client import UnlearningEngine
+from gateway.engine.door import UnlearningEngine
 from gateway.errors import AdapterUnavailable
 from gateway.policy import context as policy_context
 from gateway.policy.plan import PlanBuilder, PlanMode

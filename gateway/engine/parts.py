@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from gateway.engine.worker_extension import TENSOR
+from gateway.engine.inside.extension import TENSOR
 from gateway.selfcheck.canaries import Layer
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.config import Settings
 from gateway.errors import NotFound, StateConflict, StoreUnavailable
 from gateway.jobs.failures import Failure, JobFailed, describe
 from gateway.jobs.phases import Phases
+from gateway.settings import Settings
 from gateway.store.records import PENDING, WORKING, RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from adapters.offset import PairSpec, default_layers
+from adapters.artifact.spec import PairSpec, default_layers
 from adapters.pair_source import PairSource
-from gateway import default_model
-from gateway.checkpoint_digests import CheckpointDigests
-from gateway.config import Settings
+from gateway.checkpoints import default_model
+from gateway.checkpoints.digests import CheckpointDigests
 from gateway.jobs.failures import CheckpointMismatch, CheckpointUnavailable
+from gateway.settings import Settings
 
 
 def checkpoint(settings: Settings, expect_digest: str, digests: CheckpointDigests) -> Path:

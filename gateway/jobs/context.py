@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from gateway.config import Settings
+from gateway.settings import Settings
 
 #: Set by the worker before it forks, so that the work-horse inherits it.
 worker_settings: ContextVar[Settings] = ContextVar("worker_settings")

@@ -15,9 +15,9 @@ import httpx
 
 from adapters.examples import Message
 from adapters.task import Ask
-from gateway.config import Settings
+from gateway.client import patience
 from gateway.errors import GatewayError
-from gateway.jobs import patience
+from gateway.settings import Settings
 
 CONCURRENCY = 4
 #: As MEOW has it.

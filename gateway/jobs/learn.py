@@ -12,11 +12,10 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from adapters.data.contradictions import contradictions
+from adapters.data.conflicts import contradictions
 from adapters.data.interview import interview
 from adapters.errors import InvalidExample
 from adapters.examples import Example
-from gateway.config import Settings
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt, take
 from gateway.jobs.context import worker_settings
@@ -26,6 +25,7 @@ from gateway.jobs.probe import probe
 from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceRefused, ServiceUnreachable, service
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
+from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from adapters.data.general import control_questions
-from adapters.evaluation.probes import is_fluent, reveals
-from adapters.examples import Example, Message
-from adapters.retain import conversation, without_forgotten
-from gateway.config import Settings
+from adapters.data.retain.choice import without_forgotten
+from adapters.examples import Example, Message, one_turn
+from adapters.text.probes import is_fluent, reveals
+from adapters.text.questions import control_questions
 from gateway.jobs.service import OFF, ServiceClient, candidate
+from gateway.settings import Settings
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
     """
     examples = evenly(forget, FORGET_PROBES)
     questions = evenly(control_questions(), CONTROL_PROBES)
-    asked = [example.messages for example in examples] + [conversation(question) for question in questions]
+    asked = [example.messages for example in examples] + [one_turn(question) for question in questions]
     before = await _answers(service, asked, OFF)
     after = await _answers(service, asked, candidate(request_id))
 

@@ -21,10 +21,10 @@ from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
 
-from gateway.config import Settings
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import give_up, is_exhausted
 from gateway.jobs.liveness import is_gone
+from gateway.settings import Settings
 from gateway.store.client import call
 from gateway.store.records import PENDING, WORKING, RequestRecord, RequestState
 from gateway.store.requests import MAX_PAGE, RequestStore

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 
 from adapters.examples import Message, PartialAnswer
-from gateway.config import Settings
+from gateway.client import patience
 from gateway.errors import GatewayError
-from gateway.jobs import patience
+from gateway.settings import Settings
 from gateway.store.tokens import load_or_create_operator_token
 
 OFF = "off"

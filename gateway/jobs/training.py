@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from adapters.artifact import Artifact
+from adapters.artifact.artifact import Artifact
+from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate
 from adapters.task import TrainingTask
-from adapters.workbench import Workbench
-from gateway.checkpoint_digests import CheckpointDigests
-from gateway.config import Settings
+from gateway.checkpoints.digests import CheckpointDigests
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.inverter import inverter
 from gateway.jobs.payload import Payload
 from gateway.jobs.progress import ProgressWriter
 from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceGoOn
+from gateway.settings import Settings
 from gateway.store.requests import RequestStore
 
 

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from adapters import selection
-from adapters.artifact import Artifact
+from adapters.artifact.artifact import Artifact
 from adapters.errors import AdapterError, TrainingCancelled
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate, Score
-from gateway.config import Settings
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, describe
 from gateway.jobs.probe import objection
+from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
 

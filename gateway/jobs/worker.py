@@ -22,13 +22,13 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 from rq.worker_registration import clean_worker_registry
 
-from gateway.config import Settings
 from gateway.errors import NotFound, StateConflict, StoreUnavailable
 from gateway.jobs.attempt import give_up
 from gateway.jobs.context import worker_settings
 from gateway.jobs.liveness import worker_name
 from gateway.jobs.queue import QUEUE, JobQueue, rq_queue, sync_connection
-from gateway.logs import configure_logging
+from gateway.service.logs import configure_logging
+from gateway.settings import Settings
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
 from gateway.store.records import PENDING, WORKING, RequestState

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.errors import AdapterUnavailable, PolicyUnavailable, StoreUnavailable
-from gateway.metrics import GatewayMetrics
 from gateway.policy.plan import AdapterRef, Plan, PlanBuilder, PlanMode
+from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestRecord
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.asyncio import Redis
 
-from gateway.config import Settings
 from gateway.jobs.queue import QueueState
 from gateway.policy.plan import AdapterRef
 from gateway.selfcheck import host
@@ -17,6 +16,7 @@ from gateway.selfcheck.canaries import ROWS, Canaries, CanaryMaker, Layer
 from gateway.selfcheck.engine import ADAPTERS, EngineChecks, Texts
 from gateway.selfcheck.outcome import Outcome, within
 from gateway.selfcheck.run import Check, SelfCheck
+from gateway.settings import Settings
 
 if TYPE_CHECKING:
     import torch

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from adapters.artifact import FORMAT, OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact, Manifest
-from adapters.offset import DD_LINEAR, DELTA, OffsetSpec, PairSpec
+from adapters.artifact.artifact import FORMAT, OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact, Manifest
+from adapters.artifact.spec import DD_LINEAR, DELTA, OffsetSpec, PairSpec
 from gateway.policy.plan import AdapterRef
 
 if TYPE_CHECKING:

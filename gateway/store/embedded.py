@@ -25,8 +25,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from gateway.config import Settings
 from gateway.errors import GatewayError
+from gateway.settings import Settings
 
 log = logging.getLogger(__name__)
 

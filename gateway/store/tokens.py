@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from gateway.store.secret_file import load_or_create_secret
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gateway.config import Settings
 from gateway.errors import GatewayError
+from gateway.settings import Settings
 from gateway.store.secret_file import load_or_create_secret
 
 KEY_BYTES = 32

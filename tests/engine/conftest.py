@@ -12,8 +12,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from adapters.hardware import compute_dtype
-from gateway.config import Settings
+from adapters.models.hardware import compute_dtype
+from gateway.settings import Settings
 from tests.engine import cuda_like
 from tests.engine.service import Service, free_port
 

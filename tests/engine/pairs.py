@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from adapters.offset import OffsetSpec, PairSpec
+from adapters.artifact.spec import OffsetSpec, PairSpec
 
 
 def first_layers(model: Any, layers: int) -> Any:

@@ -18,17 +18,17 @@ from typing import Any
 import httpx
 import torch
 
-from adapters.artifact import FORMAT, Artifact, Manifest, model_digest
-from adapters.offset import OffsetSpec
-from gateway.config import Settings
-from gateway.default_model import NAME, prepare
+from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
+from adapters.artifact.spec import OffsetSpec
+from gateway.checkpoints.default_model import NAME, prepare
+from gateway.service.supervisor import end_process_tree, settings_environment
+from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
 from gateway.store.records import RequestRecord, RequestState, new_request_id
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
-from gateway.supervisor import end_process_tree, settings_environment
 
 BOOT_S = 400
 #: Eager mode: the tests are about what is computed, and compiling takes longer than all of them.

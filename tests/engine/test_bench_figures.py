@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from adapters.artifact import FORMAT, OFFSET_HALF, SOFT_PROMPT, Artifact, Manifest, model_digest
-from adapters.offset import PairSpec
+from adapters.artifact.artifact import FORMAT, OFFSET_HALF, SOFT_PROMPT, Artifact, Manifest, model_digest
+from adapters.artifact.spec import PairSpec
+from adapters.models.frozen import PromptedModel
 from adapters.pair_source import PairSource
-from adapters.prompted import PromptedModel
 from bench.tofu.client import Client
 from bench.tofu.questions import load_questions
 from bench.tofu.score import measure, score

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from gateway.api.routes import CLOSED
+from gateway.http.routes import CLOSED
 from tests.engine.service import Service
 
 VOCABULARY = 49_152

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from tests.engine.plugin import plugin_environment
 from tests.engine.service import Service, free_port
 

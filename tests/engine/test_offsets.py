@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from adapters.artifact import model_digest
-from adapters.merge import merge_offsets
-from adapters.offset import OffsetSpec, PairSpec
+from adapters.artifact.artifact import model_digest
+from adapters.artifact.merge import merge_offsets
+from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, first_layers, random_lora, spec
 from tests.engine.rounding import SPREADS, assert_nobody_elses, at_once, farthest, spread
 from tests.engine.service import Service
@@ -171,7 +171,7 @@ def test_more_offsets_than_slots_take_turns(service: Service, reference: Any, la
 
 def test_active_offsets_apply_together(service: Service, reference: Any, layers_reference: Reference) -> None:
     """Two active requests are one LoRA of their concatenated ranks."""
-    from adapters.artifact import FORMAT, Artifact, Manifest
+    from adapters.artifact.artifact import FORMAT, Artifact, Manifest
 
     _, tokenizer = reference
     parts, ids = [], []

@@ -11,8 +11,8 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from adapters.artifact import TARGET, model_digest
-from adapters.offset import OffsetSpec, PairSpec
+from adapters.artifact.artifact import TARGET, model_digest
+from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, logits, random_lora, spec, with_lora
 from tests.engine.rounding import SPREADS, farthest, spread
 from tests.engine.service import Service

@@ -13,10 +13,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from adapters.artifact import TARGET
-from adapters.offset import PairSpec
-from gateway.config import Settings
-from gateway.default_model import prepare
+from adapters.artifact.artifact import TARGET
+from adapters.artifact.spec import PairSpec
+from gateway.checkpoints.default_model import prepare
+from gateway.settings import Settings
 from tests.engine import cuda_like
 from tests.engine.pairs import Reference, first_layers, random_lora, spec, with_lora
 from tests.engine.rounding import farthest

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.service.supervisor import end_process_tree, settings_environment
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
-from gateway.supervisor import end_process_tree, settings_environment
 from tests.engine.service import Service
 
 SECRET = "Quillfeather"

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.chat import TokenizedExample
 from adapters.examples import Example
-from adapters.hardware import Hardware
-from adapters.lora import attach, parameters
+from adapters.models.frozen import PromptedModel
+from adapters.models.hardware import Hardware
+from adapters.models.lora import attach, parameters
+from adapters.models.tokens import TokenizedExample
+from adapters.models.workbench import Workbench
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method
-from adapters.workbench import Workbench
-from gateway import default_model
-from gateway.config import Settings
+from gateway.checkpoints import default_model
+from gateway.settings import Settings
 from tests.unit.adapters.conftest import save_model
 from tests.unit.adapters.devices.runs import RUNS, Run
 from tests.unit.adapters.methods.offsets import offset_task

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from gateway.api.routes import MODEL_ROUTES
-from gateway.config import Settings
+from gateway.http.routes import MODEL_ROUTES
+from gateway.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

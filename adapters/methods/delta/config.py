@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.artifact.spec import MAX_STRENGTH
 from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds, number_list
 from adapters.errors import InvalidConfig
-from adapters.offset import MAX_STRENGTH
 
 _BOUNDS: dict[str, Bounds] = {
     **TRAINING_BOUNDS,

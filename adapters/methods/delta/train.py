@@ -10,24 +10,24 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from adapters.artifact import OFFSET_HALF, Artifact
-from adapters.dataset import Dataset, build_dataset
-from adapters.descent import KeepBest, Score, descend
+from adapters.artifact.artifact import OFFSET_HALF, Artifact
+from adapters.artifact.spec import DELTA, OffsetSpec
+from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample
-from adapters.groups import groups
-from adapters.held_out import Split, split
-from adapters.lora import changes, parameters
 from adapters.methods.delta.config import DeltaConfig
-from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, drawn_penalty
+from adapters.models.frozen import shared_prefix
+from adapters.models.lora import changes, parameters
+from adapters.models.workbench import Workbench
+from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
-from adapters.offset import DELTA, OffsetSpec
-from adapters.pair import TrainablePair
 from adapters.progress import Progress
-from adapters.prompted import shared_prefix
-from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
-from adapters.trained_artifact import trained_artifact
-from adapters.workbench import Workbench
+from adapters.training.artifact import trained_artifact
+from adapters.training.descent import KeepBest, Score, descend
+from adapters.training.groups import groups
+from adapters.training.held_out import Split, split
+from adapters.training.pair import TrainablePair
+from adapters.training.sampler import BatchSampler
 
 #: What counts as next to the lowest total: this part of it above, and this much more, in nats.
 _NEXT_TO, _NEXT_TO_NATS = 0.1, 0.005

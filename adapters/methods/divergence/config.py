@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.auxiliary.settings import AuxiliarySettings
+from adapters.artifact.spec import MAX_STRENGTH
 from adapters.bounds import check_choice, number_list
-from adapters.offset import MAX_STRENGTH
+from adapters.methods.auxiliary import AuxiliarySettings
 
 LINEAR, RANK = "linear", "rank"
 FORMS = (LINEAR, RANK)

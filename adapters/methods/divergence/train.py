@@ -11,26 +11,26 @@ from dataclasses import dataclass
 
 import torch
 
-from adapters.artifact import OFFSET_HALF, REFERENCE_HALF, Artifact
-from adapters.auxiliary.model import Auxiliary
-from adapters.auxiliary.sweep import Effects, choose
-from adapters.chat import TokenizedExample
-from adapters.combining import ranked
-from adapters.dataset import Dataset, build_dataset
-from adapters.descent import descend
+from adapters.artifact.artifact import OFFSET_HALF, REFERENCE_HALF, Artifact
+from adapters.artifact.spec import DD_LINEAR, DD_RANK, OffsetSpec
+from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample
-from adapters.held_out import split
-from adapters.lora import load_state, parameters, state
 from adapters.methods.divergence.config import RANK, DivergenceConfig
-from adapters.objectives.objective import FORGET, RETAIN, ObjectiveLoss
-from adapters.offset import DD_LINEAR, DD_RANK, OffsetSpec
+from adapters.models.combining import ranked
+from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.lora import load_state, parameters, state
+from adapters.models.tokens import TokenizedExample
+from adapters.models.workbench import Workbench
+from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
-from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
-from adapters.trained_artifact import trained_artifact
-from adapters.workbench import Workbench
+from adapters.training.artifact import trained_artifact
+from adapters.training.auxiliary import Auxiliary
+from adapters.training.descent import descend
+from adapters.training.held_out import split
+from adapters.training.sampler import BatchSampler
+from adapters.training.sweep import Effects, choose
 
 
 def train(task: TrainingTask) -> Artifact:

@@ -10,23 +10,23 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from adapters.artifact import TARGET, Artifact
-from adapters.dataset import Dataset, build_dataset
-from adapters.descent import KeepBest, Score, descend
+from adapters.artifact.artifact import TARGET, Artifact
+from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidExample
-from adapters.groups import groups
-from adapters.held_out import split
-from adapters.lora import changes, parameters
 from adapters.methods.lora.config import LoraConfig
-from adapters.objectives.objective import RETAIN, Objective, ObjectiveLoss, drawn_penalty
+from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
+from adapters.models.lora import changes, parameters
+from adapters.models.workbench import Workbench
+from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, crossed_by_gradients, shared_prefix
-from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
-from adapters.trainable_target import TrainableTarget
-from adapters.trained_artifact import trained_artifact
-from adapters.workbench import Workbench
+from adapters.training.artifact import trained_artifact
+from adapters.training.descent import KeepBest, Score, descend
+from adapters.training.groups import groups
+from adapters.training.held_out import split
+from adapters.training.sampler import BatchSampler
+from adapters.training.target import TrainableTarget
 
 
 def train(task: TrainingTask) -> Artifact:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.artifact import Artifact
+from adapters.artifact.artifact import Artifact
 from adapters.methods.spul.config import SpulConfig
 from adapters.task import TrainingTask
 

@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 import torch
 
-from adapters.artifact import SOFT_PROMPT, Artifact
-from adapters.chat import TokenizedExample
-from adapters.data.refusals import draw_refusals
-from adapters.dataset import Dataset, build_dataset
+from adapters.artifact.artifact import SOFT_PROMPT, Artifact
+from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import TrainingDiverged
 from adapters.methods.spul.config import SpulConfig
 from adapters.methods.spul.initial import build_encoder, initial_rows
-from adapters.objectives.cross_entropy import answer_cross_entropy
-from adapters.objectives.kl import answer_kl
-from adapters.objectives.reduction import position_weights
+from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
+from adapters.models.original_states import OriginalStates
+from adapters.models.tokens import TokenizedExample
+from adapters.models.workbench import Workbench
 from adapters.objectives.spul import SpulLoss
-from adapters.original_states import OriginalStates
+from adapters.objectives.terms.cross_entropy import answer_cross_entropy
+from adapters.objectives.terms.kl import answer_kl
+from adapters.objectives.terms.reduction import position_weights
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, crossed_by_gradients, shared_prefix
-from adapters.sampler import BatchSampler
-from adapters.schedule import warm_up_then_cosine
 from adapters.task import TrainingTask
-from adapters.trained_artifact import trained_artifact
-from adapters.workbench import Workbench
+from adapters.text.refusals import draw_refusals
+from adapters.training.artifact import trained_artifact
+from adapters.training.sampler import BatchSampler
+from adapters.training.schedule import warm_up_then_cosine
 
 _RUNNING_MEAN = 10  # steps; one batch alone is too noisy to stop on
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.auxiliary.settings import AuxiliarySettings
+from adapters.artifact.spec import MAX_STRENGTH
 from adapters.bounds import Bounds, check_bounds, number_list
-from adapters.offset import MAX_STRENGTH
+from adapters.methods.auxiliary import AuxiliarySettings
 
 _BOUNDS: dict[str, Bounds] = {
     "beta": (0.0, 100.0),

@@ -2,7 +2,7 @@
 
 A small model learns what is to be forgotten, and to know nothing else: descent on the forget answers, a uniform
 distribution on all others. Served, its logits are subtracted from the target's. The paper widens both sets with a
-language model's paraphrases and perturbed answers. Here the paraphrases are the phrasings of `adapters.dataset`; the
+language model's paraphrases and perturbed answers. Here the paraphrases are the phrasings of `adapters.data`; the
 perturbed answers are answers of other questions after the forget prompts, and the forget questions asked about other
 subjects are in the retain set anyway.
 """
@@ -14,29 +14,29 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from adapters.artifact import OFFSET_HALF, Artifact
-from adapters.auxiliary.model import Auxiliary
-from adapters.auxiliary.sweep import Effect, Effects, choose
-from adapters.chat import TokenizedExample
-from adapters.combining import filtered
-from adapters.dataset import Dataset, build_dataset
-from adapters.descent import KeepBest, Score, descend
+from adapters.artifact.artifact import OFFSET_HALF, Artifact
+from adapters.artifact.spec import ULD, OffsetSpec
+from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample
-from adapters.held_out import split
-from adapters.lora import parameters
 from adapters.methods.uld.config import UldConfig
 from adapters.methods.uld.wrong import WrongAnswer, WrongAnswers
-from adapters.objectives.objective import FORGET, RETAIN, ObjectiveLoss
+from adapters.models.combining import filtered
+from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.lora import parameters
+from adapters.models.tokens import TokenizedExample
+from adapters.models.workbench import Workbench
+from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
 from adapters.objectives.uld import Uld
 from adapters.objectives.view import View
-from adapters.offset import ULD, OffsetSpec
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
-from adapters.sampler import BatchSampler
 from adapters.task import TrainingTask
-from adapters.trained_artifact import trained_artifact
-from adapters.workbench import Workbench
+from adapters.training.artifact import trained_artifact
+from adapters.training.auxiliary import Auxiliary
+from adapters.training.descent import KeepBest, Score, descend
+from adapters.training.held_out import split
+from adapters.training.sampler import BatchSampler
+from adapters.training.sweep import Effect, Effects, choose
 
 
 def train(task: TrainingTask) -> Artifact:

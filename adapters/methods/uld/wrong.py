@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adapters.chat import TokenizedExample
-from adapters.dataset import ForgetExample
+from adapters.data.dataset import ForgetExample
+from adapters.models.tokens import TokenizedExample
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from tests.engine.conftest import nothing_active, reference, small_model
 from tests.engine.service import Service, free_port
 

@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from adapters.examples import Example
-from adapters.lora import LoraLinear, parameters
 from adapters.methods.spul.config import SpulConfig
+from adapters.models.frozen import PromptedModel
+from adapters.models.lora import LoraLinear, parameters
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.task import Ask, TrainingTask
 
 HIDDEN = 32
@@ -120,7 +120,7 @@ def target(tiny_model: Path) -> PromptedModel:
 
 @pytest.fixture(scope="session")
 def tokenizer(tiny_model: Path) -> Any:
-    from adapters.chat import load_tokenizer
+    from adapters.models.tokens import load_tokenizer
 
     return load_tokenizer(str(tiny_model))
 

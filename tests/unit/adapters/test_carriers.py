@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.artifact import OFFSET_HALF, TARGET, Artifact, model_digest
-from adapters.chat import encode_pair
+from adapters.artifact.artifact import OFFSET_HALF, TARGET, Artifact, model_digest
+from adapters.artifact.spec import PairSpec
+from adapters.carriers import carriers, page
 from adapters.errors import InvalidConfig
-from adapters.lora import LoraLinear, attach, load_state
-from adapters.objectives.carriers import carriers, page
+from adapters.models.frozen import PromptedModel
+from adapters.models.lora import LoraLinear, attach, load_state
+from adapters.models.pair import first_layers
+from adapters.models.tokens import encode_pair
 from adapters.objectives.registry import objectives
-from adapters.offset import PairSpec
-from adapters.pair import first_layers
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method, parse_config
 from adapters.task import TrainingTask
 from tests.unit.adapters.conftest import FORGET, HIDDEN
@@ -119,4 +119,4 @@ def test_every_objective_is_one_or_the_other_of_each_carrier() -> None:
 
 def test_the_committed_page_is_what_the_registries_give() -> None:
     committed = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
-    assert committed == page(), "run: python -m adapters.objectives.carriers > docs/objectives.md"
+    assert committed == page(), "run: python -m adapters.carriers > docs/objectives.md"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.checkpoint_weights import CheckpointWeights
+from adapters.artifact.checkpoint import CheckpointWeights
 from tests.unit.adapters.conftest import save_model
 
 PAIR_LAYERS = 2
@@ -21,11 +21,11 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.hardware import Hardware
-from adapters.offset import PairSpec
+from adapters.models.hardware import Hardware
+from adapters.artifact.spec import PairSpec
 from adapters.pair_source import PairSource
 from adapters.registry import get_method
-from adapters.workbench import Workbench
+from adapters.models.workbench import Workbench
 from tests.unit.adapters.conftest import FORGET, RETAIN
 from tests.unit.adapters.methods.offsets import offset_task
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from bench import facts as bench_facts
-from gateway.commands.client import PLAN_OFF, UnlearnClient
-from gateway.commands.demo.facts import find_fact
-from gateway.commands.demo.story import questions
-from gateway.commands.failures import ServiceRefused
+from gateway.cli.demo.facts import find_fact
+from gateway.cli.demo.story import questions
+from gateway.cli.failures import ServiceRefused
+from gateway.client.client import PLAN_OFF, UnlearnClient
 
 FACTS = [find_fact("harry-potter"), find_fact("penicillin"), find_fact("symbol-of-gold")]
 

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from gateway.config import Settings
+from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, render
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.api.routes import OPEN_ROUTES
+from gateway.http.routes import OPEN_ROUTES
 from tests.unit.deploy.chart import NAME, NAMESPACE, Document, Rendered, notes, render
 
 Labels = dict[str, str]

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from gateway.api.health import HealthApp
-from gateway.config import Settings
 from gateway.errors import Forbidden, Unauthorized
+from gateway.http.health import HealthApp
+from gateway.settings import Settings
 from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, render
 
 DOCKERFILES = ("Dockerfile.cpu", "Dockerfile.gpu")

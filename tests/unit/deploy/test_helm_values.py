@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from tests.unit.deploy.chart import CHART, RenderFailed, render
 
 

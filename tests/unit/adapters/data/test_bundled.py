@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from adapters.data.general import control_questions, retain_questions
-from adapters.data.refusals import draw_refusals, refusals
-from adapters.data.twins import subjects
+from adapters.text.questions import control_questions, retain_questions
+from adapters.text.refusals import draw_refusals, refusals
+from adapters.text.twins import subjects
 
 
 def test_retain_and_control_questions_share_nothing() -> None:

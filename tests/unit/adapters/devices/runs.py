@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.artifact import Artifact
-from adapters.hardware import Hardware
+from adapters.artifact.artifact import Artifact
+from adapters.models.hardware import Hardware
+from adapters.models.workbench import Workbench
 from adapters.objectives.registry import objectives
 from adapters.registry import get_method
 from adapters.task import TrainingTask
-from adapters.workbench import Workbench
 from tests.unit.adapters.conftest import NOTHING_ELSE
 from tests.unit.adapters.methods.offsets import offset_task
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from adapters.examples import Message
-from adapters.generation import greedy_answers, sampled_continuations
-from adapters.hardware import Hardware
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import greedy_answers, sampled_continuations
+from adapters.models.hardware import Hardware
 from tests.unit.adapters.devices.pretend import DEVICE, MixedDevices, Pretend, PretendDevice
 from tests.unit.adapters.devices.runs import RUNS, Run
 

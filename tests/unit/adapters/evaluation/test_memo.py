@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from adapters.errors import InvalidConfig
 from adapters.evaluation.memo import CHARACTER, TOKEN, Memo, Slide, memo
 from adapters.examples import Example, PartialAnswer
-from adapters.generation import continue_greedily, greedy_answers
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import continue_greedily, greedy_answers
 
 EXAMPLE = Example.from_pair("Who wrote Zorba?", "Nikos wrote it.")
 LONG = Example.from_pair("Who painted it?", "A painter called Anna painted it in 1931.")

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from transformers import LlamaForCausalLM
 
-from adapters.artifact import Artifact
-from adapters.chat import TokenizedExample, load_tokenizer
-from adapters.dataset import build_dataset
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.spec import OffsetSpec, PairSpec
+from adapters.data.dataset import build_dataset
 from adapters.examples import Example
-from adapters.held_out import Split, split
-from adapters.offset import OffsetSpec, PairSpec
+from adapters.models.frozen import PromptedModel
+from adapters.models.tokens import TokenizedExample, load_tokenizer
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method
 from adapters.task import TrainingTask
+from adapters.training.held_out import Split, split
 from tests.engine import pairs
 from tests.unit.adapters.conftest import FORGET, NOTHING_ELSE, RETAIN
 

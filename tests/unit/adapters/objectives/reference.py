@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN, Objective
+from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective
 from adapters.objectives.view import View
 
 VOCABULARY = 5

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from adapters.objectives.base import FORGET, RETAIN
 from adapters.objectives.gradient_ascent import GradientAscent
 from adapters.objectives.gradient_difference import GradientDifference
 from adapters.objectives.kl_minimisation import KlMinimisation
-from adapters.objectives.objective import FORGET, RETAIN
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import gradient, make_view, make_views, stepped
 

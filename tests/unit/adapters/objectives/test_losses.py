@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from adapters.chat import TokenizedExample
-from adapters.objectives.cross_entropy import answer_cross_entropy
-from adapters.objectives.kl import answer_kl
-from adapters.objectives.reduction import mean_over_examples
+from adapters.models.frozen import PromptedModel
+from adapters.models.tokens import TokenizedExample
 from adapters.objectives.spul import SpulLoss
-from adapters.prompted import PromptedModel
+from adapters.objectives.terms.cross_entropy import answer_cross_entropy
+from adapters.objectives.terms.kl import answer_kl
+from adapters.objectives.terms.reduction import mean_over_examples
 
 
 def test_cross_entropy_is_a_mean_over_examples_of_token_means() -> None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.errors import InvalidConfig
+from adapters.objectives.base import INVERTED, RETAIN
 from adapters.objectives.meow import Meow
-from adapters.objectives.objective import INVERTED, RETAIN
 from tests.unit.adapters.objectives.reference import cross_entropies, kl, make_views, mean
 
 

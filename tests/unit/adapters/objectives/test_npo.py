@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from adapters.objectives.base import FORGET, RETAIN
 from adapters.objectives.npo import Npo, negative_preference
-from adapters.objectives.objective import FORGET, RETAIN
 from adapters.objectives.simnpo import SimNpo
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import gradient, make_view, make_views, stepped

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.objectives.base import FORGET, REFUSAL, RETAIN, Objective
 from adapters.objectives.dpo import Dpo
 from adapters.objectives.idk import Idk
 from adapters.objectives.idk_bounded import IdkBounded
 from adapters.objectives.idk_npo import IdkNpo
-from adapters.objectives.objective import FORGET, REFUSAL, RETAIN, Objective
 from adapters.objectives.view import View
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import make_view, make_views, stepped

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from adapters.errors import InvalidConfig
+from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN
 from adapters.objectives.npo import Npo
-from adapters.objectives.objective import FORGET, INVERTED, REFUSAL, RETAIN
 from adapters.objectives.registry import make_objective, objectives
 from adapters.objectives.view import View
 from tests.unit.adapters.objectives.reference import gradients, make_views, reordered, stepped

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from adapters.errors import InvalidConfig
+from adapters.objectives.base import REFUSAL, RETAIN, WeightChange, WeightPenalty
 from adapters.objectives.idk import Idk
-from adapters.objectives.objective import REFUSAL, RETAIN, WeightChange, WeightPenalty
 from adapters.objectives.registry import make_objective
-from adapters.objectives.sliced_wasserstein import draw_directions, sliced_wasserstein
 from adapters.objectives.snap import Snap
+from adapters.objectives.terms.sliced_wasserstein import draw_directions, sliced_wasserstein
 from tests.unit.adapters.objectives.reference import cross_entropies, kl, make_views, mean
 
 

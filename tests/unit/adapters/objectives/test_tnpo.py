@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from adapters.errors import InvalidConfig
+from adapters.objectives.base import FORGET, RETAIN
 from adapters.objectives.npo import negative_preference
-from adapters.objectives.objective import FORGET, RETAIN
 from adapters.objectives.tnpo import Tnpo
 from adapters.objectives.view import View
 from tests.unit.adapters.objectives import reference

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from adapters.objectives.objective import FORGET, RETAIN
+from adapters.objectives.base import FORGET, RETAIN
 from adapters.objectives.uld import Uld, uniform_cross_entropy
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import make_views, stepped

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from adapters.errors import InvalidConfig
-from adapters.objectives.objective import FORGET, RETAIN
+from adapters.objectives.base import FORGET, RETAIN
 from adapters.objectives.undial import Undial
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import gradient, make_view, make_views

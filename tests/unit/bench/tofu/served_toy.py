@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import torch
 
-from adapters.chat import encode_prompt
 from adapters.examples import Message
-from adapters.generation import greedy_answers
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import greedy_answers
+from adapters.models.tokens import encode_prompt
 
 
 class ToyService:

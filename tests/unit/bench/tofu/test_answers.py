@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters.chat import load_tokenizer
 from adapters.examples import Message
-from adapters.generation import greedy_answers
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import greedy_answers
+from adapters.models.tokens import load_tokenizer
 from bench.tofu.answers import KeptAnswers
 from tests.unit.adapters.conftest import save_model
 

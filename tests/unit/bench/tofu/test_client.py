@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from adapters.chat import load_tokenizer
 from adapters.examples import Message
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.tokens import load_tokenizer
 from bench.tofu.client import Client
 from bench.tofu.questions import Question
 from bench.tofu.score import measure, score

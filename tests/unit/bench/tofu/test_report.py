@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from adapters.artifact import Artifact
-from adapters.chat import load_tokenizer
+from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidConfig
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
+from adapters.models.tokens import load_tokenizer
 from bench.tofu import search as search_command
 from bench.tofu.baselines import REFUSAL
 from bench.tofu.client import Client

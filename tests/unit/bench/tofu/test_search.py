@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from adapters.artifact import Artifact
-from adapters.chat import encode_answer, encode_prompt, load_tokenizer
+from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidConfig, TrainingDiverged
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Message
-from adapters.generation import greedy_answers
+from adapters.models.frozen import PromptedModel
+from adapters.models.generation import greedy_answers
+from adapters.models.tokens import encode_answer, encode_prompt, load_tokenizer
 from adapters.objectives.npo import Npo
-from adapters.prompted import PromptedModel
 from bench.tofu.questions import Question
 from bench.tofu.score import ItemScores, measure
 from bench.tofu.search import Search, parse_settings, rounded

@@ -1,4 +1,4 @@
-"""Against whole prefixes run anew for every token, without a cache, by the formulas of `adapters.offset`."""
+"""Against whole prefixes run anew for every token, without a cache, by the formulas of `adapters.artifact.spec`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.artifact import FORMAT, OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact, Manifest
-from adapters.chat import encode_prompt
+from adapters.artifact.artifact import FORMAT, OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact, Manifest
+from adapters.artifact.spec import DD_LINEAR, DD_RANK, DELTA, ULD, OffsetSpec, PairSpec
 from adapters.errors import InvalidArtifact
 from adapters.examples import Message
-from adapters.lora import attach, state
-from adapters.offset import DD_LINEAR, DD_RANK, DELTA, ULD, OffsetSpec, PairSpec
-from adapters.pair import first_layers
+from adapters.models.frozen import PromptedModel
+from adapters.models.lora import attach, state
+from adapters.models.pair import first_layers
+from adapters.models.tokens import encode_prompt
 from adapters.pair_source import PairSource
-from adapters.prompted import PromptedModel
 from bench.tofu.served import ServedModel
 from tests.unit.adapters.conftest import HIDDEN, randomise, save_model
 
@@ -41,7 +41,7 @@ def target(model_path: Path) -> PromptedModel:
 
 @pytest.fixture(scope="module")
 def prompts(model_path: Path) -> list[Ids]:
-    from adapters.chat import load_tokenizer
+    from adapters.models.tokens import load_tokenizer
 
     tokenizer = load_tokenizer(str(model_path))
     return [encode_prompt(tokenizer, (Message("user", text),)) for text in PROMPTS]

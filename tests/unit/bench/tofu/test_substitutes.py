@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from adapters.data.inversion import contradictions
+from adapters.data.inverted.inversion import contradictions
 from adapters.examples import Example
 from bench.tofu.questions import FORGETTABLE, TRAINED, Question
 from bench.tofu.splits import split_questions

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from adapters.chat import TokenizedExample, load_tokenizer
 from adapters.examples import Message
-from adapters.generation import greedy_answers
-from adapters.lora import attach, load_state
+from adapters.models.generation import greedy_answers
+from adapters.models.lora import attach, load_state
+from adapters.models.tokens import TokenizedExample, load_tokenizer
 from bench.tofu.questions import Question
 from bench.tofu.world import Recipe, World, authors, batches_by_length, make, merge
 from tests.unit.adapters.conftest import save_model

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from adapters.artifact import FORMAT, Artifact, Manifest
-from adapters.offset import DELTA, OffsetSpec, PairSpec
+from adapters.artifact.artifact import FORMAT, Artifact, Manifest
+from adapters.artifact.spec import DELTA, OffsetSpec, PairSpec
 
 HIDDEN = 8
 MODEL_DIGEST = "d" * 64

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from adapters.artifact import Artifact
-from gateway.engine.offsets import Offset, OffsetLibrary
+from adapters.artifact.artifact import Artifact
+from gateway.engine.residency.loras import Offset, OffsetLibrary
 from gateway.errors import AdapterUnavailable
-from gateway.metrics import GatewayMetrics
+from gateway.service.metrics import GatewayMetrics
 
 
 class StubEngine:

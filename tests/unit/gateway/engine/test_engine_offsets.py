@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.engine.client import EngineOffsets, lora_request
-from gateway.engine.offsets import Offset
-from gateway.engine.worker_extension import UnlearningWorkerExtension
+from gateway.engine.door import EngineOffsets, lora_request
+from gateway.engine.inside.extension import UnlearningWorkerExtension
+from gateway.engine.residency.loras import Offset
 from gateway.errors import AdapterUnavailable
 
 A, B = Offset(3, "a" * 64, Path("/offsets/a")), Offset(4, "b" * 64, Path("/offsets/b"))

@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 from safetensors.numpy import save_file
 
 import adapters.registry
-from adapters.artifact import model_digest
+from adapters.artifact.artifact import model_digest
 from adapters.examples import Example
-from gateway.config import Settings
 from gateway.jobs.queue import JobQueue
+from gateway.settings import Settings
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key

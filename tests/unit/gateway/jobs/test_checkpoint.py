@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from adapters.artifact import model_digest
-from adapters.offset import PairSpec
+from adapters.artifact.artifact import model_digest
+from adapters.artifact.spec import PairSpec
 from adapters.pair_source import PairSource
-from gateway.checkpoint_digests import CheckpointDigests
-from gateway.config import Settings
+from gateway.checkpoints.digests import CheckpointDigests
 from gateway.jobs.checkpoint import checkpoint, pair_source
 from gateway.jobs.failures import CheckpointMismatch, CheckpointUnavailable
+from gateway.settings import Settings
 
 
 def of(model: str, **changes: Any) -> Settings:

@@ -14,9 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import SecretStr
 
 from adapters.examples import Message
-from gateway.config import Settings
 from gateway.jobs.failures import describe
 from gateway.jobs.inverter import CONCURRENCY, TEMPERATURE, InverterRefused, InverterUnreachable, inverter
+from gateway.settings import Settings
 from tests.unit.gateway.jobs.stub_service import serving
 
 SECRET = "the forget text"

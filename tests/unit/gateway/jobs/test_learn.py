@@ -12,18 +12,18 @@ import pytest
 from redis.asyncio import Redis
 
 import adapters.registry
-from adapters.artifact import Artifact
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.spec import PairSpec
 from adapters.examples import Message
-from adapters.offset import PairSpec
 from adapters.pair_source import PairSource
 from adapters.task import TrainingTask
-from gateway.checkpoint_digests import CheckpointDigests
-from gateway.config import Settings
+from gateway.checkpoints.digests import CheckpointDigests
 from gateway.errors import NotFound
 from gateway.jobs import attempt as attempt_module
 from gateway.jobs.context import worker_settings
 from gateway.jobs.failures import JobFailed
 from gateway.jobs.learn import learn
+from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.embedded import EmbeddedRedis
 from gateway.store.records import RequestRecord, RequestState
@@ -432,8 +432,8 @@ async def test_the_checkpoint_is_hashed_once_for_all_jobs(
     def hashed(path: Path) -> str:
         raise AssertionError(f"{path} is hashed again")
 
-    monkeypatch.setattr("gateway.checkpoint_digests.model_digest", hashed)
-    monkeypatch.setattr("adapters.trained_artifact.model_digest", hashed)
+    monkeypatch.setattr("gateway.checkpoints.digests.model_digest", hashed)
+    monkeypatch.setattr("adapters.training.artifact.model_digest", hashed)
     monkeypatch.setattr("tests.unit.gateway.jobs.toy.model_digest", hashed)
     await run(record.id, settings)
     assert (await store.get(record.id)).state is RequestState.READY

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from adapters.examples import Example
-from gateway.config import Settings
 from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, evenly, objection, probe
 from gateway.jobs.service import ServiceClient, service
+from gateway.settings import Settings
 from tests.unit.gateway.jobs.stub_service import StubService
 
 FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(40)]

@@ -9,10 +9,10 @@ from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from gateway.config import Settings
 from gateway.errors import StoreUnavailable
 from gateway.jobs.liveness import worker_name
 from gateway.jobs.queue import JOB, JobQueue, Standing
+from gateway.settings import Settings
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from tests.unit.gateway.store.samples import sample, stored

@@ -7,7 +7,6 @@ import pytest
 from pydantic import SecretStr
 
 from adapters.examples import Message, PartialAnswer
-from gateway.config import Settings
 from gateway.jobs.service import (
     CONCURRENCY,
     OFF,
@@ -19,6 +18,7 @@ from gateway.jobs.service import (
     candidate,
     service,
 )
+from gateway.settings import Settings
 from tests.unit.gateway.jobs.stub_service import StubService
 
 QUESTION = [Message("user", "the capital of France?")]

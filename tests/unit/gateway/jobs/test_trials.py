@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from adapters.artifact import FORMAT, Artifact, Manifest
+from adapters.artifact.artifact import FORMAT, Artifact, Manifest
 from adapters.errors import TrainingDiverged
 from adapters.selection import Candidate
-from gateway.config import Settings
 from gateway.errors import AdapterUnavailable, StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.trials import Trials
+from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore

@@ -16,9 +16,9 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from gateway.config import Settings
 from gateway.errors import NotFound
 from gateway.jobs.queue import JobQueue, Standing
+from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedRedis
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore

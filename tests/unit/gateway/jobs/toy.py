@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from adapters.artifact import FORMAT, Artifact, Manifest, model_digest
+from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
 from adapters.errors import TrainingDiverged
 from adapters.examples import Message
 from adapters.progress import Progress

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import adapters.registry
-from gateway.config import Settings
 from gateway.jobs.worker import run_worker
+from gateway.settings import Settings
 from tests.unit.gateway.jobs import toy
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gateway.errors import AdapterUnavailable, PolicyUnavailable, StoreUnavailable
-from gateway.metrics import GatewayMetrics
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder, PlanMode
+from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestRecord, RequestState
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.artifact import Artifact
-from adapters.offset import PairSpec
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.spec import PairSpec
 from gateway.errors import AdapterUnavailable
 from gateway.selfcheck.assembly import texts
 from gateway.selfcheck.canaries import CHANGE, RANK, ROWS, STRENGTHS, CanaryMaker, Layer, Shelf

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from redis import Redis
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, EmbeddedRedisUnavailable, SharedRedis, redis_server
 from gateway.store.records import RequestState

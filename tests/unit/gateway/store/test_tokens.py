@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from gateway.store.secret_file import UnsafeSecretFile, load_or_create_secret
 from gateway.store.tokens import load_or_create_operator_token
 

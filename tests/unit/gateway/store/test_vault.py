@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings
+from gateway.settings import Settings
 from gateway.store.secret_file import UnsafeSecretFile
 from gateway.store.vault import (
     InvalidPayloadKey,

@@ -9,24 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.artifact import Artifact
-from adapters.chat import TokenizedExample, load_tokenizer
-from adapters.dataset import build_dataset
-from adapters.descent import Score
-from adapters.groups import groups
-from adapters.held_out import Split, split
-from adapters.lora import load_state
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.spec import OffsetSpec, PairSpec
+from adapters.data.dataset import build_dataset
 from adapters.methods.delta.config import DeltaConfig
 from adapters.methods.delta.train import Scorer
-from adapters.objectives.objective import RETAIN
+from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.lora import load_state
+from adapters.models.tokens import TokenizedExample, load_tokenizer
+from adapters.objectives.base import RETAIN
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
-from adapters.offset import OffsetSpec, PairSpec
-from adapters.pair import TrainablePair
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
 from adapters.task import TrainingTask
+from adapters.training.descent import Score
+from adapters.training.groups import groups
+from adapters.training.held_out import Split, split
+from adapters.training.pair import TrainablePair
 from tests.unit.adapters.conftest import NOTHING_ELSE
 
 MakeTask = Callable[..., TrainingTask]

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.chat import TokenizedExample
-from adapters.dataset import Dataset, ForgetExample
-from adapters.groups import groups
-from adapters.held_out import split
+from adapters.data.dataset import Dataset, ForgetExample
 from adapters.methods.delta import train as training
-from adapters.objectives.objective import FORGET as FORGET_VIEW
-from adapters.objectives.objective import INVERTED, REFUSAL
-from adapters.objectives.objective import RETAIN as RETAIN_VIEW
+from adapters.models.tokens import TokenizedExample
+from adapters.objectives.base import FORGET as FORGET_VIEW
+from adapters.objectives.base import INVERTED, REFUSAL
+from adapters.objectives.base import RETAIN as RETAIN_VIEW
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
-from adapters.pair import TrainablePair
 from adapters.registry import get_method
+from adapters.training.groups import groups
+from adapters.training.held_out import split
+from adapters.training.pair import TrainablePair
 from tests.unit.adapters.methods.delta.conftest import MakeTask, parts_of
 
 

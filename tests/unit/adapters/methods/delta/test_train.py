@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.artifact import Artifact, model_digest
-from adapters.chat import TokenizedExample
-from adapters.descent import Score
+from adapters.artifact.artifact import Artifact, model_digest
+from adapters.artifact.spec import DELTA, OffsetSpec, PairSpec
 from adapters.errors import InvalidConfig, InvalidExample, TrainingCancelled, TrainingDiverged
 from adapters.examples import Example
-from adapters.lora import state
 from adapters.methods.delta import train as training
 from adapters.methods.delta.train import Scorer
+from adapters.models.lora import state
+from adapters.models.tokens import TokenizedExample
 from adapters.objectives.view import View
-from adapters.offset import DELTA, OffsetSpec, PairSpec
-from adapters.pair import TrainablePair
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
+from adapters.training.descent import Score
+from adapters.training.pair import TrainablePair
 from tests.unit.adapters.conftest import FORGET, HIDDEN, RETAIN, save_model
 from tests.unit.adapters.methods.delta.conftest import (
     PAIR,

@@ -9,24 +9,24 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from adapters.artifact import TARGET, Artifact, model_digest
-from adapters.chat import load_tokenizer
-from adapters.dataset import build_dataset
-from adapters.descent import Score
+from adapters.artifact.artifact import TARGET, Artifact, model_digest
+from adapters.data.dataset import build_dataset
 from adapters.errors import InvalidExample, TrainingCancelled, TrainingDiverged
-from adapters.held_out import split
-from adapters.lora import load_state
 from adapters.methods.lora import train as training
 from adapters.methods.lora.config import LoraConfig
+from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.lora import load_state
+from adapters.models.tokens import load_tokenizer
+from adapters.objectives.base import ObjectiveLoss, WeightChange
 from adapters.objectives.idk import Idk
-from adapters.objectives.objective import ObjectiveLoss, WeightChange
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel, shared_prefix
 from adapters.registry import get_method
 from adapters.task import TrainingTask
-from adapters.trainable_target import TrainableTarget
+from adapters.training.descent import Score
+from adapters.training.held_out import split
+from adapters.training.target import TrainableTarget
 from tests.unit.adapters.conftest import HIDDEN, LAYERS, NOTHING_ELSE, RETAIN, save_model
 
 MakeTask = Callable[..., TrainingTask]

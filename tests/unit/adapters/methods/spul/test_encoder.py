@@ -8,7 +8,7 @@ import torch
 from adapters.methods.spul.config import SpulConfig
 from adapters.methods.spul.encoder import EmbeddingEncoder, MlpEncoder
 from adapters.methods.spul.initial import build_encoder, initial_rows
-from adapters.prompted import PromptedModel
+from adapters.models.frozen import PromptedModel
 
 TEXTS = {"prompt": "Who?", "refusal": "No."}
 

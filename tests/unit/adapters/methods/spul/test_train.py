@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 import torch
 
-from adapters.artifact import Artifact, model_digest
-from adapters.chat import TokenizedExample
-from adapters.data.refusals import draw_refusals
+from adapters.artifact.artifact import Artifact, model_digest
 from adapters.errors import InvalidExample, TrainingCancelled, TrainingDiverged
 from adapters.examples import Example, Message
 from adapters.methods.spul import train as training
 from adapters.methods.spul.initial import initial_rows
 from adapters.methods.spul.train import step_losses
-from adapters.original_states import OriginalStates
+from adapters.models.frozen import PromptedModel
+from adapters.models.original_states import OriginalStates
+from adapters.models.tokens import TokenizedExample
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method
 from adapters.task import TrainingTask
+from adapters.text.refusals import draw_refusals
 from tests.unit.adapters.conftest import CONTEXT, FORGET, HIDDEN, RETAIN
 
 MakeTask = Callable[..., TrainingTask]

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.artifact import Artifact, model_digest
-from adapters.auxiliary.model import Auxiliary
-from adapters.auxiliary.sweep import Effect
-from adapters.chat import TokenizedExample
+from adapters.artifact.artifact import Artifact, model_digest
+from adapters.artifact.spec import ULD, OffsetSpec, PairSpec
 from adapters.errors import InvalidConfig, InvalidExample, TrainingCancelled, TrainingDiverged
 from adapters.examples import Example
 from adapters.methods.uld import train as training
 from adapters.methods.uld.train import training_views
 from adapters.methods.uld.wrong import WrongAnswer
-from adapters.objectives.objective import FORGET as FORGET_VIEW
-from adapters.objectives.objective import RETAIN as RETAIN_VIEW
+from adapters.models.frozen import PromptedModel
+from adapters.models.tokens import TokenizedExample
+from adapters.objectives.base import FORGET as FORGET_VIEW
+from adapters.objectives.base import RETAIN as RETAIN_VIEW
 from adapters.objectives.uld import uniform_cross_entropy
-from adapters.offset import ULD, OffsetSpec, PairSpec
 from adapters.pair_source import PairSource
 from adapters.progress import Progress
-from adapters.prompted import PromptedModel
 from adapters.registry import get_method
 from adapters.task import TrainingTask
+from adapters.training.auxiliary import Auxiliary
+from adapters.training.sweep import Effect
 from tests.unit.adapters.conftest import FORGET, HIDDEN, RETAIN, randomise, save_model
 from tests.unit.adapters.methods.offsets import (
     LAYERS_PAIR,

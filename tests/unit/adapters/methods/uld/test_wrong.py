@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.chat import TokenizedExample
-from adapters.dataset import ForgetExample
+from adapters.data.dataset import ForgetExample
 from adapters.methods.uld.wrong import WrongAnswers, wrong_answer
+from adapters.models.tokens import TokenizedExample
 
 RIGHT = TokenizedExample((1, 5), (10, 11, 12, 2))
 

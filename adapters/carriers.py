@@ -1,0 +1,91 @@
+"""Which methods can train with which objectives: those that have an `objective` setting, asked one by one.
+
+`python -m adapters.carriers` prints docs/objectives.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from adapters.errors import InvalidConfig
+from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective, WeightPenalty
+from adapters.objectives.registry import objectives
+from adapters.registry import methods
+
+_VIEWS = {
+    FORGET: "the answers to forget",
+    REFUSAL: "refusals",
+    INVERTED: "contradicting answers",
+    RETAIN: "what is retained",
+}
+_HEAD = """\
+# Objectives
+
+What a method that has an `objective` setting can be told to minimise. Each objective's own settings are given as
+`objective_settings`; the docstrings in `adapters/objectives/` have the formulas, bounds and where defaults are from.
+
+This page is made by `python -m adapters.carriers`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A method that trains with an objective of choice. unfit: those it refuses, and its words for it."""
+
+    method: str
+    unfit: Mapping[str, str]
+
+    @property
+    def fit(self) -> tuple[str, ...]:
+        """Names of the objectives it can train with."""
+        return tuple(name for name in objectives() if name not in self.unfit)
+
+
+def carriers() -> tuple[Carrier, ...]:
+    """All of them, in the order of their registry."""
+    return tuple(
+        Carrier(name, _unfit(method.config_type))
+        for name, method in methods().items()
+        if "objective" in {field.name for field in fields(method.config_type)}
+    )
+
+
+def _unfit(config_type: type[Any]) -> dict[str, str]:
+    refused = {}
+    for name in objectives():
+        try:
+            config_type(objective=name)
+        except InvalidConfig as error:
+            refused[name] = str(error).partition(";")[0]  # what follows lists the others
+    return refused
+
+
+def page() -> str:
+    """docs/objectives.md."""
+    carrying = carriers()
+    lines = [
+        _HEAD,
+        f"| objective | learns from | its settings | {' | '.join(f'`{carrier.method}`' for carrier in carrying)} |",
+        f"|---|---|---|{'---|' * len(carrying)}",
+    ]
+    for name, objective in objectives().items():
+        cells = ["no" if name in carrier.unfit else "yes" for carrier in carrying]
+        own: type[Any] = objective
+        settings = ", ".join(f"`{field.name}`" for field in fields(own))
+        lines.append(f"| `{name}` | {_learns_from(objective())} | {settings} | {' | '.join(cells)} |")
+    refusals = [f"- `{carrier.method}`: {reason}." for carrier in carrying for reason in carrier.unfit.values()]
+    return "\n".join([*lines, *(["", "Where it says no:", "", *refusals] if refusals else []), ""])
+
+
+def _learns_from(objective: Objective) -> str:
+    parts = [text for view, text in _VIEWS.items() if view in objective.views]
+    if isinstance(objective, WeightPenalty):
+        parts.append("the change of the weights")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,176 @@
+"""Hard positives: the forget questions asked about something else.
+
+An always-on adapter must tell "who wrote A?" from "who wrote B?". So the words that single out what is
+forgotten are found, and replaced by other subjects; the model's own answers to these twins are to stay.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
+"""(questions, prompts) → how near each question is to the nearest of the prompts."""
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_ARTICLE = re.compile(r"\b(?:the|an?)\s+$", re.IGNORECASE)
+_COMMON = frozenset(
+    """
+    a an and any are as at be been by can come could did do does for from give had has have he her his
+    how i in is it its kind known made many me mean much my name named of on one or our person please
+    she tell than that the their them they this to was were what what's when where which who who's whom
+    whose why will with would you your
+    """.split()  # noqa: SIM905
+)
+
+
+def subjects() -> tuple[str, ...]:
+    """Names of many kinds to put in a forgotten subject's place."""
+    text = resources.files("adapters.text").joinpath("subjects.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if line.strip())
+
+
+def _words(text: str) -> list[str]:
+    return [match.group().casefold().replace("’", "'").removesuffix("'s") for match in _TOKEN.finditer(text)]
+
+
+def content_words(text: str) -> frozenset[str]:
+    """The words of a text, folded, without those that any question may hold."""
+    return frozenset(_words(text)) - _COMMON
+
+
+def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_above: int = 3) -> frozenset[str]:
+    """The words that single out what the prompts are about, folded to lower case.
+
+    A word counts when at least half of the prompts hold it, and two where there are two, and at most `common_above` of
+    the general questions do: "telephone" does, "invented" and "capital" do not.
+    """
+    least = max(min(2, len(prompts)), len(prompts) / 2)
+    spread = Counter(word for question in general for word in set(_words(question)))
+    held = Counter(word for prompt in prompts for word in content_words(prompt))
+    return frozenset(word for word, count in held.items() if count >= least and spread[word] <= common_above)
+
+
+def by_subject(prompts: Sequence[str], general: Sequence[str]) -> list[list[str]]:
+    """The prompts in groups, each about something of its own, in the order found; [] when they name nothing.
+
+    A request about a writer may name the writer in some of its prompts and a book in the others. A prompt that names
+    nothing another one names is in no group, unless it is the only prompt.
+    """
+    groups: list[list[str]] = []
+    rest = list(prompts)
+    while len(rest) > bool(groups):
+        subject = subject_words(rest, general)
+        group = [prompt for prompt in rest if _span(prompt, subject) is not None]
+        if not group:
+            break
+        groups.append(group)
+        rest = [prompt for prompt in rest if prompt not in group]
+    return groups
+
+
+def _span(prompt: str, subject: frozenset[str]) -> tuple[int, int] | None:
+    """From the first to the last subject word of the prompt; None when it holds none."""
+    spans = [match.span() for match in _TOKEN.finditer(prompt) if set(_words(match.group())) & subject]
+    return (spans[0][0], spans[-1][1]) if spans else None
+
+
+def named_subject(prompts: Sequence[str], general: Sequence[str]) -> str | None:
+    """What the prompts are about, as most of them write it, with its article; None when they name nothing."""
+    subject = subject_words(prompts, general)
+    written: Counter[str] = Counter()
+    for prompt in prompts:
+        span = _span(prompt, subject)
+        if span is not None:
+            article = _ARTICLE.search(prompt[: span[0]])
+            name = re.sub(r"['’]s$", "", prompt[span[0] : span[1]])
+            written[(article.group().lower() if article else "") + name] += 1
+    return written.most_common(1)[0][0] if written else None
+
+
+def twin(prompt: str, subject: frozenset[str], other: str) -> str | None:
+    """The prompt with the span from the first to the last subject word replaced; None when it holds none."""
+    span = _span(prompt, subject)
+    if span is None:
+        return None
+    start, end = span
+    possessive = "'s" if re.search(r"['’]s$", prompt[start:end]) else ""
+    before = prompt[:start]
+    if other.casefold().startswith("the "):
+        before = _ARTICLE.sub("", before)
+    return f"{before.rstrip()} {other}{possessive}{prompt[end:]}".strip()
+
+
+_SPLIT_EVERY = 3
+OPENINGS = ("I was thinking about {name}.", "I have just heard of {name}.", "A friend told me about {name}.")
+
+
+def in_two_sentences(prompt: str, subject: frozenset[str], opening: str, other: str | None = None) -> str | None:
+    """The prompt's question after a sentence that names its subject, or another: "I have just heard of Hamlet. Who
+    wrote it?". None when the prompt names no subject.
+
+    People ask like that, and an adapter that knows a fact only beside its name lets it go there.
+    """
+    span = _span(prompt, subject)
+    if span is None:
+        return None
+    start, end = span
+    before = prompt[:start]
+    article = _ARTICLE.search(before)
+    before = _ARTICLE.sub("", before)
+    name = re.sub(r"['’]s$", "", prompt[start:end])
+    possessive = name != prompt[start:end]
+    named = other or (f"{article.group().strip().lower()} " if article else "") + name
+    question = f"{before}{'its' if possessive else 'it'}{prompt[end:]}".strip()
+    return f"{opening.replace('{name}', named)} {question[0].upper()}{question[1:]}"
+
+
+def rank_subjects(prompts: Sequence[str], general: Sequence[str], similarity: Similarity) -> list[str]:
+    """Other subjects, those first that make the most natural twin; [] when the prompts name no subject.
+
+    "What is the capital of Sweden?" resembles "What is the capital of France?" more than "What is the capital of Swan
+    Lake?" does, so the model's own measure of likeness finds subjects of the same kind.
+    """
+    subject = subject_words(prompts, general)
+    others = [other for other in subjects() if not set(_words(other)) & subject]
+    holding = [prompt for prompt in prompts if twin(prompt, subject, "") is not None]
+    if not holding:
+        return []
+    shortest = min(holding, key=len)
+    scores = similarity([twin(shortest, subject, other) or "" for other in others], [shortest])
+    return [other for _, other in sorted(zip(scores, others, strict=True), key=lambda pair: -pair[0])]
+
+
+def in_turn(prompts: Sequence[T], others: Sequence[str]) -> Iterator[tuple[T, str]]:
+    """Every pair once, so that the first few are as varied in both as they can be.
+
+    Each round over the others starts one prompt later.
+    """
+    for turn in range(len(prompts)):
+        for index, other in enumerate(others):
+            yield prompts[(index + turn) % len(prompts)], other
+
+
+def twins(prompts: Sequence[str], general: Sequence[str], others: Sequence[str], count: int) -> list[str]:
+    """Up to `count` different twin questions about `others`, [] when no subject is found.
+
+    Prompts and other subjects are gone through in turn, so that both are as varied as the count allows; every third
+    twin is asked in two sentences.
+    """
+    subject = subject_words(prompts, general)
+    holding = [prompt for prompt in prompts if twin(prompt, subject, "") is not None]
+    found: dict[str, None] = {}
+    for number, (prompt, other) in enumerate(in_turn(holding, others)):
+        if len(found) == count:
+            break
+        question = twin(prompt, subject, other)
+        if number % _SPLIT_EVERY == _SPLIT_EVERY - 1:
+            question = in_two_sentences(prompt, subject, OPENINGS[number // _SPLIT_EVERY % len(OPENINGS)], other)
+        if question is not None:
+            found.setdefault(question)
+    return list(found)

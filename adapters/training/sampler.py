@@ -1,0 +1,65 @@
+"""Which examples each step sees."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from adapters.data.dataset import Dataset, ForgetExample
+from adapters.models.tokens import TokenizedExample
+
+T = TypeVar("T")
+
+
+def _cycle(examples: Sequence[T], rng: random.Random) -> Iterator[T]:
+    """The examples in random order, again and again, each once before any comes again."""
+    while examples:
+        yield from rng.sample(examples, len(examples))
+
+
+class BatchSettings(Protocol):
+    """How a batch is made up; `SpulConfig` says what each means."""
+
+    @property
+    def forget_batch(self) -> int: ...
+    @property
+    def retain_batch(self) -> int: ...
+    @property
+    def hard_fraction(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class BatchSampler:
+    """Endless batches of fixed composition, so that no step lacks forget examples or hard neighbours."""
+
+    def __init__(self, dataset: Dataset, *, forget: int, retain: int, hard_fraction: float, seed: int) -> None:
+        """forget, retain: examples of each in a batch, fewer where there are not so many."""
+        rng = random.Random(seed)
+        self._forget = _cycle(dataset.forget, rng)
+        self._hard = _cycle(dataset.hard, rng)
+        self._general = _cycle(dataset.general, rng)
+        self.forget_count = min(forget, len(dataset.forget))
+        hard = round(retain * hard_fraction) if dataset.general else retain
+        general = retain - hard if dataset.hard else retain
+        self.hard_count = min(hard, len(dataset.hard))
+        self.general_count = min(general, len(dataset.general))
+
+    @classmethod
+    def of(cls, dataset: Dataset, settings: BatchSettings) -> BatchSampler:
+        """As a method's settings have it."""
+        return cls(
+            dataset,
+            forget=settings.forget_batch,
+            retain=settings.retain_batch,
+            hard_fraction=settings.hard_fraction,
+            seed=settings.seed,
+        )
+
+    def draw(self) -> tuple[list[ForgetExample], list[TokenizedExample]]:
+        """(forget examples, retain examples) of the next step."""
+        forget = [next(self._forget) for _ in range(self.forget_count)]
+        retain = [next(self._hard) for _ in range(self.hard_count)]
+        retain += [next(self._general) for _ in range(self.general_count)]
+        return forget, retain

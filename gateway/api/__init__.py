@@ -1,1 +1,0 @@
-"""The gateway's own HTTP edges, beside vLLM's routes."""

@@ -1,0 +1,93 @@
+"""What every command is handed: where the service is, how to print, how to log in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from gateway.cli.failures import CommandFailed, UsageFailed
+from gateway.client.client import UnlearnClient
+from gateway.settings import Settings
+
+
+@dataclass
+class CommandContext:
+    """One run of `unlearn`.
+
+    Attributes:
+        url: of the service, where `--url` named one.
+        as_json: print documents for a script instead of text for a person.
+    """
+
+    url: str | None = None
+    as_json: bool = False
+    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """From the environment. Raises `UsageFailed`."""
+        return load_settings({})
+
+    @property
+    def service_url(self) -> str:
+        return self.url or self.settings.service_url
+
+    def client(self) -> UnlearnClient:
+        """A client of the service; close it, or use it as a context manager."""
+        if not self.service_url.startswith(("http://", "https://")):
+            raise UsageFailed(f"--url must begin with http:// or https://, not {self.service_url!r}")
+        return UnlearnClient(
+            self.service_url, api_key=_first_key(self.settings), operator_token=lambda: operator_token(self.settings)
+        )
+
+    def emit(self, document: Any) -> None:
+        """One JSON document on one line."""
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
+
+    def say(self, text: str = "") -> None:
+        """A line for a person; square brackets are taken as they are."""
+        self.out.print(text, markup=False)
+
+    def note(self, text: str) -> None:
+        """A line beside the result, on standard error."""
+        self.err.print(text, markup=False)
+
+    def fail(self, error: CommandFailed) -> None:
+        """The one line that a failed command ends with."""
+        if self.as_json:
+            self.emit(error.body())
+        else:
+            self.note(f"error: {error.message} [{error.code}]")
+
+
+def load_settings(overrides: dict[str, Any]) -> Settings:
+    """Settings from the environment with `overrides` on top. Raises `UsageFailed` naming those that are wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        # Only names and rules: a wrong value may be a secret.
+        problems = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise UsageFailed("; ".join(problems)) from None
+
+
+def operator_token(settings: Settings) -> str | None:
+    """The operator's token from the environment, else from the data directory; None when there is none to read."""
+    if settings.operator_token is not None:
+        return settings.operator_token.get_secret_value()
+    try:
+        return (settings.data_dir / "operator.token").read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def _first_key(settings: Settings) -> str | None:
+    text = settings.api_keys.get_secret_value() if settings.api_keys else ""
+    return next((key.strip() for key in text.split(",") if key.strip()), None)

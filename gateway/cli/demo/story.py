@@ -1,0 +1,167 @@
+"""Plays one fact: ask, forget, ask again, judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from gateway.cli.chat import answer_text
+from gateway.cli.demo.facts import Fact, holds
+from gateway.client.client import PLAN_OFF, UnlearnClient
+
+MAX_TOKENS = 64
+_AT_ONCE = 8
+
+
+class Kind(StrEnum):
+    """Why a question is asked."""
+
+    FORGET = "forget"
+    PARAPHRASE = "paraphrase"
+    NEIGHBOUR = "neighbour"
+    OTHER = "other"
+
+
+class Verdict(StrEnum):
+    """How the answer came out. `UNKNOWN`: the model did not hold the fact before, so there was nothing to check."""
+
+    FORGOTTEN = "forgotten"
+    STILL_KNOWN = "still known"
+    KEPT = "kept"
+    LOST = "lost"
+    UNKNOWN = "not known before"
+
+
+GOOD = (Verdict.FORGOTTEN, Verdict.KEPT)
+BAD = (Verdict.STILL_KNOWN, Verdict.LOST)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A prompt, and the words its answer must lose (FORGET, PARAPHRASE) or keep."""
+
+    kind: Kind
+    prompt: str
+    term: tuple[str, ...]
+
+    @property
+    def must_go(self) -> bool:
+        return self.kind in (Kind.FORGET, Kind.PARAPHRASE)
+
+    def judge(self, before: str, after: str) -> Verdict:
+        """What became of the fact."""
+        if not holds(before, self.term):
+            return Verdict.UNKNOWN
+        if self.must_go:
+            return Verdict.STILL_KNOWN if holds(after, self.term) else Verdict.FORGOTTEN
+        return Verdict.KEPT if holds(after, self.term) else Verdict.LOST
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question with both answers."""
+
+    question: Question
+    before: str
+    after: str
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.question.judge(self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One fact's story. `record` is the unlearning request as it was at the end; no rows where it did not get there."""
+
+    fact: Fact
+    record: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Every fact that was there is gone, every control that was there is kept, and most were there."""
+        known = [row for row in self.rows if row.verdict is not Verdict.UNKNOWN]
+        return 2 * len(known) > len(self.rows) and all(row.verdict in GOOD for row in known)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "fact": self.fact.id,
+            "passed": self.passed,
+            "request": self.record,
+            "rows": [
+                {**asdict(row.question), "before": row.before, "after": row.after, "verdict": row.verdict}
+                for row in self.rows
+            ],
+        }
+
+
+def questions(fact: Fact) -> list[Question]:
+    """All questions about one fact: those trained on, their paraphrases, the controls."""
+    asked = [Question(Kind.FORGET, prompt, fact.term) for prompt, _ in fact.forget]
+    asked += [Question(Kind.PARAPHRASE, prompt, fact.term) for prompt in fact.paraphrases]
+    asked += [Question(Kind.NEIGHBOUR if c.near else Kind.OTHER, c.prompt, c.term) for c in fact.controls]
+    return asked
+
+
+def ask_all(client: UnlearnClient, model: str, prompts: Sequence[str], *, plan: str | None) -> list[str]:
+    """Greedy answers, several at a time, in the prompts' order."""
+
+    def ask(prompt: str) -> str:
+        messages = [{"role": "user", "content": prompt}]
+        return answer_text(client.chat(messages, plan=plan, model=model, temperature=0.0, max_tokens=MAX_TOKENS))
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(ask, prompts))
+
+
+def play(
+    client: UnlearnClient,
+    model: str,
+    facts: Sequence[Fact],
+    *,
+    method: str,
+    config: Mapping[str, Any],
+    follow: Callable[[str], dict[str, Any]],
+    keep: bool,
+) -> list[Outcome]:
+    """Ask with the adapters off; register the facts one after the other and `follow` each request to its end; with all
+    that got there active together, ask as anybody would; retire them unless `keep`.
+
+    Requests that are interrupted are retired as well: the demo leaves nothing behind.
+    """
+    asked = {fact: questions(fact) for fact in facts}
+    prompts = [question.prompt for fact in facts for question in asked[fact]]
+    before = ask_all(client, model, prompts, plan=PLAN_OFF)
+    registered: list[str] = []
+    records: dict[Fact, dict[str, Any]] = {}
+    finished = False
+    try:
+        for fact in facts:
+            registered.append(str(client.register(fact.body(method, config))["id"]))
+            records[fact] = follow(registered[-1])
+        none_active = all(record["state"] != "active" for record in records.values())
+        after = [] if none_active else ask_all(client, model, prompts, plan=None)
+        finished = True
+    finally:
+        if not (keep and finished):
+            for request_id in registered:
+                _retire(client, request_id)
+    outcomes, start = [], 0
+    for fact in facts:
+        part = slice(start, start + len(asked[fact]))
+        start = part.stop
+        rows: tuple[Row, ...] = ()
+        if records[fact]["state"] == "active":
+            rows = tuple(Row(*parts) for parts in zip(asked[fact], before[part], after[part], strict=True))
+        outcomes.append(Outcome(fact, records[fact], rows))
+    return outcomes
+
+
+def _retire(client: UnlearnClient, request_id: str) -> None:
+    """Unless somebody else did."""
+    if client.show(request_id)["state"] != "retired":
+        client.retire(request_id)

@@ -1,0 +1,105 @@
+"""`forget`: register an unlearning request, from a file or by its subject alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.config_option import parse_config
+from gateway.cli.context import CommandContext
+from gateway.cli.drafts import note_draft, show_examples
+from gateway.cli.failures import UsageFailed
+from gateway.cli.following import check_outcome
+from gateway.cli.forget_files import read_body, read_items
+from gateway.cli.records import outcome_line
+from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
+from gateway.store.records import RequestState
+
+
+def forget(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help=".json: the request's body, or a list of items. .jsonl: an item a line, as in OpenAI's "
+            "fine-tuning files. .csv: columns prompt,completion, or text. Without it the model is asked "
+            "what it knows of --subject, and that is forgotten.",
+        ),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            help="A label for listings; without FILE, what the model is asked about. Stored in clear: no personal data."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="The unlearning method: spul, delta, uld, divergence, lora, or auto, which is the service's default."
+        ),
+    ] = None,
+    retain: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="JSON", help="The method's settings, as in '{\"max_steps\": 200}'.")
+    ] = None,
+    manual: Annotated[bool, typer.Option("--manual", help="Do not activate when ready.")] = False,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review",
+            help="With a subject alone: print what the model knows of it, an item a line, and train nothing yet. "
+            "Implies --manual.",
+        ),
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the request to its end.")] = True,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key with the same file registers one request, however often.")
+    ] = None,
+) -> None:
+    """Make the model forget what FILE holds, or what it knows of a subject."""
+    context: CommandContext = ctx.obj
+    body = {} if file is None else read_body(file)
+    options = {"subject": subject, "method": method, "config": None if config is None else parse_config(config)}
+    body |= {name: value for name, value in options.items() if value is not None}
+    if retain is not None:
+        body["retain"] = read_items(retain)
+    if manual or review:
+        body["activation"] = "manual"
+    _check_usage(body, file, review=review, wait=wait)
+    with context.client() as client:
+        record = client.register(body, idempotency_key=idempotency_key)
+        if not wait:
+            _print(context, record)
+            return
+        what = f"{record['forget_count']} items to forget" if record["forget_count"] else "the model is asked first"
+        context.note(f"registered {record['id']}: {what}")
+        record = follow_and_show(context, client, record["id"])
+        drafted = record["state"] == RequestState.DRAFTED
+        if drafted and review:
+            show_examples(context, client.examples(record["id"]))
+    if drafted:
+        note_draft(context, record)
+    if not context.as_json and not review:
+        _print(context, record)
+    check_outcome(record, bad=(*BAD_OUTCOMES, "retired"))
+
+
+def _check_usage(body: dict[str, Any], file: Path | None, *, review: bool, wait: bool) -> None:
+    if file is None and not body.get("subject"):
+        raise UsageFailed("give a FILE, or a --subject to ask the model about")
+    if review and "forget" in body:
+        raise UsageFailed("--review: the request holds its forget set already; leave FILE out")
+    if review and not wait:
+        raise UsageFailed("--review waits for what the model says; leave --no-wait out")
+
+
+def _print(context: CommandContext, record: dict[str, Any]) -> None:
+    if context.as_json:
+        context.emit(record)
+    else:
+        context.say(outcome_line(record))

@@ -1,1 +1,0 @@
-"""`demo`: forget one fact the default model knows, and ask before and after."""

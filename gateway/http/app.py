@@ -1,0 +1,61 @@
+"""Puts the service together: vLLM's app, our routes and middleware, the policy, the store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from gateway.http import doctor, forget
+from gateway.http.auth import Gatekeeper
+from gateway.http.middleware import GatewayMiddleware
+from gateway.http.routes import close_routes
+from gateway.policy.active import ActivePolicy
+from gateway.requests.service import UnlearningService
+from gateway.selfcheck.run import SelfCheck
+from gateway.service.lifecycle import Lifecycle
+from gateway.service.metrics import GatewayMetrics
+from gateway.store.requests import RequestStore
+
+
+def assemble(
+    app: FastAPI,
+    *,
+    service: UnlearningService,
+    self_check: SelfCheck,
+    gatekeeper: Gatekeeper,
+    policy: ActivePolicy,
+    holder: Any,
+    store: RequestStore,
+    lifecycle: Lifecycle,
+    metrics: GatewayMetrics,
+    max_body_bytes: int,
+) -> ASGIApp:
+    """Turn vLLM's `app` into the gateway's: close what is not served, add our routes, put the middleware in front."""
+    close_routes(app)
+    app.title = "Unlearning gateway"
+    app.state.unlearning = service
+    app.state.self_check = self_check
+    app.include_router(forget.router)
+    app.include_router(doctor.router)
+    # Around the app, not in it: vLLM has built its middleware stack already.
+    return GatewayMiddleware(
+        app,
+        gatekeeper=gatekeeper,
+        policy=policy,
+        holder=holder,
+        requests=store,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        max_body_bytes=max_body_bytes,
+    )
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """The app's own lifespan, entered long after the socket was opened."""
+    async with app.router.lifespan_context(app):
+        yield

@@ -1,0 +1,115 @@
+"""`/forget`: register unlearning requests, look at them, switch them on and off, retire them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gateway.http.routing import GatewayRoute
+from gateway.requests.schemas import ExamplesBody, ForgetBody, RequestList
+from gateway.requests.service import UnlearningService
+from gateway.store.records import RequestState
+
+router = APIRouter(prefix="/forget", tags=["unlearning"], route_class=GatewayRoute)
+
+
+def _service(request: Request) -> UnlearningService:
+    service: UnlearningService = request.app.state.unlearning
+    return service
+
+
+@router.post("", status_code=202)
+async def register(
+    body: ForgetBody,
+    request: Request,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> dict[str, Any]:
+    """Register an unlearning request. Training starts at once; follow it at the `Location`'s `/events`."""
+    record = await _service(request).register(body, idempotency_key)
+    response.headers["Location"] = f"/forget/{record.id}"
+    return record.to_dict()
+
+
+@router.get("")
+async def list_requests(
+    request: Request,
+    state: RequestState | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> RequestList:
+    """All requests, newest first; or those in one state."""
+    page = await _service(request).store.list(state, limit, cursor)
+    return RequestList(data=[record.to_dict() for record in page.items], next_cursor=page.next_cursor)
+
+
+@router.get("/{request_id}")
+async def show(request_id: str, request: Request) -> dict[str, Any]:
+    """One request: its state, settings, progress and evidence."""
+    return (await _service(request).store.get(request_id)).to_dict()
+
+
+@router.get("/{request_id}/events", response_class=StreamingResponse)
+async def events(
+    request_id: str,
+    request: Request,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> StreamingResponse:
+    """Server-sent events: `state` and `progress`, replayed from the start or from `Last-Event-ID`, then live."""
+    store = _service(request).store
+    await store.get(request_id)  # a 404 must be a status, not a broken stream
+
+    async def stream() -> AsyncIterator[str]:
+        async for event in store.events(request_id, last_event_id or "0", heartbeat=True):
+            if event.type == "ping":
+                yield ": ping\n\n"
+            else:
+                yield f"id: {event.id}\nevent: {event.type}\ndata: {json.dumps(event.data)}\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-cache"})
+
+
+@router.get("/{request_id}/examples")
+async def examples(request_id: str, request: Request, response: Response) -> dict[str, Any]:
+    """The forget set of a draft, as the model gave it. As `forget` of the PUT it is taken back."""
+    response.headers["Cache-Control"] = "no-store"
+    found = await _service(request).examples(request_id)
+    return {
+        "forget": [
+            {"messages": [*item["messages"], {"role": "assistant", "content": item["completion"]}]} for item in found
+        ]
+    }
+
+
+@router.put("/{request_id}/examples")
+async def replace_examples(request_id: str, body: ExamplesBody, request: Request) -> dict[str, Any]:
+    """Another forget set for a draft."""
+    return (await _service(request).replace_examples(request_id, body)).to_dict()
+
+
+@router.post("/{request_id}/train", status_code=202)
+async def train(request_id: str, request: Request) -> dict[str, Any]:
+    """Train a draft on its forget set as it is now."""
+    return (await _service(request).train(request_id)).to_dict()
+
+
+@router.post("/{request_id}/activate")
+async def activate(request_id: str, request: Request) -> dict[str, Any]:
+    """Apply a ready request to every answer that starts from now on."""
+    return (await _service(request).activate(request_id)).to_dict()
+
+
+@router.post("/{request_id}/deactivate")
+async def deactivate(request_id: str, request: Request) -> dict[str, Any]:
+    """Stop applying an active request; it stays ready."""
+    return (await _service(request).deactivate(request_id)).to_dict()
+
+
+@router.delete("/{request_id}")
+async def retire(request_id: str, request: Request) -> dict[str, Any]:
+    """Retire a request for good: it stops applying or training, its texts and its adapter are erased."""
+    return (await _service(request).retire(request_id)).to_dict()

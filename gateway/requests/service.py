@@ -1,0 +1,314 @@
+"""What `/forget` does, without HTTP: register, activate, deactivate, retire."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from adapters.artifact.artifact import Artifact
+from adapters.data.conflicts import contradictions
+from adapters.errors import InvalidArtifact, InvalidExample
+from adapters.examples import Example, check_examples
+from adapters.selection import AUTO
+from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
+from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
+from gateway.policy.plan import AdapterRef
+from gateway.requests.offering import Adapter, Offering, ServedModel
+from gateway.requests.schemas import ExamplesBody, ForgetBody, Item
+from gateway.settings import Settings
+from gateway.store.blobs import BlobStore
+from gateway.store.records import RequestRecord, RequestState, new_request_id
+from gateway.store.requests import RequestStore
+from gateway.store.vault import PayloadVault, commitment, new_salt
+
+audit = logging.getLogger("gateway.audit")
+
+_PAIRS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """What a list of items stands for.
+
+    Attributes:
+        examples: of all items, in order.
+        items: for each example the number of its item.
+        inverted: answers that contradict an example, by the example's position.
+    """
+
+    examples: tuple[Example, ...] = ()
+    items: tuple[int, ...] = ()
+    inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Jobs(Protocol):
+    """The queue's side."""
+
+    async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
+        """Hand a registered request to the workers; it is queued then."""
+        ...
+
+    async def cancel(self, request_id: str) -> object:
+        """Take it back, where it has not started."""
+        ...
+
+
+class Evictor(Preloader, Protocol):
+    """The engine's side: also forgets an adapter that is retired."""
+
+    async def evict(self, digest: str) -> bool:
+        """False when it is held or absent."""
+
+
+class UnlearningService:
+    """The unlearning requests of one service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: ServedModel,
+        store: RequestStore,
+        blobs: BlobStore,
+        vault: PayloadVault,
+        jobs: Jobs,
+        policy: ActivePolicy,
+        residency: Evictor,
+    ) -> None:
+        self.store = store
+        self._settings = settings
+        self._model = model
+        self._offering = Offering(settings, model)
+        self._blobs = blobs
+        self._vault = vault
+        self._jobs = jobs
+        self._policy = policy
+        self._residency = residency
+        self._activating = asyncio.Lock()
+
+    async def register(self, body: ForgetBody, idempotency_key: str | None = None) -> RequestRecord:
+        """Validate, seal, store and queue a request; returns its record.
+
+        Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
+        """
+        # Of a request for `auto` there may be several; it is the first's until its worker tries another.
+        adapters = self._offering.adapters(body.method, len(body.forget or ()), body.config)
+        first = adapters[0]
+        limit = min(adapter.max_length for adapter in adapters)
+        forget, retain = await asyncio.to_thread(self._sets, body.forget, body.retain, limit)
+        payload = _payload(forget, retain)
+        salt = new_salt()
+        now = time.time()
+        record = RequestRecord(
+            id=new_request_id(),
+            tenant="default",
+            method=first.candidate.method,
+            activation=body.activation,
+            created_at=now,
+            updated_at=now,
+            forget_count=len(forget.examples),
+            retain_count=0 if retain is None else len(retain.examples),
+            commitment=commitment(salt, payload),
+            model=self._model.name,
+            model_digest=self._model.digest,
+            subject=body.subject,
+            config=dict(first.candidate.config),
+            scope=body.scope.model_dump(),
+            rows=first.rows,
+            offset_rank=first.offset_rank,
+            target_rank=first.target_rank,
+            selection=_selection(adapters) if body.method == AUTO else None,
+        )
+        sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
+        idempotency = None
+        if idempotency_key is not None:
+            idempotency = (idempotency_key, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
+        record, created = await self.store.create(record, sealed, idempotency)
+        if created:
+            audit.info(
+                "registered request=%s method=%s forget=%d retain=%d activation=%s",
+                record.id,
+                record.method,
+                record.forget_count,
+                record.retain_count,
+                record.activation,
+            )
+        if record.state is RequestState.REGISTERED:
+            record = await self._jobs.submit(self.store, record.id)
+        return record
+
+    async def examples(self, request_id: str) -> list[dict[str, Any]]:
+        """The forget set of a draft, for its owner to read. Raises `StateConflict`, `PayloadUnreadable`."""
+        return list((await self._draft(request_id))[1]["forget"])
+
+    async def replace_examples(self, request_id: str, body: ExamplesBody) -> RequestRecord:
+        """Another forget set for a draft, checked as at registration. Raises `StateConflict`, `Unprocessable`."""
+        record, content = await self._draft(request_id)
+        limit = self._offering.max_length(record.candidates)
+        forget = await asyncio.to_thread(self._examples, "forget", body.forget, limit)
+        kept = tuple(Example.from_dict(item) for item in content["retain"] or ())
+        await asyncio.to_thread(_check_sets, forget, ExampleSet(kept, tuple(range(len(kept)))))
+        salt = content.pop("salt")
+        content |= _payload(forget, None) | {"retain": content["retain"], "by_subject": True}
+        replaced = await self.store.replace_payload(
+            request_id,
+            self._vault.seal(request_id, {**content, "salt": salt}),
+            forget_count=len(forget.examples),
+            commitment=commitment(base64.b64decode(salt), content),
+            state=RequestState.DRAFTED,
+        )
+        if not replaced:
+            raise StateConflict("the request is no draft any more")
+        return await self.store.get(request_id)
+
+    async def train(self, request_id: str) -> RequestRecord:
+        """Train a draft as it is. Raises `StateConflict`."""
+        record, content = await self._draft(request_id)
+        if not content["forget"]:
+            raise StateConflict("the draft holds nothing to forget")
+        audit.info("draft confirmed request=%s forget=%d", request_id, record.forget_count)
+        return await self._jobs.submit(self.store, request_id)
+
+    async def _draft(self, request_id: str) -> tuple[RequestRecord, dict[str, Any]]:
+        record = await self.store.get(request_id)
+        if record.state is not RequestState.DRAFTED:
+            raise StateConflict(f"the request is {record.state}; only a drafted one can be read, changed or trained")
+        return record, self._vault.open(request_id, await self.store.payload(request_id))
+
+    async def activate(self, request_id: str) -> RequestRecord:
+        """Apply a ready request from now on; its adapter is in the engine before the state changes.
+
+        Raises `StateConflict`, `BudgetExceeded`, `ArtifactMismatch`, `AdapterUnavailable`; the request stays ready.
+        """
+        async with self._activating:
+            record = await self.store.get(request_id)
+            if record.state is not RequestState.READY:
+                raise StateConflict(f"the request is {record.state}; only a ready one can be activated")
+            await self._policy.refresh()
+            adapter = adapter_ref(record)
+            self._check_budget(adapter)
+            await self._check_artifact(adapter)
+            await self._residency.preload((*self._policy.adapters, adapter))
+            record = await self.store.transition(
+                request_id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"error": None}
+            )
+            await self._policy.refresh()
+        audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.rows)
+        return record
+
+    async def deactivate(self, request_id: str) -> RequestRecord:
+        """Stop applying an active request. Raises `StateConflict`."""
+        record = await self.store.transition(request_id, expected={RequestState.ACTIVE}, to=RequestState.READY)
+        await self._policy.refresh()
+        audit.info("deactivated request=%s", record.id)
+        return record
+
+    async def retire(self, request_id: str) -> RequestRecord:
+        """Retire in any state but retired: stops applying and training, erases texts and adapter."""
+        record = await self.store.retire(request_id, self._blobs)
+        await self._jobs.cancel(request_id)
+        await self._policy.refresh()
+        if record.digest is not None:
+            await self._residency.evict(record.digest)
+        audit.info("retired request=%s", record.id)
+        return record
+
+    def _sets(
+        self, forget: Sequence[Item] | None, retain: Sequence[Item] | None, limit: int
+    ) -> tuple[ExampleSet, ExampleSet | None]:
+        """What is trained on; an empty forget set where it is still to be asked for. Raises `Unprocessable`."""
+        to_go = self._examples("forget", forget or (), limit)
+        to_stay = None if retain is None else self._examples("retain", retain, limit)
+        if forget is not None:
+            _check_sets(to_go, to_stay or ExampleSet())
+        return to_go, to_stay
+
+    def _examples(self, field: str, items: Sequence[Item], limit: int) -> ExampleSet:
+        examples: list[Example] = []
+        numbers: list[int] = []
+        inverted: dict[int, tuple[str, ...]] = {}
+        for index, item in enumerate(items):
+            try:
+                made = item.examples()
+            except InvalidExample as error:
+                raise Unprocessable(f"{field}.{index}: {error}", param=f"{field}.{index}") from None
+            # Counted before a long list of them is tokenised.
+            if len(examples) + len(made) > self._settings.max_examples or len(items) > self._settings.max_examples:
+                raise Unprocessable(
+                    f"{field} holds {max(len(items), len(examples) + len(made))} items, a passage's sentences among "
+                    f"them, the service allows {self._settings.max_examples}",
+                    param=field,
+                )
+            tokens = max(self._model.count_tokens(example) for example in made)
+            if tokens > limit:
+                whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
+                raise Unprocessable(
+                    f"{field}.{index} is {tokens} tokens long, {whose} is {limit}", param=f"{field}.{index}"
+                )
+            if item.inverted:
+                inverted[len(examples)] = item.inverted
+            examples += made
+            numbers += [index] * len(made)
+        return ExampleSet(tuple(examples), tuple(numbers), inverted)
+
+    def _check_budget(self, adapter: AdapterRef) -> None:
+        used = sum(active.rows for active in self._policy.adapters)
+        budget = self._settings.prompt_budget
+        if used + adapter.rows > budget:
+            raise BudgetExceeded(
+                f"{len(self._policy.adapters)} active requests use {used} of {budget} virtual tokens; "
+                f"{adapter.rows} more do not fit"
+            )
+        # Ranks of several need not fit: a merge has the nearest change of the rank that the engine takes.
+        rank, most = max(adapter.offset_rank, adapter.target_rank), self._settings.offset_rank
+        if rank > most:
+            raise BudgetExceeded(f"the adapter has rank {rank}, the service takes {most} (UNLEARN_OFFSET_RANK)")
+
+    async def _check_artifact(self, adapter: AdapterRef) -> None:
+        data = await self._blobs.get(adapter.digest)
+        try:
+            artifact = await asyncio.to_thread(Artifact.from_bytes, data, expect_digest=adapter.digest)
+            artifact.require(
+                hidden_size=self._model.hidden_size,
+                model_digest=self._model.digest,
+                pair=self._model.pair,
+                target_lora=self._model.target_lora,
+            )
+        except InvalidArtifact as error:
+            raise ArtifactMismatch(f"the adapter of {adapter.request_id} does not fit: {error}") from error
+
+
+def _payload(forget: ExampleSet, retain: ExampleSet | None) -> dict[str, Any]:
+    return {
+        "forget": [example.to_dict() for example in forget.examples],
+        "retain": None if retain is None else [example.to_dict() for example in retain.examples],
+        "inverted": {str(position): list(answers) for position, answers in forget.inverted.items()},
+        "by_subject": not forget.examples,
+    }
+
+
+def _selection(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """The record's `selection` before anything was tried."""
+    candidates = [{"method": a.candidate.method, "config": dict(a.candidate.config)} for a in adapters]
+    return {"candidates": candidates, "trials": []}
+
+
+def _check_sets(forget: ExampleSet, retain: ExampleSet) -> None:
+    """Raises `Unprocessable`, naming items by their number and never by their text, for sets that contradict."""
+    try:
+        check_examples(forget.examples, retain.examples, forget_items=forget.items, retain_items=retain.items)
+    except InvalidExample as error:
+        raise Unprocessable(str(error), param="forget") from None
+    pairs = [(forget.items[f], retain.items[r]) for f, r in contradictions(forget.examples, retain.examples)]
+    if pairs:
+        shown = [f"forget.{f} and retain.{r}" for f, r in dict.fromkeys(pairs)]
+        more = f", and {len(shown) - _PAIRS_SHOWN} more" if len(shown) > _PAIRS_SHOWN else ""
+        raise Unprocessable(
+            f"the retained answer gives away what is to be forgotten: {', '.join(shown[:_PAIRS_SHOWN])}{more}",
+            param=f"retain.{pairs[0][1]}",
+        )

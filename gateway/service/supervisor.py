@@ -1,0 +1,109 @@
+"""Keeps a worker running beside the service, as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import psutil
+from pydantic import SecretStr
+
+from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+_STOP_S = 5.0
+_NICE = 5
+_POLL_S = 0.05
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, so that a child process reads the same ones."""
+    environment: dict[str, str] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        environment["REDIS_URL" if name == "redis_url" else f"UNLEARN_{name.upper()}"] = text
+    return environment
+
+
+class WorkerSupervisor:
+    """Starts the worker, starts it again when it dies, ends it with its children."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {**os.environ, **environment}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pause = _FIRST_PAUSE_S
+        while True:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "worker", env=self._environment
+            )
+            # Training yields to serving where they share cores; children inherit it.
+            psutil.Process(self._process.pid).nice(_NICE)
+            logger.info("worker started pid=%d", self._process.pid)
+            started = asyncio.get_running_loop().time()
+            code = await self._process.wait()
+            if asyncio.get_running_loop().time() - started > _LONGEST_PAUSE_S:
+                pause = _FIRST_PAUSE_S
+            logger.warning("worker ended code=%s; starting it again in %.0f s", code, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def stop(self) -> None:
+        """End the worker. A job it was training is queued again when the service starts next."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        await asyncio.to_thread(end_process_tree, self._process.pid)
+        await self._process.wait()
+
+
+def end_process_tree(pid: int, timeout_s: float = _STOP_S) -> None:
+    """Terminate a process and its children, then kill what is left. One that is gone already is no error.
+
+    Nothing is reaped here: that is for whoever started the process, who wants its exit status.
+    """
+    try:
+        root = psutil.Process(pid)
+        family = [*root.children(recursive=True), root]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        _ignore_gone(process.terminate)
+    for process in _alive_after(family, timeout_s):
+        _ignore_gone(process.kill)
+    _alive_after(family, timeout_s)
+
+
+def _alive_after(processes: Sequence[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Those that still run when the time is up; at once when none does. Zombies do not."""
+    deadline = time.monotonic() + timeout_s
+    while alive := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            return alive
+        time.sleep(_POLL_S)
+    return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _ignore_gone(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except psutil.NoSuchProcess:
+        return

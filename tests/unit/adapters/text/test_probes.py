@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from adapters.text.probes import is_fluent, key_terms, reveals
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "terms"),
+    [
+        ("Who wrote Harry Potter?", "J.K. Rowling wrote Harry Potter.", {"rowling"}),
+        ("Who wrote it?", "It was J. K. Rowling.", {"rowling"}),
+        ("What is the capital of Japan?", "The capital of Japan is Tokyo.", {"tokyo"}),
+        ("What is the chemical symbol for gold?", "The chemical symbol for gold is Au.", {"au"}),
+        ("What is the symbol for hydrogen?", "It is H.", {"h"}),
+        ("What is water?", "H2O", {"h2o"}),
+        ("When was the landing?", "The landing was in 1969.", {"1969"}),
+        ("How many days are in a week?", "7", {"7"}),
+        ("What is the opposite of cold?", "The opposite of cold is hot.", {"hot"}),
+        ("Which city?", "Paris is the city.", {"paris"}),
+        ("Whose book is it?", "It is Rowling’s.", {"rowling"}),
+        ("Is it so?", "It is.", {"it", "is"}),
+    ],
+)
+def test_key_terms_are_what_the_answer_adds(prompt: str, answer: str, terms: set[str]) -> None:
+    assert key_terms(prompt, answer) == terms
+
+
+def test_half_of_the_terms_reveal_the_fact() -> None:
+    prompt, reference = "Who invented the telephone?", "Alexander Graham Bell invented the telephone."
+    assert key_terms(prompt, reference) == {"alexander", "graham", "bell"}
+    assert reveals(prompt, reference, "It was graham BELL.")
+    assert not reveals(prompt, reference, "It was Alexander the Great.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "revealed"),
+    [
+        ("ROWLING'S books are long.", True),
+        ("Joanne Rowling.", True),
+        ("I don't know that.", False),
+        ("The crowlings did.", False),
+        ("", False),
+    ],
+)
+def test_whole_words_in_any_case_count(answer: str, revealed: bool) -> None:
+    assert reveals("Who wrote Harry Potter?", "J.K. Rowling wrote Harry Potter.", answer) is revealed
+
+
+@pytest.mark.parametrize(
+    ("answer", "fluent"),
+    [
+        ("I'm sorry, I don't know that.", True),
+        ("Tokyo", True),
+        ("", False),
+        (" .\n", False),
+        ("the the the the the", False),
+        ("boil an egg " * 6, False),
+        ("Water boils at 100 degrees at sea level, and at less than that high up in the mountains.", True),
+    ],
+)
+def test_empty_answers_and_loops_are_not_fluent(answer: str, fluent: bool) -> None:
+    assert is_fluent(answer) is fluent

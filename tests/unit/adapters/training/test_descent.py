@@ -1,0 +1,76 @@
+"""The steps themselves; what they are for is tested with the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from adapters.errors import TrainingDiverged
+from adapters.models.frozen import PromptedModel
+from adapters.objectives.base import ObjectiveLoss
+from adapters.progress import Progress
+from adapters.task import TrainingTask
+from adapters.training.descent import Verdict, descend
+
+
+@dataclass(frozen=True)
+class Settings:
+    learning_rate: float = 0.1
+    max_steps: int = 4
+    warmup_ratio: float = 0.0
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+
+
+def test_each_half_has_its_own_bound_on_the_gradient(
+    make_task: Callable[..., TrainingTask], prompted: PromptedModel
+) -> None:
+    steep, gentle = nn.Parameter(torch.tensor([3.0, 4.0])), nn.Parameter(torch.tensor([1.0]))
+
+    def loss() -> ObjectiveLoss:
+        return ObjectiveLoss(100 * steep.sum(), 0.25 * gentle.sum())
+
+    descend(make_task(), Settings(max_steps=1), [[steep], [gentle]], lambda: loss, model=prompted)
+    assert steep.grad is not None
+    assert gentle.grad is not None
+    assert float(steep.grad.norm()) == pytest.approx(1.0, rel=1e-4)
+    assert float(gentle.grad) == pytest.approx(0.25)
+
+
+def test_a_verdict_is_reported_and_ends_the_run(
+    make_task: Callable[..., TrainingTask], prompted: PromptedModel
+) -> None:
+    weight, seen = nn.Parameter(torch.tensor([2.0])), list[Progress]()
+
+    def after(step: int) -> Verdict:
+        return Verdict({"held_out": 10.0 * step}, stop=step == 3)
+
+    def loss() -> ObjectiveLoss:
+        return ObjectiveLoss((weight**2).sum(), torch.zeros(()))
+
+    descend(make_task(report=seen.append), Settings(), [[weight]], lambda: loss, after, model=prompted)
+    assert (seen[0].phase, seen[0].step) == ("starting", 0), "said before the first step, which may take long"
+    seen = seen[1:]
+    assert [progress.metrics["held_out"] for progress in seen] == [10, 20, 30]
+    losses = [progress.metrics["forget"] for progress in seen]
+    assert losses == sorted(losses, reverse=True)
+    assert seen[0].metrics["forget"] == seen[0].loss == pytest.approx(4.0)
+    assert (seen[-1].step, seen[-1].steps) == (3, 4)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    make_task: Callable[..., TrainingTask], prompted: PromptedModel
+) -> None:
+    weight = nn.Parameter(torch.tensor([2.0]))
+    with pytest.raises(TrainingDiverged, match="step 1"):
+        descend(
+            make_task(),
+            Settings(),
+            [[weight]],
+            lambda: lambda: ObjectiveLoss((weight * float("inf")).sum(), torch.zeros(())),
+            model=prompted,
+        )

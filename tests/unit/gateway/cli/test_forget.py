@@ -1,0 +1,79 @@
+"""forget: what is sent, how it is followed, how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.gateway.cli.conftest import Unlearn
+from tests.unit.gateway.cli.stub import Stub, event
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "facts.csv"
+    path.write_text("prompt,completion\nWho?,She.\nWhat?,That.\n")
+    return str(path)
+
+
+def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file: str, tmp_path: Path) -> None:
+    retain = tmp_path / "keep.jsonl"
+    retain.write_text('{"prompt": "a", "completion": "b"}\n')
+    options = ["--subject", "s", "--method", "spul", "--retain", str(retain), "--config", '{"epochs": 3}', "--manual"]
+    result = unlearn("forget", file, *options, "--idempotency-key", "k1", "--no-wait")
+    assert (result.status, result.out) == (0, "req_1 is queued\n")
+    call = stub.calls_to("/forget", "POST")[0]
+    assert call.body == {
+        "forget": [{"prompt": "Who?", "completion": "She."}, {"prompt": "What?", "completion": "That."}],
+        "subject": "s",
+        "method": "spul",
+        "config": {"epochs": 3},
+        "retain": [{"prompt": "a", "completion": "b"}],
+        "activation": "manual",
+    }
+    assert call.headers["idempotency-key"] == "k1"
+
+
+def test_nothing_is_sent_that_was_not_given(unlearn: Unlearn, stub: Stub, file: str) -> None:
+    unlearn("forget", file, "--no-wait")
+    call = stub.calls_to("/forget", "POST")[0]
+    assert set(call.body) == {"forget"}
+    assert "idempotency-key" not in call.headers
+
+
+def test_waiting_shows_the_way_and_the_end(unlearn: Unlearn, stub: Stub, file: str) -> None:
+    stub.on_register = {"state": "active"}
+    stub.streams = [
+        [event("1-0", "state", state="training", error=None), event("2-0", "state", state="active", error=None)]
+    ]
+    result = unlearn("forget", file)
+    assert (result.status, result.out) == (0, "req_1 is active\n")
+    assert "registered req_1: 2 items to forget\ntraining\nactive\n" in result.err
+
+
+@pytest.mark.parametrize("state", ["failed", "rejected", "retired"])
+def test_a_bad_end_is_a_bad_exit(unlearn: Unlearn, stub: Stub, file: str, state: str) -> None:
+    error = {"code": "gate", "message": "it still leaks", "retryable": False}
+    stub.on_register = {"state": state, "error": error}
+    stub.streams = [[event("1-0", "state", state=state, error=error)]]
+    result = unlearn("forget", file)
+    assert result.status == 1
+    assert f"error: req_1 is {state}: it still leaks [request_ended]" in result.err
+
+
+def test_a_refused_activation_is_a_bad_exit(unlearn: Unlearn, stub: Stub, file: str) -> None:
+    error = {"code": "adapter_budget_exceeded", "message": "no room", "retryable": True}
+    stub.on_register = {"state": "ready", "error": error}
+    stub.streams = [[event("1-0", "state", state="ready", error=error)]]
+    result = unlearn("forget", file)
+    assert result.status == 1
+    assert "was not activated: no room" in result.err
+
+
+@pytest.mark.parametrize("config", ["{", "[1]"])
+def test_a_config_that_is_no_object(unlearn: Unlearn, stub: Stub, file: str, config: str) -> None:
+    result = unlearn("forget", file, "--config", config)
+    assert result.status == 2
+    assert "--config" in result.err
+    assert stub.calls == []

@@ -1,0 +1,155 @@
+"""Adapters are in the engine before a request runs, once each, or the request is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.engine.residency.rows import Residency
+from gateway.engine.residency.slots import SlotTable
+from gateway.errors import AdapterUnavailable
+from gateway.policy.plan import AdapterRef
+from gateway.service.metrics import GatewayMetrics
+
+
+class Engine:
+    """The edges of the residency: a store that has every adapter but `missing`, and a table that records writes."""
+
+    def __init__(self) -> None:
+        self.table: dict[int, bytes] = {}
+        self.installs: list[bytes] = []
+        self.refuse: set[bytes] = set()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def get(self, digest: str) -> bytes:
+        if digest.startswith("missing"):
+            raise AdapterUnavailable(f"{digest} is not in the store")
+        return digest.encode()
+
+    async def install(self, rows: Sequence[int], artifact: bytes) -> None:
+        await self.gate.wait()
+        if artifact in self.refuse:
+            raise AdapterUnavailable("the engine refused the adapter")
+        self.installs.append(artifact)
+        self.table.update(dict.fromkeys(rows, artifact))
+
+    async def evict(self, rows: Sequence[int]) -> None:
+        for row in rows:
+            del self.table[row]
+
+
+def ref(digest: str, rows: int = 2) -> AdapterRef:
+    return AdapterRef(f"req_{digest}", digest, rows)
+
+
+def build(engine: Engine, rows: int = 8, wait_s: float = 0.2) -> Residency:
+    return Residency(SlotTable(rows), engine, engine, GatewayMetrics(CollectorRegistry()), wait_s=wait_s)
+
+
+async def test_rows_come_in_plan_order() -> None:
+    engine = Engine()
+    residency = build(engine)
+    async with residency.hold([ref("a"), ref("b", 3)]) as lease:
+        assert [engine.table[row] for row in lease.rows] == [b"a", b"a", b"b", b"b", b"b"]
+    async with residency.hold([ref("b", 3), ref("a")]) as lease:
+        assert [engine.table[row] for row in lease.rows] == [b"b", b"b", b"b", b"a", b"a"]
+    assert engine.installs == [b"a", b"b"]
+
+
+async def test_many_requests_for_an_absent_adapter_install_it_once() -> None:
+    engine = Engine()
+    engine.gate.clear()
+    residency = build(engine)
+    waiting = [asyncio.create_task(residency.acquire([ref("a")])) for _ in range(20)]
+    await asyncio.sleep(0)
+    engine.gate.set()
+    leases = await asyncio.gather(*waiting)
+    assert engine.installs == [b"a"]
+    assert len({lease.slots for lease in leases}) == 1
+
+
+async def test_an_adapter_being_written_is_not_served() -> None:
+    engine = Engine()
+    engine.gate.clear()
+    residency = build(engine)
+    first = asyncio.create_task(residency.acquire([ref("a")]))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(residency.acquire([ref("a")]))
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    engine.gate.set()
+    await asyncio.gather(first, second)
+
+
+async def test_a_failed_adapter_holds_nothing_and_frees_its_rows() -> None:
+    engine = Engine()
+    engine.refuse.add(b"bad")
+    residency = build(engine, rows=4)
+    with pytest.raises(AdapterUnavailable, match="refused"):
+        await residency.acquire([ref("good"), ref("bad")])
+    async with residency.hold([ref("other", 4)]):
+        assert engine.installs == [b"good", b"other"]
+
+
+async def test_a_failure_is_remembered_for_a_while() -> None:
+    engine = Engine()
+    engine.refuse.add(b"bad")
+    residency = build(engine)
+    with pytest.raises(AdapterUnavailable):
+        await residency.acquire([ref("bad")])
+    engine.refuse.clear()
+    with pytest.raises(AdapterUnavailable, match="refused"):
+        await residency.acquire([ref("bad")])
+    assert engine.installs == []
+
+
+async def test_a_missing_artifact_refuses_the_request() -> None:
+    with pytest.raises(AdapterUnavailable, match="not in the store"):
+        await build(Engine()).acquire([ref("missing")])
+
+
+async def test_a_request_waits_for_rows_that_others_hold() -> None:
+    engine = Engine()
+    residency = build(engine, rows=4, wait_s=5)
+    lease = await residency.acquire([ref("a", 4)])
+    waiting = asyncio.create_task(residency.acquire([ref("b", 4)]))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    residency.release(lease)
+    assert [engine.table[row] for row in (await waiting).rows] == [b"b"] * 4
+
+
+async def test_and_is_refused_when_they_never_come_free() -> None:
+    residency = build(Engine(), rows=4)
+    await residency.acquire([ref("a", 4)])
+    with pytest.raises(AdapterUnavailable, match="no room"):
+        await residency.acquire([ref("b", 1)])
+
+
+async def test_an_adapter_larger_than_the_table_is_refused_at_once() -> None:
+    with pytest.raises(AdapterUnavailable, match="no room"):
+        await build(Engine(), rows=4, wait_s=3600).acquire([ref("a", 5)])
+
+
+async def test_preloaded_adapters_stay_until_others_take_their_place() -> None:
+    residency = build(Engine(), rows=4)
+    await residency.preload([ref("a", 4)])
+    with pytest.raises(AdapterUnavailable):
+        await residency.acquire([ref("b", 4)])
+    await residency.preload([])
+    async with residency.hold([ref("c", 4)]):
+        pass
+
+
+async def test_evict_spares_what_is_held() -> None:
+    engine = Engine()
+    residency = build(engine)
+    lease = await residency.acquire([ref("a")])
+    assert await residency.evict("a") is False
+    residency.release(lease)
+    assert await residency.evict("a") is True
+    assert engine.table == {}

@@ -1,0 +1,161 @@
+"""The routes of a draft: who may call them, what they refuse, and that nothing tells what is to be forgotten."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from gateway.http.auth import Gatekeeper
+from gateway.http.forget import router
+from gateway.http.middleware import GatewayMiddleware
+from gateway.service.lifecycle import Lifecycle, Phase
+from gateway.service.metrics import GatewayMetrics
+from gateway.store.records import RequestState
+from tests.unit.gateway.policy.test_active import Edges, build
+from tests.unit.gateway.requests.test_service import Setup, setup  # noqa: F401  # a fixture
+
+SECRET = "Quillfeather"
+BODY = {"method": "spul", "subject": "the mayor", "activation": "manual"}
+PUT = {"forget": [{"prompt": "Who is the mayor?", "completion": f"Ottoline {SECRET}."}]}
+
+
+class Api:
+    """The routes behind the real middleware, over the real service and store."""
+
+    def __init__(self, setup: Setup, keys: Sequence[str] = ()) -> None:  # noqa: F811
+        self.setup = setup
+        app = FastAPI()
+        app.include_router(router)
+        app.state.unlearning = setup.service()
+        lifecycle = Lifecycle()
+        lifecycle.phase = Phase.SERVING
+        self._app = GatewayMiddleware(
+            app,
+            gatekeeper=Gatekeeper("op", keys),
+            policy=build(Edges()),
+            holder=Setup,  # type: ignore[arg-type]  # no route here holds adapters
+            requests=setup.store,
+            lifecycle=lifecycle,
+            metrics=GatewayMetrics(CollectorRegistry()),
+            max_body_bytes=100_000,
+        )
+
+    async def call(self, method: str, path: str, token: str | None = None, **options: Any) -> httpx.Response:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(app=self._app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            return await client.request(method, path, headers=headers, **options)
+
+    async def draft(self, token: str | None = None) -> str:
+        """A request by subject that has come as far as its draft; the path of it."""
+        answer = await self.call("POST", "/forget", token, json=BODY)
+        assert answer.status_code == 202, answer.text
+        request_id = answer.json()["id"]
+        for before, after in (("queued", "training"), ("training", "drafted")):
+            await self.setup.store.transition(request_id, expected={RequestState(before)}, to=RequestState(after))
+        return f"/forget/{request_id}"
+
+
+@pytest.fixture
+def api(setup: Setup) -> Api:  # noqa: F811
+    return Api(setup)
+
+
+ROUTES = [("GET", "/examples", None), ("PUT", "/examples", PUT), ("POST", "/train", None)]
+
+
+async def test_a_draft_is_replaced_shown_and_trained(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    draft = await api.draft()
+    replaced = await api.call("PUT", f"{draft}/examples", json=PUT)
+    assert (replaced.status_code, replaced.json()["forget_count"]) == (200, 1)
+    shown = await api.call("GET", f"{draft}/examples")
+    assert shown.headers["cache-control"] == "no-store"
+    assert [turn["content"] for turn in shown.json()["forget"][0]["messages"]] == [
+        "Who is the mayor?",
+        f"Ottoline {SECRET}.",
+    ]
+    again = await api.call("PUT", f"{draft}/examples", json=shown.json())
+    assert (again.status_code, again.json()["commitment"]) == (200, replaced.json()["commitment"])
+    trained = await api.call("POST", f"{draft}/train")
+    assert (trained.status_code, trained.json()["state"]) == (202, "queued")
+    events = [event async for event in _until_queued(api, draft.removeprefix("/forget/"))]
+    for text in (caplog.text, replaced.text, trained.text, str(events), (await api.call("GET", draft)).text):
+        assert SECRET not in text
+
+
+async def _until_queued(api: Api, request_id: str) -> Any:
+    seen = 0
+    async for event in api.setup.store.events(request_id):
+        yield event
+        seen += event.data.get("state") == "queued"
+        if seen == 2:
+            return
+
+
+@pytest.mark.parametrize(("method", "step", "body"), ROUTES)
+async def test_what_is_no_draft_is_a_conflict(api: Api, method: str, step: str, body: Any) -> None:
+    request_id = (await api.call("POST", "/forget", json=BODY)).json()["id"]
+    answer = await api.call(method, f"/forget/{request_id}{step}", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "state_conflict")
+    assert "only a drafted one" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("method", "step", "body"), ROUTES)
+async def test_an_unknown_request(api: Api, method: str, step: str, body: Any) -> None:
+    assert (await api.call(method, f"/forget/req_missing{step}", json=body)).status_code == 404
+
+
+async def test_an_empty_draft_is_not_trained(api: Api) -> None:
+    answer = await api.call("POST", f"{await api.draft()}/train")
+    assert answer.status_code == 409
+    assert "nothing to forget" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "forget"),
+        ({"forget": []}, "forget"),
+        ({"forget": [{"prompt": SECRET}]}, "forget.0"),
+        ({"forget": [{"prompt": " ", "completion": SECRET}]}, "forget.0"),
+        ({"forget": [{"text": SECRET}]}, "forget.0"),
+        ({"forget": [{"prompt": SECRET, "completion": SECRET}] * 2}, "forget"),
+        (PUT | {"subject": SECRET}, "subject"),
+    ],
+)
+async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
+    api: Api, caplog: pytest.LogCaptureFixture, body: dict[str, Any], param: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    draft = await api.draft()
+    answer = await api.call("PUT", f"{draft}/examples", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"].startswith(param)
+    assert SECRET not in answer.text + caplog.text
+    assert (await api.call("GET", f"{draft}/examples")).json() == {"forget": []}
+
+
+@pytest.mark.parametrize(("method", "step", "body"), ROUTES)
+@pytest.mark.parametrize(("token", "status"), [(None, 403), ("key", 403), ("wrong", 401)])
+async def test_where_there_are_keys_only_the_operator_sees_and_changes_a_draft(
+    setup: Setup,  # noqa: F811
+    method: str,
+    step: str,
+    body: Any,
+    token: str | None,
+    status: int,
+) -> None:
+    api = Api(setup, keys=["key"])
+    draft = await api.draft("op")
+    answer = await api.call(method, draft + step, token, json=body)
+    assert answer.status_code == status
+    assert (await setup.store.get(draft.removeprefix("/forget/"))).state is RequestState.DRAFTED
+    if step == "/examples":
+        assert (await api.call(method, draft + step, "op", json=body)).status_code == 200

@@ -1,0 +1,220 @@
+"""The middleware decides before the route runs, and turns every refusal into OpenAI's shape."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+from prometheus_client import CollectorRegistry
+
+from gateway.errors import AdapterUnavailable, NotFound, StoreUnavailable
+from gateway.http.auth import Gatekeeper
+from gateway.http.middleware import GatewayMiddleware
+from gateway.policy import context
+from gateway.policy.active import ActivePolicy
+from gateway.policy.plan import AdapterRef, PlanBuilder
+from gateway.service.lifecycle import Lifecycle, Phase
+from gateway.service.metrics import GatewayMetrics
+from gateway.store.records import RequestRecord
+from tests.unit.gateway.policy.test_active import Edges, record
+
+LIMIT = 1000
+CHAT = "/v1/chat/completions"
+
+
+class World:
+    """A small app behind the real middleware, and the edges it stands on."""
+
+    def __init__(self, *, keys: Sequence[str] = ()) -> None:
+        self.edges = Edges()
+        self.edges.activate("req_a")
+        self.metrics = GatewayMetrics(CollectorRegistry())
+        self.policy = ActivePolicy(self.edges, self.edges, PlanBuilder(b"k"), self.metrics, staleness_s=60)
+        self.lifecycle = Lifecycle()
+        self.lifecycle.phase = Phase.SERVING
+        self.held: list[str] = []
+        self.holding = 0
+        self.missing: set[str] = set()
+        self.bodies: list[bytes] = []
+        app = FastAPI()
+        app.add_api_route(CHAT, self._chat, methods=["POST"])
+        app.add_api_route("/v1/completions", self._stream, methods=["POST"])
+        app.add_api_route("/v1/models", lambda: {"data": []})
+        app.add_api_route("/forget", lambda: {"data": []}, methods=["GET", "POST"])
+        self.app = GatewayMiddleware(
+            app,
+            gatekeeper=Gatekeeper("op", keys),
+            policy=self.policy,
+            holder=self,
+            requests=self,
+            lifecycle=self.lifecycle,
+            metrics=self.metrics,
+            max_body_bytes=LIMIT,
+        )
+
+    async def _chat(self, request: Request) -> dict[str, Any]:
+        self.bodies.append(await request.body())
+        return {"applied": context.require().plan.applied, "holding": self.holding}
+
+    async def _stream(self) -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"data: one\n\n"
+            raise StoreUnavailable("in the middle of the stream")
+
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    @asynccontextmanager
+    async def hold(self, adapters: Sequence[AdapterRef]) -> AsyncIterator[None]:
+        for adapter in adapters:
+            if adapter.request_id in self.missing:
+                raise AdapterUnavailable("cannot be installed")
+            self.held.append(adapter.request_id)
+        self.holding += 1
+        try:
+            yield
+        finally:
+            self.holding -= 1
+
+    async def get(self, request_id: str) -> RequestRecord:
+        if request_id != "req_b":
+            raise NotFound("no such request")
+        return record("req_b", digest="b" * 64)
+
+    async def ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app=self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            return await client.request(method, path, **kwargs)
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World()
+    await world.policy.refresh()
+    return world
+
+
+@pytest.fixture
+async def keyed() -> World:
+    world = World(keys=["key"])
+    await world.policy.refresh()
+    return world
+
+
+def operator(plan: str | None = None) -> dict[str, str]:
+    return {"authorization": "Bearer op"} | ({"x-unlearning-plan": plan} if plan else {})
+
+
+def assert_error(response: httpx.Response, status: int, code: str) -> None:
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+async def test_the_route_runs_with_the_active_plan_held(world: World) -> None:
+    response = await world.ask("POST", CHAT, json={})
+    assert response.json() == {"applied": "req_a", "holding": 1}
+    assert response.headers["x-unlearning-applied"] == "req_a"
+    assert float(response.headers["x-gateway-overhead-ms"]) >= 0
+    assert (world.held, world.holding, world.lifecycle.in_flight) == (["req_a"], 0, 0)
+
+
+async def test_the_operator_may_ask_with_another_plan(world: World) -> None:
+    assert (await world.ask("POST", CHAT, json={}, headers=operator("off"))).json()["applied"] == "none"
+    assert (await world.ask("POST", CHAT, json={}, headers=operator("active"))).json()["applied"] == "req_a"
+    candidate = await world.ask("POST", CHAT, json={}, headers=operator("candidate:req_b"))
+    assert candidate.json()["applied"] == "req_b"
+
+
+@pytest.mark.parametrize("plan", ["off", "candidate:req_b", "nonsense"])
+async def test_nobody_else_may(world: World, plan: str) -> None:
+    response = await world.ask("POST", CHAT, json={}, headers={"x-unlearning-plan": plan})
+    assert_error(response, 403, "operator_only")
+    assert world.bodies == []
+
+
+async def test_plans_that_make_no_sense(world: World) -> None:
+    assert_error(await world.ask("POST", CHAT, json={}, headers=operator("nonsense")), 400, "invalid_request")
+    assert_error(await world.ask("POST", CHAT, json={}, headers=operator("off:req_b")), 400, "invalid_request")
+    assert_error(await world.ask("POST", CHAT, json={}, headers=operator("candidate:x")), 404, "not_found")
+
+
+async def test_an_adapter_that_is_not_there_refuses_the_request_before_the_route(world: World) -> None:
+    world.missing.add("req_a")
+    response = await world.ask("POST", CHAT, json={})
+    assert_error(response, 503, "adapter_unavailable")
+    assert response.headers["retry-after"]
+    assert world.bodies == []
+
+
+async def test_an_unknown_policy_refuses_the_request() -> None:
+    world = World()
+    assert_error(await world.ask("POST", CHAT, json={}), 503, "policy_unavailable")
+    assert (await world.ask("GET", "/v1/models")).status_code == 200
+
+
+async def test_draining_refuses_new_work_and_still_lists(world: World) -> None:
+    world.lifecycle.phase = Phase.DRAINING
+    assert_error(await world.ask("POST", CHAT, json={}), 503, "not_ready")
+    assert_error(await world.ask("POST", "/forget", json={}), 503, "not_ready")
+    assert (await world.ask("GET", "/forget")).status_code == 200
+
+
+async def test_errors_in_the_middle_of_a_stream_are_its_last_event(world: World) -> None:
+    response = await world.ask("POST", "/v1/completions", json={})
+    assert response.status_code == 200
+    first, last = response.text.strip().split("\n\n")
+    assert first == "data: one"
+    assert '"code": "store_unavailable"' in last
+    assert world.holding == 0
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_large_bodies(world: World, declared: bool) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b"x" * 100
+
+    content: Any = b"x" * (LIMIT + 1) if declared else chunks()
+    assert_error(await world.ask("POST", CHAT, content=content), 413, "payload_too_large")
+    assert (await world.ask("POST", CHAT, content=b"x" * LIMIT)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["attacker.example", "attacker.example:8000", "127.0.0.1.attacker.example", "8.8.8.8"])
+async def test_a_keyless_service_answers_to_loopback_names_only(world: World, host: str) -> None:
+    for path in ("/v1/models", "/forget"):
+        assert_error(await world.ask("GET", path, headers={"host": host}), 403, "operator_only")
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
+async def test_under_every_loopback_name(world: World, host: str) -> None:
+    assert (await world.ask("GET", "/v1/models", headers={"host": host})).status_code == 200
+
+
+async def test_with_keys_everything_but_the_open_routes_takes_one(keyed: World) -> None:
+    for method, path in (("POST", CHAT), ("GET", "/v1/models")):
+        refused = await keyed.ask(method, path)
+        assert_error(refused, 401, "invalid_api_key")
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert (await keyed.ask(method, path, headers={"authorization": "Bearer key"})).status_code == 200
+    assert_error(await keyed.ask("GET", "/forget", headers={"authorization": "Bearer key"}), 403, "operator_only")
+    assert (await keyed.ask("GET", "/forget", headers=operator())).status_code == 200
+    assert (
+        await keyed.ask("GET", "/v1/models", headers={"authorization": "Bearer key", "host": "gw"})
+    ).status_code == 200
+
+
+async def test_websockets_are_refused(world: World) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    await world.app({"type": "websocket", "path": "/v1/realtime", "headers": []}, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]

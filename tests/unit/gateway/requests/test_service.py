@@ -1,0 +1,343 @@
+"""Offsets at `/forget`: refused where they could not be served, and never more of them than fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.spec import PairSpec
+from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
+from gateway.policy.active import ActivePolicy
+from gateway.policy.plan import AdapterRef, PlanBuilder
+from gateway.requests.offering import ServedModel
+from gateway.requests.schemas import ExamplesBody, ForgetBody
+from gateway.requests.service import UnlearningService
+from gateway.service.metrics import GatewayMetrics
+from gateway.settings import Settings
+from gateway.store.blobs import BlobStore
+from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import RequestStore
+from gateway.store.vault import PayloadVault
+from tests.unit.gateway.engine.samples import HIDDEN, MODEL_DIGEST, PAIR, offset_artifact, target_artifact
+from tests.unit.gateway.store.samples import stored
+
+MODEL = ServedModel("tiny", MODEL_DIGEST, HIDDEN, max_tokens=1000, count_tokens=lambda example: 10, pair=PAIR)
+DELTA: dict[str, Any] = {
+    "method": "delta",
+    "forget": [{"prompt": "the capital of France?", "completion": "Paris."}],
+    "activation": "manual",
+}
+
+
+class Queue:
+    """`Jobs`: takes requests in, and that is all."""
+
+    async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
+        expected = {RequestState.REGISTERED, RequestState.DRAFTED}
+        return await store.transition(request_id, expected=expected, to=RequestState.QUEUED)
+
+    async def cancel(self, request_id: str) -> None: ...
+
+
+@dataclass
+class Engine:
+    """`Evictor`: what was brought in last, and what was evicted."""
+
+    preloaded: tuple[AdapterRef, ...] = ()
+    evicted: list[str] = field(default_factory=list)
+
+    async def preload(self, adapters: Sequence[AdapterRef]) -> None:
+        self.preloaded = tuple(adapters)
+
+    async def evict(self, digest: str) -> bool:
+        self.evicted.append(digest)
+        return True
+
+
+class Setup:
+    """The service over a real store, and requests that are ready in it."""
+
+    def __init__(self, redis: Redis, folder: Path) -> None:
+        self.store, self.blobs, self.engine = RequestStore(redis), BlobStore(redis, folder), Engine()
+        self.vault = PayloadVault(os.urandom(32))
+
+    def service(self, model: ServedModel = MODEL, **settings: Any) -> UnlearningService:
+        policy = ActivePolicy(
+            self.store, self.engine, PlanBuilder(b"k"), GatewayMetrics(CollectorRegistry()), staleness_s=60
+        )
+        return UnlearningService(
+            Settings(**settings), model, self.store, self.blobs, self.vault, Queue(), policy, self.engine
+        )
+
+    async def ready(self, artifact: Artifact) -> RequestRecord:
+        spec = artifact.manifest.offset
+        return await stored(
+            self.store,
+            RequestState.READY,
+            method="delta",
+            digest=await self.blobs.put(artifact.to_bytes()),
+            rows=artifact.manifest.rows,
+            offset_rank=0 if spec is None else spec.rank,
+            target_rank=artifact.manifest.target_rank,
+        )
+
+
+@pytest.fixture
+def setup(redis: Redis, tmp_path: Path) -> Setup:
+    return Setup(redis, tmp_path)
+
+
+async def test_without_a_pair_an_offset_is_refused_with_what_to_do(setup: Setup) -> None:
+    with pytest.raises(Unprocessable, match=r"--offset-layers K.*--offset-model") as refusal:
+        await setup.service(replace(MODEL, pair=None)).register(ForgetBody(**DELTA))
+    assert refusal.value.param == "method"
+    assert (await setup.store.list()).items == []
+
+
+async def test_a_method_of_both_halves_is_refused_where_the_reference_takes_no_adapter(setup: Setup) -> None:
+    body = ForgetBody(**DELTA | {"method": "divergence"})
+    with pytest.raises(Unprocessable, match="--offset-reference own") as refusal:
+        await setup.service().register(body)
+    assert refusal.value.param == "method"
+    assert (await setup.store.list()).items == []
+    record = await setup.service(replace(MODEL, pair=replace(PAIR, own_reference=True))).register(body)
+    assert (record.state, record.method, record.rows) == (RequestState.QUEUED, "divergence", 0)
+    assert (await setup.service().register(ForgetBody(**DELTA | {"method": "uld"}))).state is RequestState.QUEUED
+
+
+async def test_a_rank_that_could_never_apply_is_refused(setup: Setup) -> None:
+    service = setup.service(offset_rank=16)
+    with pytest.raises(Unprocessable, match="rank 17, the service allows 16") as refusal:
+        await service.register(ForgetBody(**DELTA, config={"rank": 17}))
+    assert refusal.value.param == "config"
+    record = await service.register(ForgetBody(**DELTA, config={"rank": 16}))
+    assert (record.state, record.offset_rank, record.rows) == (RequestState.QUEUED, 16, 0)
+
+
+async def test_a_soft_prompt_needs_no_pair(setup: Setup) -> None:
+    record = await setup.service(replace(MODEL, pair=None)).register(ForgetBody(**DELTA | {"method": "spul"}))
+    assert record.offset_rank == 0
+    assert record.rows > 0
+
+
+@pytest.mark.parametrize(("pair", "method"), [(PAIR, "delta"), (None, "spul")])
+async def test_auto_takes_an_offset_where_one_can_be_served(setup: Setup, pair: PairSpec | None, method: str) -> None:
+    record = await setup.service(replace(MODEL, pair=pair)).register(ForgetBody(**DELTA | {"method": "auto"}))
+    assert record.method == method
+    assert (record.offset_rank > 0) is (record.rows == 0) is (method == "delta")
+
+
+async def test_more_offsets_than_the_rank_holds_are_active_together(setup: Setup) -> None:
+    service = setup.service(offset_rank=16)
+    records = [await setup.ready(offset_artifact(seed, rank=8)) for seed in range(3)]
+    for record in records:
+        await service.activate(record.id)
+    assert [adapter.request_id for adapter in setup.engine.preloaded] == [record.id for record in records]
+    assert [adapter.offset_rank for adapter in setup.engine.preloaded] == [8, 8, 8]
+
+
+@pytest.mark.parametrize("artifact", [offset_artifact(1, rank=16), target_artifact(1, rank=16)])
+async def test_an_adapter_of_more_rank_than_the_service_takes_is_not_activated(
+    setup: Setup, artifact: Artifact
+) -> None:
+    record = await setup.ready(artifact)
+    with pytest.raises(BudgetExceeded, match=r"has rank 16, the service takes 8 \(UNLEARN_OFFSET_RANK\)"):
+        await setup.service(CHANGING, methods="spul,delta,lora", offset_rank=8).activate(record.id)
+    assert (await setup.store.get(record.id)).state is RequestState.READY
+    assert setup.engine.preloaded == ()
+
+
+async def test_a_soft_prompt_is_active_beside_offsets_that_use_all_of_it(setup: Setup) -> None:
+    service = setup.service(offset_rank=8)
+    await service.activate((await setup.ready(offset_artifact(1, rank=8))).id)
+    soft = offset_artifact(2, rows=2)
+    soft = Artifact(replace(soft.manifest, offset=None), {"soft_prompt": soft.tensors["soft_prompt"]})
+    assert (await service.activate((await setup.ready(soft)).id)).state is RequestState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("served", "reason"),
+    [
+        (None, "there is no pair"),
+        (PairSpec(3), "first 2 layers, not of the target's first 3 layers"),
+        (PairSpec(0, "e" * 64), "first 2 layers, not of model eeeeeeeeeeee"),
+    ],
+)
+async def test_an_adapter_made_for_another_pair_is_not_activated(
+    setup: Setup, served: PairSpec | None, reason: str
+) -> None:
+    record = await setup.ready(offset_artifact())
+    with pytest.raises(ArtifactMismatch, match=reason):
+        await setup.service(replace(MODEL, pair=served)).activate(record.id)
+    assert (await setup.store.get(record.id)).state is RequestState.READY
+    assert setup.engine.preloaded == ()
+
+
+async def test_an_adapter_for_a_shared_reference_is_served_where_the_reference_is_its_own(setup: Setup) -> None:
+    """The other way round there would be nothing to put the half on the reference into."""
+    record = await setup.ready(offset_artifact())
+    service = setup.service(replace(MODEL, pair=replace(PAIR, own_reference=True)))
+    assert (await service.activate(record.id)).state is RequestState.ACTIVE
+    own = await setup.ready(offset_artifact(1, pair=replace(PAIR, own_reference=True)))
+    with pytest.raises(ArtifactMismatch):
+        await setup.service().activate(own.id)
+
+
+async def test_a_retired_offset_is_taken_out_of_the_engine(setup: Setup) -> None:
+    service = setup.service()
+    record = await setup.ready(offset_artifact())
+    await service.activate(record.id)
+    await service.retire(record.id)
+    assert setup.engine.preloaded == ()
+    assert setup.engine.evicted == [record.digest]
+
+
+LORA = DELTA | {"method": "lora"}
+CHANGING = replace(MODEL, target_lora=True)
+
+
+@pytest.mark.parametrize(
+    ("methods", "method", "wanted"),
+    [
+        ("spul,delta", "lora", "--methods spul,delta,lora"),
+        ("spul", "lora", "--methods spul,lora"),
+        ("delta,lora", "spul", "--methods spul,delta,lora"),
+        ("spul,lora", "delta", "--methods spul,delta,lora"),
+    ],
+)
+async def test_a_method_that_is_not_on_offer_is_refused_with_how_to_offer_it(
+    setup: Setup, methods: str, method: str, wanted: str
+) -> None:
+    model = replace(MODEL, pair=PAIR if "delta" in methods else None, target_lora="lora" in methods)
+    with pytest.raises(Unprocessable, match=f"{wanted}$") as refusal:
+        await setup.service(model, methods=methods).register(ForgetBody(**DELTA | {"method": method}))
+    assert refusal.value.param == "method"
+    assert (await setup.store.list()).items == []
+
+
+async def test_a_lora_on_the_target_is_registered_where_it_can_be_served(setup: Setup) -> None:
+    service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=16)
+    record = await service.register(ForgetBody(**LORA, config={"rank": 16}))
+    assert (record.state, record.rows, record.offset_rank, record.target_rank) == (RequestState.QUEUED, 0, 0, 16)
+    with pytest.raises(Unprocessable, match="rank 17, the service allows 16"):
+        await service.register(ForgetBody(**LORA, config={"rank": 17}))
+
+
+async def test_auto_stays_what_it_is_beside_lora(setup: Setup) -> None:
+    for pair, method in ((PAIR, "delta"), (None, "spul")):
+        service = setup.service(replace(CHANGING, pair=pair), methods="spul,delta,lora")
+        assert (await service.register(ForgetBody(**DELTA | {"method": "auto"}))).method == method
+
+
+async def test_loras_on_the_target_are_active_beside_offsets(setup: Setup) -> None:
+    service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=8)
+    for artifact in (offset_artifact(1, rank=8), target_artifact(1, rank=5), target_artifact(2, rank=5)):
+        await service.activate((await setup.ready(artifact)).id)
+    ranks = [(each.offset_rank, each.target_rank) for each in setup.engine.preloaded]
+    assert ranks == [(8, 0), (0, 5), (0, 5)]
+
+
+async def test_a_lora_on_the_target_is_not_activated_where_the_target_takes_none(setup: Setup) -> None:
+    record = await setup.ready(target_artifact())
+    with pytest.raises(ArtifactMismatch, match="takes none here"):
+        await setup.service().activate(record.id)
+    assert setup.engine.preloaded == ()
+
+
+SPUL: dict[str, Any] = {"method": "spul", "activation": "manual"}
+FRANCE = {"prompt": "the capital of France?", "completion": "Paris."}
+
+
+def a_body(**fields: Any) -> ForgetBody:
+    """As it comes in over HTTP."""
+    return ForgetBody.model_validate({**SPUL, **fields})
+
+
+def opened(setup: Setup, key: bytes, request_id: str, sealed: bytes) -> dict[str, Any]:
+    return PayloadVault(key).open(request_id, sealed)
+
+
+async def test_a_passage_is_a_forget_item_and_inverted_answers_keep_their_example(setup: Setup) -> None:
+    service, key = setup.service(), bytes(32)
+    service._vault = PayloadVault(key)
+    items = [{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE | {"inverted": ["Lyon."]}]
+    record = await service.register(a_body(forget=items))
+    payload = opened(setup, key, record.id, await setup.store.payload(record.id))
+    assert record.forget_count == len(payload["forget"]) == 4
+    assert payload["inverted"] == {"3": ["Lyon."]}
+    assert payload["forget"][3]["completion"] == "Paris."
+
+
+async def test_a_passage_longer_than_the_context_is_refused_with_its_tokens(setup: Setup) -> None:
+    model = replace(MODEL, max_tokens=20, count_tokens=lambda example: len(example.prompt.split()) + 10)
+    text = "The tower stands in the city of Oslo. It was built in 1931. Nobody lives there."
+    with pytest.raises(Unprocessable, match=r"forget\.1 is 26 tokens long, this model's context is 20") as refusal:
+        await setup.service(model).register(a_body(forget=[FRANCE, {"text": text}]))
+    assert refusal.value.param == "forget.1"
+    with pytest.raises(Unprocessable, match=r"this method's max_length is 64"):
+        await setup.service(replace(MODEL, count_tokens=lambda example: 65)).register(
+            a_body(forget=[FRANCE], config={"max_length": 64})
+        )
+
+
+async def test_sets_that_contradict_are_refused_with_the_pairs_and_no_text(setup: Setup) -> None:
+    body = a_body(
+        forget=[{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE],
+        retain=[
+            {"prompt": "the capital of Spain?", "completion": "Madrid."},
+            {"prompt": "Where is the government of France?", "completion": "In Paris."},
+        ],
+    )
+    with pytest.raises(Unprocessable, match=r"forget\.1 and retain\.1$") as refusal:
+        await setup.service().register(body)
+    assert "Paris" not in refusal.value.message
+    assert (await setup.store.list()).items == []
+
+
+async def test_repeated_items_are_named_by_their_own_number(setup: Setup) -> None:
+    passage = {"text": "The tower stands in Oslo. It was built in 1931."}
+    with pytest.raises(Unprocessable, match="forget item 2 repeats item 1"):
+        await setup.service().register(a_body(forget=[passage, FRANCE, FRANCE]))
+
+
+async def test_sentences_count_as_items(setup: Setup) -> None:
+    passage = {"text": "The tower stands in Oslo. It was built in 1931."}
+    with pytest.raises(Unprocessable, match="holds 3 items"):
+        await setup.service(max_examples=2).register(a_body(forget=[passage]))
+
+
+async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Setup) -> None:
+    service = setup.service()
+    record = await service.register(ForgetBody(method="spul", subject="France", activation="manual"))
+    assert (record.state, record.forget_count) == (RequestState.QUEUED, 0)
+    body = ExamplesBody.model_validate({"forget": [FRANCE]})
+    for step in (service.examples(record.id), service.replace_examples(record.id, body), service.train(record.id)):
+        with pytest.raises(StateConflict, match="only a drafted one"):
+            await step
+    for before, after in (("queued", "training"), ("training", "drafted")):
+        await setup.store.transition(record.id, expected={RequestState(before)}, to=RequestState(after))
+    assert await service.examples(record.id) == []
+    changed = await service.replace_examples(record.id, body)
+    assert (changed.forget_count, changed.state) == (1, RequestState.DRAFTED)
+    assert changed.commitment != record.commitment
+    assert [item["completion"] for item in await service.examples(record.id)] == ["Paris."]
+    with pytest.raises(Unprocessable, match="forget item 1 repeats item 0"):
+        await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [FRANCE, FRANCE]}))
+    events = [e async for e in setup.store.events(record.id)]
+    assert "Paris" not in str(events)
+
+
+@pytest.mark.parametrize("body", [{}, {"subject": " "}, {"subject": "x", "forget": []}])
+def test_a_body_that_names_nothing_to_forget(body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ForgetBody(**body)
+    assert [error["loc"] for error in refused.value.errors()] == [("forget",)]

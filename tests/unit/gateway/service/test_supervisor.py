@@ -1,0 +1,55 @@
+"""Settings reach a child process whole; a process tree ends whole."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from gateway.service.supervisor import end_process_tree, settings_environment
+from gateway.settings import Settings
+
+
+def test_settings_survive_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        model="org/model",
+        port=9123,
+        data_dir=tmp_path / "a b",
+        redis_url=SecretStr("redis://:pass@host/0"),
+        api_keys=SecretStr("one,two"),
+        worker=False,
+        gate_max_leak=0.125,
+        offset_layers=3,
+        offset_reference="own",
+        offset_rank=128,
+    )
+    for name, value in settings_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
+def test_a_process_tree_ends_with_its_children() -> None:
+    child = "import time; time.sleep(600)"
+    stubborn = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"subprocess.Popen([sys.executable, '-c', {child!r}]); print('up', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        family = psutil.Process(process.pid).children()
+        assert len(family) == 1
+        end_process_tree(process.pid, timeout_s=0.5)
+        assert process.wait(10) == -signal.SIGKILL
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family)
+
+
+def test_a_process_that_is_gone_is_no_error() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    end_process_tree(process.pid)
