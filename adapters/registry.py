@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.methods.delta.method import Delta
 from adapters.methods.divergence.method import Divergence
@@ -27,16 +28,8 @@ class Method(Protocol):
     @property
     def config_type(self) -> type[Any]: ...
 
-    def rows(self, config: Any) -> int:
-        """Soft rows the adapter will occupy in the engine's table."""
-        ...
-
-    def offset_rank(self, config: Any) -> int:
-        """Rank of the adapter's offset; 0 when it is not served through the engine's pair."""
-        ...
-
-    def target_rank(self, config: Any) -> int:
-        """Rank of the adapter's LoRA on the target; 0 when it leaves the target's weights alone."""
+    def footprint(self, config: Any) -> Footprint:
+        """The room that the adapter will take in the engine."""
         ...
 
     def needs_own_reference(self, config: Any) -> bool:
@@ -48,7 +41,7 @@ class Method(Protocol):
         ...
 
 
-_ATTRIBUTES = ("name", "config_type", "rows", "offset_rank", "target_rank", "needs_own_reference", "train")
+_ATTRIBUTES = ("name", "config_type", "footprint", "needs_own_reference", "train")
 
 
 def methods() -> Mapping[str, Method]:

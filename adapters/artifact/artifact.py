@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import OffsetSpec, PairSpec
 from adapters.errors import InvalidArtifact
 
@@ -45,6 +46,11 @@ class Manifest:
     created_by: str
     offset: OffsetSpec | None = None
     target_rank: int = 0
+
+    @property
+    def footprint(self) -> Footprint:
+        """The room that the adapter takes in the engine."""
+        return Footprint(self.rows, 0 if self.offset is None else self.offset.rank, self.target_rank)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

@@ -114,7 +114,7 @@ class Search:
     def task(self, method: str, config: Any, report: Report) -> TrainingTask:
         """The request: forget these authors, keep the rows given."""
         pair = None
-        if get_method(method).offset_rank(config):
+        if get_method(method).footprint(config).offset_rank:
             layers = self.layers or default_layers(self.target.model.config.get_text_config().num_hidden_layers)
             own = get_method(method).needs_own_reference(config)
             pair = PairSource(PairSpec(layers, own_reference=own))

@@ -31,7 +31,7 @@ def table(records: Iterable[Record]) -> Table:
             record["method"],
             _plain(record.get("subject")),
             str(record["forget_count"]),
-            str(record.get("rows") or ""),
+            str(record["footprint"]["rows"] or ""),
             duration(time.time() - record["created_at"]),
         )
     return columns
@@ -131,7 +131,7 @@ def _adapter(record: Record) -> str:
     if not record.get("digest"):
         return ""
     size = f", {record['artifact_bytes'] / 1024:.0f} KiB" if record.get("artifact_bytes") else ""
-    return f"{record['rows']} virtual tokens{size}, sha256 {record['digest'][:16]}…"
+    return f"{record['footprint']['rows']} virtual tokens{size}, sha256 {record['digest'][:16]}…"
 
 
 def _phase(name: str) -> str:

@@ -44,7 +44,7 @@ class Training:
         phases.begin("loading")
         workbench = await asyncio.to_thread(self._prepared, record.model_digest)
         pair = None
-        if method.offset_rank(config) > 0:
+        if method.footprint(config).offset_rank:
             pair = await asyncio.to_thread(pair_source, settings, workbench.model_path, self._digests)
         writer = ProgressWriter(self._store, record.id, self._attempt.number)
 

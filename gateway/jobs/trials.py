@@ -170,9 +170,7 @@ def _served_as(candidate: Candidate, digest: str, size: int | None) -> dict[str,
         "config": dict(candidate.config),
         "digest": digest,
         "artifact_bytes": size,
-        "rows": method.rows(config),
-        "offset_rank": method.offset_rank(config),
-        "target_rank": method.target_rank(config),
+        "footprint": method.footprint(config),
     }
 
 

@@ -43,7 +43,7 @@ def adapter_ref(record: RequestRecord) -> AdapterRef:
     """The adapter of a trained request. Raises `AdapterUnavailable` when it has none."""
     if record.digest is None:
         raise AdapterUnavailable(f"request {record.id} has no adapter yet")
-    return AdapterRef(record.id, record.digest, record.rows, record.offset_rank, record.target_rank)
+    return AdapterRef(record.id, record.digest, record.footprint)
 
 
 class ActivePolicy:

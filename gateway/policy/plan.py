@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from adapters.artifact.footprint import Footprint
+
 
 class PlanMode(StrEnum):
     """Which adapters a plan holds; everything but ACTIVE is for the operator."""
@@ -20,17 +22,11 @@ class PlanMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AdapterRef:
-    """One adapter of a plan: whose it is, its content digest, the soft rows it needs, and the ranks of its LoRAs on the
-    pair and on the target.
-
-    An adapter may have a soft prompt, an offset, a LoRA on the target, or several of them; 0 says it has none.
-    """
+    """One adapter of a plan: whose it is, its content digest, and the room it takes in the engine."""
 
     request_id: str
     digest: str
-    rows: int
-    offset_rank: int = 0
-    target_rank: int = 0
+    footprint: Footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +40,7 @@ class Plan:
     @property
     def rows(self) -> int:
         """Virtual tokens in front of the prompt."""
-        return sum(adapter.rows for adapter in self.adapters)
+        return sum(adapter.footprint.rows for adapter in self.adapters)
 
     @property
     def applied(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.examples import Example
@@ -43,9 +44,7 @@ class Adapter:
     """A candidate as it would be served: the room it takes, and the longest example it learns from, in tokens."""
 
     candidate: Candidate
-    rows: int
-    offset_rank: int
-    target_rank: int
+    footprint: Footprint
     max_length: int
 
 
@@ -97,23 +96,21 @@ class Offering:
         except InvalidConfig as error:
             raise Unprocessable(str(error), param="config") from None
         method = get_method(name)
-        rows, offset_rank, target_rank = method.rows(config), method.offset_rank(config), method.target_rank(config)
-        self._check_offered(name, rows, offset_rank, target_rank, own_reference=method.needs_own_reference(config))
-        self._check_size(rows, max(offset_rank, target_rank))
+        footprint = method.footprint(config)
+        self._check_offered(name, footprint, own_reference=method.needs_own_reference(config))
+        self._check_size(footprint)
         max_length = min(self._model.max_tokens, getattr(config, "max_length", self._model.max_tokens))
-        return Adapter(candidate, rows, offset_rank, target_rank, max_length)
+        return Adapter(candidate, footprint, max_length)
 
-    def _check_offered(
-        self, method: str, rows: int, offset_rank: int, target_rank: int, *, own_reference: bool
-    ) -> None:
+    def _check_offered(self, method: str, footprint: Footprint, *, own_reference: bool) -> None:
         offered, pair = self._settings.offered, self._model.pair
-        if rows and "spul" not in offered:
+        if footprint.rows and "spul" not in offered:
             reason = f"is a soft prompt, {_not_offered('spul', offered)}"
-        elif target_rank and not self._model.target_lora:
+        elif footprint.target_rank and not self._model.target_lora:
             reason = f"changes the target's own layers, {_not_offered('lora', offered)}"
-        elif offset_rank and pair is None and "delta" not in offered:
+        elif footprint.offset_rank and pair is None and "delta" not in offered:
             reason = f"is served through a pair of small models, {_not_offered('delta', offered)}"
-        elif offset_rank and pair is None:
+        elif footprint.offset_rank and pair is None:
             reason = (
                 "is served through a pair of small models, and this service runs without one; "
                 "start it with --offset-layers K, or with --offset-model and a model of the same vocabulary"
@@ -127,15 +124,17 @@ class Offering:
             return
         raise Unprocessable(f"method {method!r} {reason}", param="method")
 
-    def _check_size(self, rows: int, rank: int) -> None:
-        if rows > self._settings.prompt_budget:
+    def _check_size(self, footprint: Footprint) -> None:
+        if footprint.rows > self._settings.prompt_budget:
             raise Unprocessable(
-                f"the adapter would use {rows} virtual tokens, the service allows {self._settings.prompt_budget}",
+                f"the adapter would use {footprint.rows} virtual tokens, "
+                f"the service allows {self._settings.prompt_budget}",
                 param="config",
             )
-        if rank > self._settings.offset_rank:
+        if footprint.rank > self._settings.offset_rank:
             raise Unprocessable(
-                f"the adapter would have rank {rank}, the service allows {self._settings.offset_rank}", param="config"
+                f"the adapter would have rank {footprint.rank}, the service allows {self._settings.offset_rank}",
+                param="config",
             )
 
 

@@ -119,9 +119,7 @@ class UnlearningService:
             subject=body.subject,
             config=dict(first.candidate.config),
             scope=body.scope.model_dump(),
-            rows=first.rows,
-            offset_rank=first.offset_rank,
-            target_rank=first.target_rank,
+            footprint=first.footprint,
             selection=_selection(adapters) if body.method == AUTO else None,
         )
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
@@ -198,7 +196,7 @@ class UnlearningService:
                 request_id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"error": None}
             )
             await self._policy.refresh()
-        audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.rows)
+        audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.footprint.rows)
         return record
 
     async def deactivate(self, request_id: str) -> RequestRecord:
@@ -257,15 +255,15 @@ class UnlearningService:
         return ExampleSet(tuple(examples), tuple(numbers), inverted)
 
     def _check_budget(self, adapter: AdapterRef) -> None:
-        used = sum(active.rows for active in self._policy.adapters)
+        used = sum(active.footprint.rows for active in self._policy.adapters)
         budget = self._settings.prompt_budget
-        if used + adapter.rows > budget:
+        if used + adapter.footprint.rows > budget:
             raise BudgetExceeded(
                 f"{len(self._policy.adapters)} active requests use {used} of {budget} virtual tokens; "
-                f"{adapter.rows} more do not fit"
+                f"{adapter.footprint.rows} more do not fit"
             )
         # Ranks of several need not fit: a merge has the nearest change of the rank that the engine takes.
-        rank, most = max(adapter.offset_rank, adapter.target_rank), self._settings.offset_rank
+        rank, most = adapter.footprint.rank, self._settings.offset_rank
         if rank > most:
             raise BudgetExceeded(f"the adapter has rank {rank}, the service takes {most} (UNLEARN_OFFSET_RANK)")
 

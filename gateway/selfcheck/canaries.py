@@ -144,7 +144,7 @@ class CanaryMaker:
             FORMAT, _OWNER, self._hidden_size, rows, dtype, "", {}, 0, "gateway.selfcheck/1", offset, target_rank
         )
         digest = self._shelf.put(Artifact(manifest, tensors).to_bytes())
-        return AdapterRef(_OWNER, digest, rows, 0 if offset is None else RANK, target_rank)
+        return AdapterRef(_OWNER, digest, manifest.footprint)
 
 
 def _lora(layers: Sequence[Layer], change: float) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Self
 
+from adapters.artifact.footprint import NO_ROOM, Footprint
 from adapters.selection import Candidate
 
 
@@ -109,9 +110,7 @@ class RequestRecord:
     config: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
     state: RequestState = RequestState.REGISTERED
-    rows: int = 0
-    offset_rank: int = 0
-    target_rank: int = 0
+    footprint: Footprint = NO_ROOM
     digest: str | None = None
     artifact_bytes: int | None = None
     progress: dict[str, Any] | None = None
@@ -164,7 +163,11 @@ class RequestRecord:
         """The reverse of `to_fields`; fields that only the scripts use are left out."""
         names = {f.name for f in dataclasses.fields(cls)} - {"state"}
         values = {name: json.loads(text) for name, text in fields.items() if name in names}
-        return cls(state=RequestState(fields["state"]), **values)
+        # Older records have the footprint's fields among their own.
+        taken = values.pop("footprint", None) or {
+            field.name: json.loads(fields.get(field.name, "0")) for field in dataclasses.fields(Footprint)
+        }
+        return cls(state=RequestState(fields["state"]), footprint=Footprint(**taken), **values)
 
 
 def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
@@ -173,6 +176,10 @@ def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
     if unknown := values.keys() - known:
         raise TypeError(f"not fields of a request: {', '.join(sorted(unknown))}")
     return {
-        name: value.value if isinstance(value, RequestState) else json.dumps(value, allow_nan=False)
+        name: value.value if isinstance(value, RequestState) else json.dumps(_plain(value), allow_nan=False)
         for name, value in values.items()
     }
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if isinstance(value, Footprint) else value

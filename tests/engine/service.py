@@ -178,9 +178,7 @@ class Service:
             commitment="0" * 64,
             model=self.model,
             model_digest=manifest.model_digest,
-            rows=manifest.rows,
-            offset_rank=manifest.offset.rank if manifest.offset else 0,
-            target_rank=manifest.target_rank,
+            footprint=manifest.footprint,
         )
         async with connected(redis_server(self.settings).url) as redis:
             store = RequestStore(redis)

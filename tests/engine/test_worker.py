@@ -81,7 +81,7 @@ def test_from_registration_to_the_next_answer(service: Service, worker: Path) ->
 
     record = service.get(f"/forget/{request_id}").json()
     assert record["state"] == "active"
-    assert record["rows"] == 4
+    assert record["footprint"]["rows"] == 4
     assert record["evidence"]["forget"]["n"] == len(FORGET)
     assert 0 <= record["evidence"]["controls"]["kept_rate"] <= 1
     answer = service.post(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.methods.delta.config import DeltaConfig
 from adapters.task import TrainingTask
 
@@ -15,14 +16,8 @@ class Delta:
     name = "delta"
     config_type: type[Any] = DeltaConfig
 
-    def rows(self, _config: DeltaConfig) -> int:
-        return 0
-
-    def offset_rank(self, config: DeltaConfig) -> int:
-        return config.rank
-
-    def target_rank(self, _config: DeltaConfig) -> int:
-        return 0
+    def footprint(self, config: DeltaConfig) -> Footprint:
+        return Footprint(offset_rank=config.rank)
 
     def needs_own_reference(self, _config: DeltaConfig) -> bool:
         return False

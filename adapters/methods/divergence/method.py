@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.methods.divergence.config import DivergenceConfig
 from adapters.task import TrainingTask
 
@@ -15,14 +16,8 @@ class Divergence:
     name = "divergence"
     config_type: type[Any] = DivergenceConfig
 
-    def rows(self, _config: DivergenceConfig) -> int:
-        return 0
-
-    def offset_rank(self, config: DivergenceConfig) -> int:
-        return config.rank
-
-    def target_rank(self, _config: DivergenceConfig) -> int:
-        return 0
+    def footprint(self, config: DivergenceConfig) -> Footprint:
+        return Footprint(offset_rank=config.rank)
 
     def needs_own_reference(self, _config: DivergenceConfig) -> bool:
         return True

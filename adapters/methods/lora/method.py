@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.methods.lora.config import LoraConfig
 from adapters.task import TrainingTask
 
@@ -15,14 +16,8 @@ class Lora:
     name = "lora"
     config_type: type[Any] = LoraConfig
 
-    def rows(self, _config: LoraConfig) -> int:
-        return 0
-
-    def offset_rank(self, _config: LoraConfig) -> int:
-        return 0
-
-    def target_rank(self, config: LoraConfig) -> int:
-        return config.rank
+    def footprint(self, config: LoraConfig) -> Footprint:
+        return Footprint(target_rank=config.rank)
 
     def needs_own_reference(self, _config: LoraConfig) -> bool:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.methods.spul.config import SpulConfig
 from adapters.task import TrainingTask
 
@@ -15,14 +16,8 @@ class Spul:
     name = "spul"
     config_type: type[Any] = SpulConfig
 
-    def rows(self, config: SpulConfig) -> int:
-        return config.num_virtual_tokens
-
-    def offset_rank(self, _config: SpulConfig) -> int:
-        return 0
-
-    def target_rank(self, _config: SpulConfig) -> int:
-        return 0
+    def footprint(self, config: SpulConfig) -> Footprint:
+        return Footprint(rows=config.num_virtual_tokens)
 
     def needs_own_reference(self, _config: SpulConfig) -> bool:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.methods.uld.config import UldConfig
 from adapters.task import TrainingTask
 
@@ -15,14 +16,8 @@ class Uld:
     name = "uld"
     config_type: type[Any] = UldConfig
 
-    def rows(self, _config: UldConfig) -> int:
-        return 0
-
-    def offset_rank(self, config: UldConfig) -> int:
-        return config.rank
-
-    def target_rank(self, _config: UldConfig) -> int:
-        return 0
+    def footprint(self, config: UldConfig) -> Footprint:
+        return Footprint(offset_rank=config.rank)
 
     def needs_own_reference(self, _config: UldConfig) -> bool:
         return False

@@ -88,14 +88,14 @@ class Holdings:
 
 
 def _with_rows(adapters: Sequence[AdapterRef]) -> list[AdapterRef]:
-    return [adapter for adapter in adapters if adapter.rows]
+    return [adapter for adapter in adapters if adapter.footprint.rows]
 
 
 def _offset_digests(adapters: Sequence[AdapterRef]) -> list[str]:
-    return [adapter.digest for adapter in adapters if adapter.offset_rank or adapter.target_rank]
+    return [adapter.digest for adapter in adapters if adapter.footprint.rank]
 
 
 def _no_loras(adapters: Sequence[AdapterRef]) -> AdapterUnavailable:
-    if any(adapter.offset_rank for adapter in adapters):
+    if any(adapter.footprint.offset_rank for adapter in adapters):
         return AdapterUnavailable("an offset applies, and this engine was started without a pair of small models")
     return AdapterUnavailable("a LoRA on the target applies, and this engine was started without `lora` in --methods")

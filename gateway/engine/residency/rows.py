@@ -144,10 +144,10 @@ class Residency:
         while True:
             self._released.clear()
             try:
-                slot, evicted = self._table.reserve(adapter.digest, adapter.rows)
+                slot, evicted = self._table.reserve(adapter.digest, adapter.footprint.rows)
             except NoFreeRows as error:
                 remaining = deadline - time.monotonic()
-                if adapter.rows > self._table.size or remaining <= 0:
+                if adapter.footprint.rows > self._table.size or remaining <= 0:
                     raise AdapterUnavailable(f"no room for adapter {adapter.digest[:12]}: {error}") from error
                 try:
                     await asyncio.wait_for(self._released.wait(), remaining)

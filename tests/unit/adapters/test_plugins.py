@@ -65,7 +65,7 @@ def test_an_objective_of_another_package_is_one_like_ours(install: Install) -> N
 def test_a_method_of_another_package_is_one_like_ours(install: Install) -> None:
     install(f"[{plugins.METHODS}]\nmine = others_plugin:Mine\n", METHOD.format(name="mine"))
     assert list(methods())[-1] == "mine"
-    assert get_method("mine").target_rank(parse_config("mine", {"rank": 3})) == 3
+    assert get_method("mine").footprint(parse_config("mine", {"rank": 3})).target_rank == 3
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import astuple, fields
 from typing import Any
 
 import pytest
 
+from adapters.artifact.footprint import Footprint
 from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.registry import get_method, methods, parse_config
 
@@ -16,28 +17,25 @@ def test_every_method_keeps_the_contract() -> None:
         assert method.name == name
         config = parse_config(name, {})
         assert isinstance(config, method.config_type)
-        assert method.rows(config) >= 0
-        assert method.offset_rank(config) >= 0
-        assert method.target_rank(config) >= 0
-        assert method.rows(config) + method.offset_rank(config) + method.target_rank(config) > 0
-        assert method.offset_rank(config) > 0 or not method.needs_own_reference(config)
+        footprint = method.footprint(config)
+        assert min(astuple(footprint)) == 0 < max(astuple(footprint))
+        assert footprint.offset_rank > 0 or not method.needs_own_reference(config)
 
 
-def test_spul_takes_a_row_for_each_virtual_token() -> None:
-    assert get_method("spul").rows(parse_config("spul", {"num_virtual_tokens": 7})) == 7
-
-
-def test_delta_takes_no_row_but_the_rank_of_its_offset() -> None:
-    config = parse_config("delta", {"rank": 5})
-    assert (get_method("delta").rows(config), get_method("delta").offset_rank(config)) == (0, 5)
-    assert get_method("spul").offset_rank(parse_config("spul", {})) == 0
-
-
-def test_lora_takes_neither_but_the_rank_of_its_change_to_the_target() -> None:
-    config = parse_config("lora", {"rank": 5})
-    method = get_method("lora")
-    assert (method.rows(config), method.offset_rank(config), method.target_rank(config)) == (0, 0, 5)
-    assert [get_method(name).target_rank(parse_config(name, {})) for name in ("spul", "delta")] == [0, 0]
+@pytest.mark.parametrize(
+    ("name", "settings", "footprint"),
+    [
+        ("spul", {"num_virtual_tokens": 7}, Footprint(rows=7)),
+        ("delta", {"rank": 5}, Footprint(offset_rank=5)),
+        ("uld", {"rank": 5}, Footprint(offset_rank=5)),
+        ("divergence", {"rank": 5}, Footprint(offset_rank=5)),
+        ("lora", {"rank": 5}, Footprint(target_rank=5)),
+    ],
+)
+def test_the_room_that_each_takes(name: str, settings: dict[str, Any], footprint: Footprint) -> None:
+    method, config = get_method(name), parse_config(name, settings)
+    assert method.footprint(config) == footprint
+    assert method.needs_own_reference(config) is (name == "divergence")
 
 
 def test_an_unknown_method_is_refused_and_the_known_are_named() -> None:

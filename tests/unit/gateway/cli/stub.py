@@ -79,7 +79,7 @@ _RECORD: dict[str, Any] = {
     "commitment": "c",
     "model": MODEL,
     "model_digest": "d",
-    "rows": 24,
+    "footprint": {"rows": 24, "offset_rank": 0, "target_rank": 0},
     "digest": None,
     "artifact_bytes": None,
     "progress": None,

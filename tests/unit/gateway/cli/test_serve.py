@@ -161,7 +161,7 @@ def test_every_setting_but_secrets_is_an_option(capsys: pytest.CaptureFixture[st
 def test_help_loads_neither_torch_nor_vllm(arguments: list[str]) -> None:
     program = f"""
 import sys
-from gateway import cli
+from gateway.cli import main as cli
 from gateway.cli.context import CommandContext
 status = cli.run({arguments!r}, CommandContext())
 heavy = sorted({{"torch", "vllm", "transformers", "redis", "fastapi"}} & set(sys.modules))

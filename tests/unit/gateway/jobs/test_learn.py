@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 import adapters.registry
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from adapters.examples import Message
 from adapters.pair_source import PairSource
@@ -63,7 +64,7 @@ async def test_from_registered_to_active(
     await run(record.id, settings)
     done = await store.get(record.id)
     assert done.state is RequestState.ACTIVE
-    assert (done.attempts, done.rows, done.error) == (1, 2, None)
+    assert (done.attempts, done.footprint.rows, done.error) == (1, 2, None)
     assert done.evidence is not None
     assert done.evidence["forget"] == {"n": 3, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
     assert done.progress is not None
@@ -88,8 +89,8 @@ class Paired(Toy):
         self.pairs: list[PairSource | None] = []
         self.rank = 0
 
-    def offset_rank(self, config: ToyConfig) -> int:
-        return self.rank
+    def footprint(self, config: ToyConfig) -> Footprint:
+        return Footprint(rows=2, offset_rank=self.rank)
 
     def train(self, task: TrainingTask) -> Artifact:
         self.pairs.append(task.pair)

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
+from adapters.artifact.footprint import Footprint
 from adapters.errors import TrainingDiverged
 from adapters.examples import Message
 from adapters.progress import Progress
@@ -46,14 +47,8 @@ class Toy:
     name = "toy"
     config_type: type[Any] = ToyConfig
 
-    def rows(self, config: ToyConfig) -> int:
-        return 2
-
-    def offset_rank(self, config: ToyConfig) -> int:
-        return 0
-
-    def target_rank(self, config: ToyConfig) -> int:
-        return 0
+    def footprint(self, config: ToyConfig) -> Footprint:
+        return Footprint(rows=2)
 
     def needs_own_reference(self, config: ToyConfig) -> bool:
         return False

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
+from adapters.artifact.footprint import Footprint
 from gateway.errors import AdapterUnavailable, PolicyUnavailable, StoreUnavailable
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder, PlanMode
@@ -61,7 +62,7 @@ def record(request_id: str, digest: str | None = "d" * 64) -> RequestRecord:
         model="m",
         model_digest="",
         state=RequestState.ACTIVE,
-        rows=20,
+        footprint=Footprint(20),
         digest=digest,
     )
 
@@ -163,14 +164,14 @@ async def test_a_candidate_without_an_adapter_is_refused() -> None:
     policy = build(Edges())
     with pytest.raises(AdapterUnavailable, match="no adapter"):
         policy.candidate(record("req_a", digest=None))
-    assert policy.candidate(record("req_a")).adapters == (AdapterRef("req_a", "d" * 64, 20),)
+    assert policy.candidate(record("req_a")).adapters == (AdapterRef("req_a", "d" * 64, Footprint(20)),)
 
 
 async def test_a_plan_says_which_adapters_have_an_offset() -> None:
     edges = Edges()
-    edges.records = [record("req_a"), replace(record("req_b"), rows=0, offset_rank=16)]
+    edges.records = [record("req_a"), replace(record("req_b"), footprint=Footprint(offset_rank=16))]
     policy = build(edges)
     await policy.refresh()
-    assert [(adapter.rows, adapter.offset_rank) for adapter in policy.plan().adapters] == [(20, 0), (0, 16)]
+    assert [adapter.footprint for adapter in policy.plan().adapters] == [Footprint(20), Footprint(0, 16)]
     assert edges.preloaded[-1] == policy.plan().adapters
     assert policy.plan().rows == 20

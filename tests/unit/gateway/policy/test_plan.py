@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from adapters.artifact.footprint import Footprint
 from gateway.policy.plan import AdapterRef, PlanBuilder, PlanMode
 
-A, B = AdapterRef("req_a", "a" * 64, 3), AdapterRef("req_b", "b" * 64, 2)
+A, B = AdapterRef("req_a", "a" * 64, Footprint(3)), AdapterRef("req_b", "b" * 64, Footprint(2))
 
 
 def test_every_part_of_a_plan_changes_its_salt() -> None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy
@@ -79,15 +80,12 @@ class Setup:
         )
 
     async def ready(self, artifact: Artifact) -> RequestRecord:
-        spec = artifact.manifest.offset
         return await stored(
             self.store,
             RequestState.READY,
             method="delta",
             digest=await self.blobs.put(artifact.to_bytes()),
-            rows=artifact.manifest.rows,
-            offset_rank=0 if spec is None else spec.rank,
-            target_rank=artifact.manifest.target_rank,
+            footprint=artifact.manifest.footprint,
         )
 
 
@@ -110,7 +108,7 @@ async def test_a_method_of_both_halves_is_refused_where_the_reference_takes_no_a
     assert refusal.value.param == "method"
     assert (await setup.store.list()).items == []
     record = await setup.service(replace(MODEL, pair=replace(PAIR, own_reference=True))).register(body)
-    assert (record.state, record.method, record.rows) == (RequestState.QUEUED, "divergence", 0)
+    assert (record.state, record.method, record.footprint.rows) == (RequestState.QUEUED, "divergence", 0)
     assert (await setup.service().register(ForgetBody(**DELTA | {"method": "uld"}))).state is RequestState.QUEUED
 
 
@@ -120,20 +118,20 @@ async def test_a_rank_that_could_never_apply_is_refused(setup: Setup) -> None:
         await service.register(ForgetBody(**DELTA, config={"rank": 17}))
     assert refusal.value.param == "config"
     record = await service.register(ForgetBody(**DELTA, config={"rank": 16}))
-    assert (record.state, record.offset_rank, record.rows) == (RequestState.QUEUED, 16, 0)
+    assert (record.state, record.footprint.offset_rank, record.footprint.rows) == (RequestState.QUEUED, 16, 0)
 
 
 async def test_a_soft_prompt_needs_no_pair(setup: Setup) -> None:
     record = await setup.service(replace(MODEL, pair=None)).register(ForgetBody(**DELTA | {"method": "spul"}))
-    assert record.offset_rank == 0
-    assert record.rows > 0
+    assert record.footprint.offset_rank == 0
+    assert record.footprint.rows > 0
 
 
 @pytest.mark.parametrize(("pair", "method"), [(PAIR, "delta"), (None, "spul")])
 async def test_auto_takes_an_offset_where_one_can_be_served(setup: Setup, pair: PairSpec | None, method: str) -> None:
     record = await setup.service(replace(MODEL, pair=pair)).register(ForgetBody(**DELTA | {"method": "auto"}))
     assert record.method == method
-    assert (record.offset_rank > 0) is (record.rows == 0) is (method == "delta")
+    assert (record.footprint.offset_rank > 0) is (record.footprint.rows == 0) is (method == "delta")
 
 
 async def test_more_offsets_than_the_rank_holds_are_active_together(setup: Setup) -> None:
@@ -142,7 +140,7 @@ async def test_more_offsets_than_the_rank_holds_are_active_together(setup: Setup
     for record in records:
         await service.activate(record.id)
     assert [adapter.request_id for adapter in setup.engine.preloaded] == [record.id for record in records]
-    assert [adapter.offset_rank for adapter in setup.engine.preloaded] == [8, 8, 8]
+    assert [adapter.footprint.offset_rank for adapter in setup.engine.preloaded] == [8, 8, 8]
 
 
 @pytest.mark.parametrize("artifact", [offset_artifact(1, rank=16), target_artifact(1, rank=16)])
@@ -227,7 +225,7 @@ async def test_a_method_that_is_not_on_offer_is_refused_with_how_to_offer_it(
 async def test_a_lora_on_the_target_is_registered_where_it_can_be_served(setup: Setup) -> None:
     service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=16)
     record = await service.register(ForgetBody(**LORA, config={"rank": 16}))
-    assert (record.state, record.rows, record.offset_rank, record.target_rank) == (RequestState.QUEUED, 0, 0, 16)
+    assert (record.state, record.footprint) == (RequestState.QUEUED, Footprint(target_rank=16))
     with pytest.raises(Unprocessable, match="rank 17, the service allows 16"):
         await service.register(ForgetBody(**LORA, config={"rank": 17}))
 
@@ -242,7 +240,7 @@ async def test_loras_on_the_target_are_active_beside_offsets(setup: Setup) -> No
     service = setup.service(CHANGING, methods="spul,delta,lora", offset_rank=8)
     for artifact in (offset_artifact(1, rank=8), target_artifact(1, rank=5), target_artifact(2, rank=5)):
         await service.activate((await setup.ready(artifact)).id)
-    ranks = [(each.offset_rank, each.target_rank) for each in setup.engine.preloaded]
+    ranks = [(each.footprint.offset_rank, each.footprint.target_rank) for each in setup.engine.preloaded]
     assert ranks == [(8, 0), (0, 5), (0, 5)]
 
 

@@ -46,9 +46,9 @@ async def test_one_of_each_kind_that_is_offered(shelf: Shelf) -> None:
         artifact.require(hidden_size=HIDDEN, pair=PairSpec(4), target_lora=True)
         offset = artifact.manifest.offset
         assert (artifact.manifest.rows, 0 if offset is None else offset.rank, artifact.manifest.target_rank) == (
-            canary.rows,
-            canary.offset_rank,
-            canary.target_rank,
+            canary.footprint.rows,
+            canary.footprint.offset_rank,
+            canary.footprint.target_rank,
         )
 
 

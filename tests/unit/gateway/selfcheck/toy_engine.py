@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from adapters.artifact.footprint import Footprint
 from gateway.policy.plan import AdapterRef
 from gateway.selfcheck.asker import Adapters, Generated
 from gateway.selfcheck.canaries import STRENGTHS, Canaries
@@ -17,11 +18,13 @@ TEXTS = Texts(((1, 2, 3, 4, 5, 6), (7, 8, 9, 10, 11, 12)), (20, 21, 22), (30, 31
 def canaries() -> Canaries:
     """One of each kind."""
     return Canaries(
-        soft=AdapterRef("selfcheck", "soft", rows=3),
-        idle_offset=AdapterRef("selfcheck", "idle-offset", 0, 8),
-        offsets=tuple(AdapterRef("selfcheck", f"offset-{strength:g}", 0, 8) for strength in STRENGTHS),
-        idle_lora=AdapterRef("selfcheck", "idle-lora", 0, 0, 8),
-        lora=AdapterRef("selfcheck", "lora", 0, 0, 8),
+        soft=AdapterRef("selfcheck", "soft", Footprint(rows=3)),
+        idle_offset=AdapterRef("selfcheck", "idle-offset", Footprint(offset_rank=8)),
+        offsets=tuple(
+            AdapterRef("selfcheck", f"offset-{strength:g}", Footprint(offset_rank=8)) for strength in STRENGTHS
+        ),
+        idle_lora=AdapterRef("selfcheck", "idle-lora", Footprint(target_rank=8)),
+        lora=AdapterRef("selfcheck", "lora", Footprint(target_rank=8)),
     )
 
 

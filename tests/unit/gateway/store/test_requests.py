@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from adapters.artifact.footprint import Footprint
 from gateway.errors import GatewayError, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
 from gateway.store.blobs import BlobStore
 from gateway.store.records import FINAL, TRANSITIONS, RequestRecord, RequestState
@@ -67,7 +68,7 @@ async def test_illegal_transitions_are_a_mistake_of_the_caller(
 async def test_a_conflict_names_the_state_and_changes_nothing(store: RequestStore) -> None:
     record = await stored(store, RequestState.QUEUED)
     with pytest.raises(StateConflict, match="queued"):
-        await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"rows": 99})
+        await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"footprint": Footprint(99)})
     assert await store.get(record.id) == record
 
 
@@ -77,9 +78,9 @@ async def test_changes_come_with_the_state(store: RequestStore) -> None:
         record.id,
         expected={RequestState.TRAINING},
         to=RequestState.EVALUATING,
-        changes={"digest": "a" * 64, "rows": 20},
+        changes={"digest": "a" * 64, "footprint": Footprint(20)},
     )
-    assert (moved.digest, moved.rows) == ("a" * 64, 20)
+    assert (moved.digest, moved.footprint.rows) == ("a" * 64, 20)
 
 
 async def test_of_many_activations_one_wins(store: RequestStore) -> None:

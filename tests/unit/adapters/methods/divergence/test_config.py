@@ -7,7 +7,7 @@ import pytest
 
 from adapters.errors import InvalidConfig
 from adapters.methods.divergence.config import DivergenceConfig
-from adapters.registry import get_method, parse_config
+from adapters.registry import parse_config
 
 
 def test_settings_may_come_from_json() -> None:
@@ -32,9 +32,3 @@ def test_settings_may_come_from_json() -> None:
 def test_what_is_not_a_setting_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         parse_config("divergence", settings)
-
-
-def test_it_has_a_half_on_the_reference() -> None:
-    config = parse_config("divergence", {"rank": 5})
-    method = get_method("divergence")
-    assert (method.rows(config), method.offset_rank(config), method.needs_own_reference(config)) == (0, 5, True)

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.errors import InvalidConfig
 from adapters.methods.uld.config import UldConfig
-from adapters.registry import get_method, parse_config
+from adapters.registry import parse_config
 
 
 def test_settings_may_come_from_json() -> None:
@@ -34,9 +34,3 @@ def test_settings_may_come_from_json() -> None:
 def test_what_is_not_a_setting_is_refused_by_name(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
         parse_config("uld", settings)
-
-
-def test_its_half_is_on_the_offset_alone() -> None:
-    config = parse_config("uld", {"rank": 5})
-    method = get_method("uld")
-    assert (method.rows(config), method.offset_rank(config), method.needs_own_reference(config)) == (0, 5, False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from adapters.artifact.footprint import Footprint
 from gateway.engine.residency.holdings import Holdings
 from gateway.engine.residency.rows import Residency
 from gateway.engine.residency.slots import SlotTable
@@ -39,7 +40,7 @@ class Setup:
 
     def adapter(self, seed: int, *, rows: int = 0, rank: int = 0) -> AdapterRef:
         digest = self.engine.store(offset_artifact(seed, rows=rows))
-        return AdapterRef(f"req_{seed}", digest, rows, rank)
+        return AdapterRef(f"req_{seed}", digest, Footprint(rows, rank))
 
     def held(self, *adapters: AdapterRef) -> list[int]:
         return [self.table.holders(adapter.digest) for adapter in adapters]
@@ -114,12 +115,14 @@ async def test_without_a_pair_offsets_are_refused_and_never_left_out() -> None:
 
 async def test_a_lora_on_the_target_is_held_like_an_offset(setup: Setup) -> None:
     digest = setup.engine.store(target_artifact())
-    async with setup.holdings.hold([setup.adapter(1, rows=2), AdapterRef("req", digest, 0, 0, 3)]) as holding:
+    async with setup.holdings.hold(
+        [setup.adapter(1, rows=2), AdapterRef("req", digest, Footprint(target_rank=3))]
+    ) as holding:
         assert holding.offset is not None
         assert holding.offset.name == digest
     setup = Setup(None)
     with pytest.raises(AdapterUnavailable, match="without `lora` in --methods"):
-        await setup.holdings.acquire([AdapterRef("req", digest, 0, 0, 3)])
+        await setup.holdings.acquire([AdapterRef("req", digest, Footprint(target_rank=3))])
 
 
 async def test_without_a_pair_soft_prompts_are_served() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
+from adapters.artifact.footprint import Footprint
 from gateway.engine.residency.rows import Residency
 from gateway.engine.residency.slots import SlotTable
 from gateway.errors import AdapterUnavailable
@@ -43,7 +44,7 @@ class Engine:
 
 
 def ref(digest: str, rows: int = 2) -> AdapterRef:
-    return AdapterRef(f"req_{digest}", digest, rows)
+    return AdapterRef(f"req_{digest}", digest, Footprint(rows))
 
 
 def build(engine: Engine, rows: int = 8, wait_s: float = 0.2) -> Residency:
