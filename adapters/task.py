@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from adapters.artifact.spec import PairSpec
 from adapters.errors import TrainingCancelled
 from adapters.examples import Example, Message
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TrainingTask:
     report: Callable[[Progress], None]
     cancelled: Callable[[], bool]
     ask: Ask | None = None
-    pair: PairSource | None = None
+    pair: PairSpec | None = None
     inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     inverter: Ask | None = None
     model_digest: str | None = None

@@ -53,7 +53,8 @@ class Manifest:
         return Footprint(self.rows, 0 if self.offset is None else self.offset.rank, self.target_rank)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        offset = None if self.offset is None else self.offset.to_dict()
+        return json.dumps(asdict(self) | {"offset": offset}, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from adapters.errors import InvalidArtifact
@@ -27,15 +27,24 @@ def default_layers(depth: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PairSpec:
-    """The pair an engine offers or an adapter was made for.
+    """The pair of small models that an engine offers, a request is registered for, or an adapter was made for.
 
-    layers: K of a pair made of the target's first K layers, 0 for a separate model. model_digest: of the separate
-    model's checkpoint, "" for layers. own_reference: the reference takes an adapter too (Divergence Decoding).
+    layers: K of a pair made of the target's first K layers, 0 for a separate model. model: folder or hub id of the
+    separate model, "" for layers; where it lies is no part of what it is, so an artifact does not say it. model_digest:
+    of that model's checkpoint, "" for layers. own_reference: the reference is a stack that LoRAs can change too.
+    Divergence Decoding needs it: its adapter has one half on each. A pair of layers otherwise reads its reference off
+    the target, at no cost.
     """
 
     layers: int
     model_digest: str = ""
     own_reference: bool = False
+    model: str = field(default="", compare=False)
+
+    @property
+    def stacks(self) -> int:
+        """How many stacks of layers the pair adds to the target."""
+        return 2 if self.own_reference or not self.layers else 1
 
     def fits(self, other: PairSpec) -> bool:
         """Whether an adapter made for `other` can be served by this pair."""
@@ -88,7 +97,10 @@ class OffsetSpec:
         return self.kind in (DELTA, DD_LINEAR)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain JSON types, without where the pair's model lies."""
+        data = asdict(self)
+        del data["pair"]["model"]
+        return data
 
     @classmethod
     def from_dict(cls, data: Any) -> OffsetSpec:

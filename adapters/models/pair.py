@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from adapters.artifact.spec import PairSpec
 from adapters.errors import InvalidConfig
 from adapters.models.frozen import PromptedModel
-from adapters.pair_source import PairSource
 
 
 def first_layers(model: Any, layers: int) -> Any:
@@ -53,16 +54,16 @@ def _shallow(module: Any) -> Any:
     return clone
 
 
-def pair_model(target: PromptedModel, source: PairSource) -> PromptedModel:
+def pair_model(target: PromptedModel, source: PairSpec) -> PromptedModel:
     """A new copy of the small model that both halves of a pair start from; the target's head is shared where it can be.
 
     Raises `InvalidConfig` for a pair that does not fit the target.
     """
-    if source.model_path is None:
+    if source.layers:
         return PromptedModel(
-            first_layers(target.model, source.spec.layers), target.stored_dtype, target.hardware, target.batches
+            first_layers(target.model, source.layers), target.stored_dtype, target.hardware, target.batches
         )
-    model = PromptedModel.load(source.model_path, target.hardware, target.batches)
+    model = PromptedModel.load(Path(source.model), target.hardware, target.batches)
     ours, theirs = len(target.head.weight), len(model.head.weight)
     if ours != theirs:
         raise InvalidConfig(f"the pair's vocabulary has {theirs} tokens, the target's {ours}")

@@ -54,7 +54,7 @@ class Workbench:
     def of(cls, task: TrainingTask) -> Workbench:
         """The task's own, or one on the CPU for this task alone."""
         bench = task.workbench or cls(task.model_path)
-        bench._pair = None if task.pair is None else task.pair.spec
+        bench._pair = None if task.pair is None else task.pair
         return bench
 
     def train(self, method: Method, task: TrainingTask) -> Artifact:

@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from adapters.artifact.spec import PairSpec
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import attach
 from adapters.models.pair import pair_model
 from adapters.models.tokens import TokenizedExample
 from adapters.objectives.view import View, cut_views
-from adapters.pair_source import PairSource
 
 
 class Auxiliary:
     """One half of a pair with a LoRA of its own; the target takes no part in its training."""
 
-    def __init__(self, target: PromptedModel, source: PairSource, rank: int) -> None:
+    def __init__(self, target: PromptedModel, source: PairSpec, rank: int) -> None:
         """Raises `InvalidConfig` for a pair that does not fit the target."""
         self.model = pair_model(target, source)
         self.lora = attach(self.model.model, rank)

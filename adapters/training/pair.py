@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
+from adapters.artifact.spec import PairSpec
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, attach
 from adapters.models.pair import pair_model
 from adapters.models.tokens import TokenizedExample
 from adapters.objectives.view import View, cut_views
-from adapters.pair_source import PairSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class TrainablePair:
     Target and reference are run once for each example, by `remember`; after that a step runs the offset alone.
     """
 
-    def __init__(self, target: PromptedModel, source: PairSource, rank: int) -> None:
+    def __init__(self, target: PromptedModel, source: PairSpec, rank: int) -> None:
         """Raises `InvalidConfig` for a pair that does not fit the target."""
         self.target = target
-        self.shares_head = source.model_path is None
+        self.shares_head = bool(source.layers)
         self.offset = pair_model(target, source)
         self._rank = rank
         self._lora: dict[str, LoraLinear] | None = None

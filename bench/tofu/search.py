@@ -33,7 +33,6 @@ from adapters.examples import Example
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from adapters.objectives.meow import Meow
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method, methods, parse_config
 from adapters.task import TrainingTask
@@ -117,7 +116,7 @@ class Search:
         if get_method(method).footprint(config).offset_rank:
             layers = self.layers or default_layers(self.target.model.config.get_text_config().num_hidden_layers)
             own = get_method(method).needs_own_reference(config)
-            pair = PairSource(PairSpec(layers, own_reference=own))
+            pair = PairSpec(layers, own_reference=own)
         forget, retain = (
             tuple(Example.from_pair(question.question, question.answer) for question in questions)
             for questions in (self.split.forget, self.split.retain)
@@ -133,7 +132,7 @@ class Search:
 
     def train(
         self, method: str, settings: dict[str, Any], report: Report
-    ) -> tuple[dict[str, Any], bytes | None, PairSource | None]:
+    ) -> tuple[dict[str, Any], bytes | None, PairSpec | None]:
         """A line of the log without figures, the artifact's bytes, and the pair it is for.
 
         A run that diverges, or that finds nothing to train on, has `failed` in its line and no artifact.
@@ -144,7 +143,7 @@ class Search:
         line |= {"config": asdict(config), "seed": config.seed, "model": model_digest(self.world.full)}
         task = self.task(method, config, report)
         if task.pair is not None:
-            line["layers"] = task.pair.spec.layers
+            line["layers"] = task.pair.layers
         clock = Clock()
         try:
             trained = get_method(method).train(task).to_bytes()

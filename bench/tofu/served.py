@@ -10,19 +10,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
 from adapters.artifact.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact
-from adapters.artifact.spec import DD_RANK, ULD, OffsetSpec
+from adapters.artifact.spec import DD_RANK, ULD, OffsetSpec, PairSpec
 from adapters.models.combining import most_negative, top_choices
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.lora import attach, load_state
 from adapters.models.pair import first_layers
 from adapters.models.tokens import TokenizedExample
-from adapters.pair_source import PairSource
 
 #: Conversations decoded together, and the part of them that must have ended before their rows are dropped.
 _BATCH = 40
@@ -41,9 +41,7 @@ class AnswerScore:
 class ServedModel:
     """The target, alone or with one artifact."""
 
-    def __init__(
-        self, target: PromptedModel, artifact: Artifact | None = None, source: PairSource | None = None
-    ) -> None:
+    def __init__(self, target: PromptedModel, artifact: Artifact | None = None, source: PairSpec | None = None) -> None:
         """source: the pair, for an artifact with an offset.
 
         Raises `InvalidArtifact` for an artifact of another model or pair, ValueError for one of several kinds at once.
@@ -54,7 +52,7 @@ class ServedModel:
         self._stacks = [target]
         if artifact is None:
             return
-        pair = None if source is None else source.spec
+        pair = source
         artifact.require(hidden_size=target.hidden_size, pair=pair, target_lora=True)
         self._soft = artifact.tensors.get(SOFT_PROMPT)
         self._spec = artifact.manifest.offset
@@ -69,15 +67,15 @@ class ServedModel:
             return
         assert source is not None
         self._stacks.append(self._stack(source, artifact, OFFSET_HALF))
-        if self._spec.needs_reference_half or source.model_path is not None:
+        if self._spec.needs_reference_half or not source.layers:
             self._stacks.append(self._stack(source, artifact, REFERENCE_HALF))
 
-    def _stack(self, source: PairSource, artifact: Artifact, half: str) -> PromptedModel:
+    def _stack(self, source: PairSpec, artifact: Artifact, half: str) -> PromptedModel:
         """One stack of the pair with its half of the LoRA, where the artifact has that."""
-        if source.model_path is None:
-            stack = PromptedModel(first_layers(self._target.model, source.spec.layers), self._target.stored_dtype)
+        if source.layers:
+            stack = PromptedModel(first_layers(self._target.model, source.layers), self._target.stored_dtype)
         else:
-            stack = PromptedModel.load(source.model_path)
+            stack = PromptedModel.load(Path(source.model))
         if any(name.startswith(f"{half}.") for name in artifact.tensors):
             assert artifact.manifest.offset is not None
             load_state(attach(stack.model, artifact.manifest.offset.rank), half, artifact.tensors)

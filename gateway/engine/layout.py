@@ -10,31 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from adapters.artifact.spec import PairSpec
+
 ARCHITECTURE = "UnlearningForCausalLM"
 CONFIG_KEY = "unlearning"
-
-
-@dataclass(frozen=True, slots=True)
-class PairLayout:
-    """The pair of small models whose difference is added to the target's logits.
-
-    Attributes:
-        layers: K, when the pair is the target's own first K layers; 0 when it is a separate model.
-        model: folder or hub id of the separate model; "" when the pair is layers.
-        architectures: architecture names of the separate model.
-        own_reference: the reference is a stack that LoRAs can change too. Divergence Decoding needs it: its adapter has
-            one half on each. A pair of layers otherwise reads its reference off the target, at no cost.
-    """
-
-    layers: int
-    model: str = ""
-    architectures: tuple[str, ...] = ()
-    own_reference: bool = False
-
-    @property
-    def stacks(self) -> int:
-        """How many stacks of layers the pair adds to the target."""
-        return 2 if self.own_reference or not self.layers else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +31,7 @@ class Layout:
     target_architectures: tuple[str, ...]
     vocab_size: int
     soft_rows: int
-    pair: PairLayout | None = None
+    pair: PairSpec | None = None
     target_lora: bool = False
 
     @property
@@ -88,8 +67,6 @@ class Layout:
         data: Mapping[str, Any] | None = getattr(hf_config, CONFIG_KEY, None)
         if data is None:
             raise ValueError(f"the model config has no {CONFIG_KEY!r} entry; start the engine through `unlearn serve`")
-        pair = data["pair"]
-        if pair is not None:
-            pair = PairLayout(**{**pair, "architectures": tuple(pair["architectures"])})
+        pair = None if data["pair"] is None else PairSpec(**data["pair"])
         architectures = tuple(data["target_architectures"])
         return cls(architectures, int(data["vocab_size"]), int(data["soft_rows"]), pair, bool(data["target_lora"]))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
-from adapters.artifact.spec import PairSpec, default_layers
-from adapters.pair_source import PairSource
+from adapters.artifact.spec import PairSpec
 from gateway.checkpoints import default_model
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.jobs.failures import CheckpointMismatch, CheckpointUnavailable
@@ -24,17 +23,18 @@ def checkpoint(settings: Settings, expect_digest: str, digests: CheckpointDigest
     return path
 
 
-def pair_source(settings: Settings, target: Path, digests: CheckpointDigests) -> PairSource:
-    """The pair that a service of these settings offers for a target. Raises `CheckpointUnavailable`."""
-    own = settings.own_reference
-    if settings.offset_model is not None:
-        folder = _locate(settings.offset_model)
-        return PairSource(PairSpec(0, digests.of(folder), own), folder)
-    layers = settings.offset_layers
-    if layers is None:
-        depth = json.loads((target / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
-        layers = default_layers(depth)
-    return PairSource(PairSpec(layers, own_reference=own))
+def local_pair(pair: PairSpec, settings: Settings, digests: CheckpointDigests) -> PairSpec:
+    """The pair that a request was registered for, a separate model in a folder of this host.
+
+    It is `settings.offset_model` where the worker has that set, otherwise where the service has it from. Raises
+    `CheckpointUnavailable`, `CheckpointMismatch`. May read every weight: run it off the event loop.
+    """
+    if pair.layers:
+        return pair
+    folder = _locate(settings.offset_model or pair.model)
+    if digests.of(folder) != pair.model_digest:
+        raise CheckpointMismatch("the worker's small model is not the one this request was registered for")
+    return replace(pair, model=str(folder))
 
 
 def _locate(model: str) -> Path:

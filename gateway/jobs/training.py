@@ -13,7 +13,7 @@ from adapters.selection import Candidate
 from adapters.task import TrainingTask
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.jobs.attempt import Attempt
-from gateway.jobs.checkpoint import checkpoint, pair_source
+from gateway.jobs.checkpoint import checkpoint, local_pair
 from gateway.jobs.inverter import inverter
 from gateway.jobs.payload import Payload
 from gateway.jobs.progress import ProgressWriter
@@ -44,8 +44,8 @@ class Training:
         phases.begin("loading")
         workbench = await asyncio.to_thread(self._prepared, record.model_digest)
         pair = None
-        if method.footprint(config).offset_rank:
-            pair = await asyncio.to_thread(pair_source, settings, workbench.model_path, self._digests)
+        if method.footprint(config).offset_rank and record.pair is not None:
+            pair = await asyncio.to_thread(local_pair, record.pair, settings, self._digests)
         writer = ProgressWriter(self._store, record.id, self._attempt.number)
 
         def report(progress: Progress) -> None:

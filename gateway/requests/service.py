@@ -120,6 +120,7 @@ class UnlearningService:
             config=dict(first.candidate.config),
             scope=body.scope.model_dump(),
             footprint=first.footprint,
+            pair=self._model.pair,
             selection=_selection(adapters) if body.method == AUTO else None,
         )
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})

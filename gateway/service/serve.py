@@ -23,6 +23,7 @@ from adapters.artifact.spec import PairSpec
 from gateway.checkpoints import default_model
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.engine import boot as launch
+from gateway.engine.planning import plan_engine
 from gateway.engine.residency.holdings import Holdings
 from gateway.engine.residency.loras import OffsetLibrary
 from gateway.engine.residency.rows import Residency
@@ -160,21 +161,12 @@ class _Service:
             await store.generation()  # a Redis that is not there fails now, not after the engine is up
 
             self._lifecycle.detail = "loading the model"
-            plan = launch.plan_engine(
+            plan = plan_engine(
                 self._model.source,
                 served_name=self._model.name,
-                soft_rows=settings.soft_rows,
-                prompt_budget=settings.prompt_budget,
-                pair=launch.PairOptions(
-                    settings.offset_layers,
-                    settings.offset_model,
-                    settings.own_reference,
-                    settings.offset_slots,
-                    settings.offset_rank,
-                ),
+                settings=settings,
                 extra_args=self._engine_args,
                 default_model=self._model.is_default,
-                methods=settings.offered,
                 spare_rows=canaries.ROWS,
             )
             async_llm = await launch.start_engine(plan)
@@ -191,7 +183,7 @@ class _Service:
             shelf = Shelf(blobs)
             residency = Residency(SlotTable(plan.layout.soft_rows), shelf, EngineRowWriter(async_llm), metrics)
             digests = CheckpointDigests(settings.cache_dir)
-            pair = await asyncio.to_thread(launch.pair_spec, plan.layout, digests)
+            pair = await asyncio.to_thread(launch.named_pair, plan.layout.pair, digests)
             offsets = None
             if plan.layout.takes_loras:
                 folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))

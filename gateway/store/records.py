@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 from adapters.artifact.footprint import NO_ROOM, Footprint
+from adapters.artifact.spec import PairSpec
 from adapters.selection import Candidate
 
 
@@ -90,6 +91,7 @@ class RequestRecord:
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
+    `pair`: the one that its offset is trained for; None where the service had none.
     `activated_seq` orders the active requests and grows with each activation. `selection`, on a request that left the
     method to the service: its `candidates`, the `trials` made of them, and `why` one was kept; `method` and
     `config` are then those of the first candidate until another is tried.
@@ -111,6 +113,7 @@ class RequestRecord:
     scope: dict[str, Any] = field(default_factory=dict)
     state: RequestState = RequestState.REGISTERED
     footprint: Footprint = NO_ROOM
+    pair: PairSpec | None = None
     digest: str | None = None
     artifact_bytes: int | None = None
     progress: dict[str, Any] | None = None
@@ -167,7 +170,13 @@ class RequestRecord:
         taken = values.pop("footprint", None) or {
             field.name: json.loads(fields.get(field.name, "0")) for field in dataclasses.fields(Footprint)
         }
-        return cls(state=RequestState(fields["state"]), footprint=Footprint(**taken), **values)
+        pair = values.pop("pair", None)
+        return cls(
+            state=RequestState(fields["state"]),
+            footprint=Footprint(**taken),
+            pair=None if pair is None else PairSpec(**pair),
+            **values,
+        )
 
 
 def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
@@ -182,4 +191,4 @@ def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    return dataclasses.asdict(value) if isinstance(value, Footprint) else value
+    return dataclasses.asdict(value) if isinstance(value, Footprint | PairSpec) else value

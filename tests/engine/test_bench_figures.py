@@ -9,7 +9,6 @@ import pytest
 from adapters.artifact.artifact import FORMAT, OFFSET_HALF, SOFT_PROMPT, Artifact, Manifest, model_digest
 from adapters.artifact.spec import PairSpec
 from adapters.models.frozen import PromptedModel
-from adapters.pair_source import PairSource
 from bench.tofu.client import Client
 from bench.tofu.questions import load_questions
 from bench.tofu.score import measure, score
@@ -38,7 +37,7 @@ def test_an_artifact_has_the_same_figures(
         Manifest(FORMAT, "test", service.hidden_size, rows, "bfloat16", digest, {}, 0, "tests", offset), tensors
     )
     questions = load_questions([193])[1:2]
-    source = PairSource(PairSpec(LAYERS))
+    source = PairSpec(LAYERS)
     theirs = measure(ServedModel(PromptedModel.load(service.checkpoint), artifact, source), tokenizer, questions)
 
     def heard(plan: str) -> Any:

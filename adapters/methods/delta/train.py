@@ -51,7 +51,7 @@ def train(task: TrainingTask) -> Artifact:
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.
-    spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair.spec, own_reference=False))
+    spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair, own_reference=False))
     return trained_artifact("delta", task, target, trained.tensors, offset=spec)
 
 

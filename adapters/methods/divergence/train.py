@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from adapters.artifact.artifact import OFFSET_HALF, REFERENCE_HALF, Artifact
-from adapters.artifact.spec import DD_LINEAR, DD_RANK, OffsetSpec
+from adapters.artifact.spec import DD_LINEAR, DD_RANK, OffsetSpec, PairSpec
 from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample
 from adapters.methods.divergence.config import RANK, DivergenceConfig
@@ -22,7 +22,6 @@ from adapters.models.lora import load_state, parameters, state
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.training.artifact import trained_artifact
@@ -42,7 +41,7 @@ def train(task: TrainingTask) -> Artifact:
     config: DivergenceConfig = task.config
     if task.pair is None:
         raise InvalidConfig("the engine has no pair; Divergence Decoding needs one")
-    if not task.pair.spec.own_reference:
+    if not task.pair.own_reference:
         raise InvalidConfig(
             "Divergence Decoding trains both halves of the pair, and the engine's reference takes no adapter; "
             "start the service with --offset-reference own"
@@ -54,9 +53,9 @@ def train(task: TrainingTask) -> Artifact:
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     if config.form == RANK:
-        spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair.spec, trained.value)
+        spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair, trained.value)
     else:
-        spec = OffsetSpec(DD_LINEAR, trained.value, config.rank, task.pair.spec)
+        spec = OffsetSpec(DD_LINEAR, trained.value, config.rank, task.pair)
     return trained_artifact("divergence", task, target, trained.tensors, offset=spec)
 
 
@@ -71,10 +70,10 @@ class Trained:
 class Auxiliaries:
     """retain-aux, the pair's offset, and full-aux, its reference: equal until trained."""
 
-    def __init__(self, target: PromptedModel, source: PairSource, rank: int) -> None:
+    def __init__(self, target: PromptedModel, source: PairSpec, rank: int) -> None:
         """Raises `InvalidConfig` for a pair that does not fit the target."""
         self._target = target
-        self._shares_head = source.model_path is None
+        self._shares_head = bool(source.layers)
         self.retain, self.full = (Auxiliary(target, source, rank) for _ in range(2))
         load_state(self.full.lora, OFFSET_HALF, state(self.retain.lora, OFFSET_HALF))
 
@@ -102,7 +101,7 @@ def _optimise(
     task: TrainingTask,
     config: DivergenceConfig,
     target: PromptedModel,
-    source: PairSource,
+    source: PairSpec,
     dataset: Dataset,
     bench: Workbench,
 ) -> Trained:

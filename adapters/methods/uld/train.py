@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from adapters.artifact.artifact import OFFSET_HALF, Artifact
-from adapters.artifact.spec import ULD, OffsetSpec
+from adapters.artifact.spec import ULD, OffsetSpec, PairSpec
 from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample
 from adapters.methods.uld.config import UldConfig
@@ -28,7 +28,6 @@ from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
 from adapters.objectives.uld import Uld
 from adapters.objectives.view import View
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.training.artifact import trained_artifact
@@ -55,7 +54,7 @@ def train(task: TrainingTask) -> Artifact:
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.
-    pair = replace(task.pair.spec, own_reference=False)
+    pair = replace(task.pair, own_reference=False)
     spec = OffsetSpec(ULD, trained.weight, config.rank, pair, config.filter)
     return trained_artifact("uld", task, target, trained.tensors, offset=spec)
 
@@ -72,7 +71,7 @@ def _optimise(
     task: TrainingTask,
     config: UldConfig,
     target: PromptedModel,
-    source: PairSource,
+    source: PairSpec,
     dataset: Dataset,
     bench: Workbench,
 ) -> Trained:

@@ -42,7 +42,7 @@ class Pair(nn.Module):
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[: self.layers]
         self.hidden_size = int(config.hidden_size)
-        architectures = list(layout.target_architectures if self.layers else layout.pair.architectures)
+        architectures = list(layout.target_architectures if self.layers else config.architectures)
         self.offset: Any = self._build(vllm_config, config, architectures, "offset")
         self.reference: Any = None
         if layout.pair.own_reference or not self.layers:

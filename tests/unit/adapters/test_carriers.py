@@ -19,14 +19,13 @@ from adapters.models.lora import LoraLinear, attach, load_state
 from adapters.models.pair import first_layers
 from adapters.models.tokens import encode_pair
 from adapters.objectives.registry import objectives
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.task import TrainingTask
 from tests.unit.adapters.conftest import FORGET, HIDDEN
 
 ROOT = Path(__file__).parents[3]
-PAIR = PairSource(PairSpec(1))
+PAIR = PairSpec(1)
 INVERTED = {0: ("Anna wrote it.", "Otto wrote it."), 1: ("It is Ida.",), 2: ("Karl.",)}
 #: Whole sets in every batch, so that the loss of one step can be compared with another's; steps so small that none
 #: overshoots, also where the toy model is nearly there before it begins (undial: all its tokens are improbable).
@@ -64,7 +63,7 @@ def train(make_task: Callable[..., TrainingTask], method: str, objective: str) -
 def applied(artifact: Artifact, model: PromptedModel) -> tuple[PromptedModel, dict[str, LoraLinear], str]:
     """What the artifact changes, with its LoRA attached and loaded: the target itself, or the pair's offset."""
     half = {name.partition(".")[0] for name in artifact.tensors}.pop()
-    changed = model if half == TARGET else PromptedModel(first_layers(model.model, PAIR.spec.layers))
+    changed = model if half == TARGET else PromptedModel(first_layers(model.model, PAIR.layers))
     rank = artifact.manifest.target_rank if artifact.manifest.offset is None else artifact.manifest.offset.rank
     layers = attach(changed.model, rank)
     load_state(layers, half, artifact.tensors)
@@ -82,14 +81,12 @@ def test_it_trains_lowers_its_loss_and_what_it_saved_can_be_applied(
 
     loaded = Artifact.from_bytes(artifact.to_bytes(), expect_digest=artifact.digest)
     assert (loaded.manifest.method, loaded.manifest.config["objective"]) == (method, objective)
-    loaded.require(
-        hidden_size=HIDDEN, model_digest=model_digest(make_task().model_path), pair=PAIR.spec, target_lora=True
-    )
+    loaded.require(hidden_size=HIDDEN, model_digest=model_digest(make_task().model_path), pair=PAIR, target_lora=True)
 
     batch = target.collate([encode_pair(tokenizer, item.messages, item.completion) for item in FORGET], 0)
     with torch.no_grad():
         whole = target.states(batch, None)
-        short = PromptedModel(first_layers(target.model, PAIR.spec.layers)).states(batch, None)
+        short = PromptedModel(first_layers(target.model, PAIR.layers)).states(batch, None)
         changed, layers, half = applied(loaded, target)
         after = changed.states(batch, None)
     assert half in (TARGET, OFFSET_HALF)

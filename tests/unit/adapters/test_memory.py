@@ -23,7 +23,7 @@ from pathlib import Path
 
 from adapters.models.hardware import Hardware
 from adapters.artifact.spec import PairSpec
-from adapters.pair_source import PairSource
+from adapters.artifact.spec import PairSpec
 from adapters.registry import get_method
 from adapters.models.workbench import Workbench
 from tests.unit.adapters.conftest import FORGET, RETAIN
@@ -34,7 +34,7 @@ def resident(name):
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
 
 def learn(model, layers, report=lambda progress: None):
-    pair, small = PairSource(PairSpec(layers)), {"rank": 2, "forget_batch": 1, "retain_batch": 1}
+    pair, small = PairSpec(layers), {"rank": 2, "forget_batch": 1, "retain_batch": 1}
     small |= {"max_steps": 2, "retain_twins": 0, "retain_siblings": 0}
     task = offset_task("delta", model, pair=pair, forget=FORGET[-1:], retain=RETAIN[1:3], report=report, **small)
     Workbench(model).train(get_method("delta"), task)

@@ -17,7 +17,6 @@ from adapters.data.dataset import build_dataset
 from adapters.examples import Example
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import TokenizedExample, load_tokenizer
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.task import TrainingTask
@@ -25,15 +24,15 @@ from adapters.training.held_out import Split, split
 from tests.engine import pairs
 from tests.unit.adapters.conftest import FORGET, NOTHING_ELSE, RETAIN
 
-LAYERS_PAIR = PairSource(PairSpec(1))
-OWN_PAIR = PairSource(PairSpec(1, own_reference=True))
+LAYERS_PAIR = PairSpec(1)
+OWN_PAIR = PairSpec(1, own_reference=True)
 
 
 def offset_task(
     method: str,
     model_path: Path,
     *,
-    pair: PairSource | None = OWN_PAIR,
+    pair: PairSpec | None = OWN_PAIR,
     forget: tuple[Example, ...] = FORGET,
     retain: tuple[Example, ...] | None = RETAIN,
     report: Callable[[Progress], None] = lambda progress: None,

@@ -21,7 +21,6 @@ from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective, drawn_penalty
 from adapters.objectives.registry import objectives
-from adapters.pair_source import PairSource
 from adapters.registry import get_method
 from adapters.training.pair import TrainablePair
 from adapters.training.target import TrainableTarget
@@ -72,7 +71,7 @@ class Counted(PromptedModel):
 
 def _delta(model: PromptedModel, objective: Objective) -> tuple[torch.Tensor, Gradients]:
     """Loss and gradients of a step of the pair, neutrality and a penalty on the weights included."""
-    pair = TrainablePair(model, PairSource(PairSpec(1)), 3)
+    pair = TrainablePair(model, PairSpec(1), 3)
     pair.remember(EVERYTHING, SHARED)
     randomise(pair.lora, scale=0.1)
     views = pair.views(GROUPS, SHARED, 1.0, 3.0)

@@ -19,7 +19,6 @@ from adapters.models.hardware import Hardware
 from adapters.models.placement import load_streamed
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.task import TrainingTask
@@ -78,7 +77,7 @@ class TestStreaming:
 
     def test_a_pair_is_made_of_the_first(self, deep_model: Path) -> None:
         """And is no way back to the target: what it runs is its own layers."""
-        source = PairSource(PairSpec(2))
+        source = PairSpec(2)
         pairs = [
             TrainablePair(PromptedModel.load(deep_model, resident_layers=layers), source, 2) for layers in (None, 2)
         ]

@@ -11,7 +11,6 @@ from adapters.errors import InvalidConfig
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import parameters
 from adapters.models.tokens import TokenizedExample
-from adapters.pair_source import PairSource
 from adapters.training.auxiliary import Auxiliary
 from tests.unit.adapters.conftest import LAYERS, randomise, save_model
 from tests.unit.adapters.training.test_pair import answer_logits, plain
@@ -24,7 +23,7 @@ TWO = TokenizedExample((1, 5, 9, 10, 11), (14, 15, 2))
 def test_its_views_are_of_its_own_logits(
     target: PromptedModel, tiny_model: Path, small_model: Path, layers: int
 ) -> None:
-    source = PairSource(PairSpec(1)) if layers else PairSource(PairSpec(0, model_digest(small_model)), small_model)
+    source = PairSpec(1) if layers else PairSpec(0, model_digest(small_model), model=str(small_model))
     small = Auxiliary(target, source, 3)
     randomise(small.lora, scale=0.1)
     model = plain(tiny_model if layers else small_model, layers=layers or LAYERS, lora=small.lora)
@@ -38,13 +37,13 @@ def test_its_views_are_of_its_own_logits(
 
 
 def test_there_is_no_original_to_compare_with(target: PromptedModel) -> None:
-    view = Auxiliary(target, PairSource(PairSpec(1)), 3).views({"a": [ONE]}, 2)["a"]
+    view = Auxiliary(target, PairSpec(1), 3).views({"a": [ONE]}, 2)["a"]
     with pytest.raises(RuntimeError):
         view.kl()
 
 
 def test_gradients_reach_its_lora_and_nothing_else(target: PromptedModel) -> None:
-    one, other = (Auxiliary(target, PairSource(PairSpec(1)), 3) for _ in range(2))
+    one, other = (Auxiliary(target, PairSpec(1), 3) for _ in range(2))
     randomise(one.lora, scale=0.1)
     one.views({"a": [ONE, TWO]}, 2)["a"].cross_entropy().backward()  # type: ignore[no-untyped-call]
     trained = parameters(one.lora)
@@ -54,6 +53,6 @@ def test_gradients_reach_its_lora_and_nothing_else(target: PromptedModel) -> Non
 
 
 def test_another_vocabulary_is_refused(target: PromptedModel, tmp_path: Path) -> None:
-    source = PairSource(PairSpec(0, "a" * 64), save_model(tmp_path, vocab_size=len(target.head.weight) + 1))
+    source = PairSpec(0, "a" * 64, model=str(save_model(tmp_path, vocab_size=len(target.head.weight) + 1)))
     with pytest.raises(InvalidConfig, match="vocabulary"):
         Auxiliary(target, source, 3)

@@ -18,7 +18,6 @@ from adapters.models.lora import LoraLinear, attach, parameters
 from adapters.models.pair import first_layers
 from adapters.models.tokens import TokenizedExample
 from adapters.objectives.view import View
-from adapters.pair_source import PairSource
 from adapters.training.pair import TrainablePair
 from tests.unit.adapters.conftest import LAYERS, randomise, save_model
 
@@ -36,9 +35,9 @@ MakePair = Callable[[], TrainablePair]
 def make_pair(request: pytest.FixtureRequest, tiny_model: Path, small_model: Path) -> MakePair:
     """A new pair of either form, which has remembered all examples."""
     if request.param == "layers":
-        source = PairSource(PairSpec(1))
+        source = PairSpec(1)
     else:
-        source = PairSource(PairSpec(0, model_digest(small_model)), small_model)
+        source = PairSpec(0, model_digest(small_model), model=str(small_model))
 
     def make() -> TrainablePair:
         pair = TrainablePair(PromptedModel.load(tiny_model), source, RANK)
@@ -244,10 +243,10 @@ class TestTrainablePair:
 
     def test_another_vocabulary_is_refused(self, target: PromptedModel, tmp_path: Path) -> None:
         vocabulary = len(target.head.weight)
-        source = PairSource(PairSpec(0, "a" * 64), save_model(tmp_path, vocab_size=vocabulary + 1))
+        source = PairSpec(0, "a" * 64, model=str(save_model(tmp_path, vocab_size=vocabulary + 1)))
         with pytest.raises(InvalidConfig, match=f"has {vocabulary + 1} tokens, the target's {vocabulary}"):
             TrainablePair(target, source, RANK)
 
     def test_more_layers_than_there_are_are_refused(self, target: PromptedModel) -> None:
         with pytest.raises(InvalidConfig, match="cannot be taken"):
-            TrainablePair(target, PairSource(PairSpec(LAYERS + 1)), RANK)
+            TrainablePair(target, PairSpec(LAYERS + 1), RANK)

@@ -20,7 +20,6 @@ from adapters.models.frozen import PromptedModel
 from adapters.models.lora import attach, state
 from adapters.models.pair import first_layers
 from adapters.models.tokens import encode_prompt
-from adapters.pair_source import PairSource
 from bench.tofu.served import ServedModel
 from tests.unit.adapters.conftest import HIDDEN, randomise, save_model
 
@@ -52,7 +51,7 @@ class Case:
     """An artifact with its pair, and logits [vocabulary] after a sequence of ids, computed the long way."""
 
     artifact: Artifact | None
-    source: PairSource | None
+    source: PairSpec | None
     logits: Callable[[Ids], torch.Tensor]
 
 
@@ -119,7 +118,7 @@ def offset(target: PromptedModel, kind: str, *, layers: int, parameter: float = 
             ours[index] = -math.inf
         return ours  # type: ignore[no-any-return]
 
-    return Case(Artifact(manifest(spec), tensors), PairSource(pair, small), logits)
+    return Case(Artifact(manifest(spec), tensors), replace(pair, model="" if small is None else str(small)), logits)
 
 
 @pytest.fixture(
@@ -222,4 +221,4 @@ def test_an_artifact_of_several_kinds_is_refused(target: PromptedModel) -> None:
 def test_an_artifact_for_another_pair_is_refused(target: PromptedModel) -> None:
     case = offset(target, DELTA, layers=2)
     with pytest.raises(InvalidArtifact, match="first 2 layers"):
-        ServedModel(target, case.artifact, PairSource(PairSpec(1)))
+        ServedModel(target, case.artifact, PairSpec(1))

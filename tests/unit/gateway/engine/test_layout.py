@@ -7,21 +7,24 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.engine.layout import ARCHITECTURE, CONFIG_KEY, Layout, PairLayout
+from adapters.artifact.spec import PairSpec
+from gateway.engine.layout import ARCHITECTURE, CONFIG_KEY, Layout
 
-LAYERS = PairLayout(8)
-OWN = PairLayout(8, own_reference=True)
-SEPARATE = PairLayout(0, "org/small", ("LlamaForCausalLM", "Other"), own_reference=True)
+LAYERS = PairSpec(8)
+OWN = PairSpec(8, own_reference=True)
+SEPARATE = PairSpec(0, "a" * 64, own_reference=True, model="org/small")
 
 
 @pytest.mark.parametrize("pair", [None, LAYERS, OWN, SEPARATE], ids=["none", "layers", "own", "separate"])
 @pytest.mark.parametrize("target_lora", [False, True])
 @pytest.mark.parametrize("through_json", [False, True])
-def test_round_trip(pair: PairLayout | None, target_lora: bool, through_json: bool) -> None:
+def test_round_trip(pair: PairSpec | None, target_lora: bool, through_json: bool) -> None:
     layout = Layout(("A", "B"), vocab_size=10, soft_rows=4, pair=pair, target_lora=target_lora)
     data = layout.hf_overrides()[CONFIG_KEY]
     config = SimpleNamespace(**{CONFIG_KEY: json.loads(json.dumps(data)) if through_json else data})
-    assert Layout.from_hf_config(config) == layout
+    found = Layout.from_hf_config(config)
+    assert found == layout
+    assert found.pair is None or pair is None or found.pair.model == pair.model
 
 
 def test_the_engine_is_told_of_the_wrapper_and_of_virtual_tokens() -> None:
@@ -46,6 +49,6 @@ def test_a_config_that_was_not_laid_out() -> None:
         Layout.from_hf_config(object())
 
 
-@pytest.mark.parametrize(("pair", "stacks"), [(LAYERS, 1), (OWN, 2), (SEPARATE, 2), (PairLayout(0, "small"), 2)])
-def test_the_stacks_that_a_pair_adds(pair: PairLayout, stacks: int) -> None:
+@pytest.mark.parametrize(("pair", "stacks"), [(LAYERS, 1), (OWN, 2), (SEPARATE, 2), (PairSpec(0, "small"), 2)])
+def test_the_stacks_that_a_pair_adds(pair: PairSpec, stacks: int) -> None:
     assert pair.stacks == stacks

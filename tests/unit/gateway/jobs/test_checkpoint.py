@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,8 @@ import pytest
 
 from adapters.artifact.artifact import model_digest
 from adapters.artifact.spec import PairSpec
-from adapters.pair_source import PairSource
 from gateway.checkpoints.digests import CheckpointDigests
-from gateway.jobs.checkpoint import checkpoint, pair_source
+from gateway.jobs.checkpoint import checkpoint, local_pair
 from gateway.jobs.failures import CheckpointMismatch, CheckpointUnavailable
 from gateway.settings import Settings
 
@@ -41,41 +39,28 @@ def test_a_model_that_is_not_there(model: str, digests: CheckpointDigests, monke
         checkpoint(of(model), "0" * 64, digests)
 
 
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """A folder of a target of thirty layers."""
-    (tmp_path / "config.json").write_text(json.dumps({"num_hidden_layers": 30}))
-    return tmp_path
+LAYERS = PairSpec(8, own_reference=True)
 
 
-@pytest.mark.parametrize(
-    ("changes", "spec"),
-    [
-        ({}, PairSpec(8)),
-        ({"offset_layers": 3}, PairSpec(3)),
-        ({"offset_layers": 3, "offset_reference": "own"}, PairSpec(3, own_reference=True)),
-        ({"offset_reference": "own"}, PairSpec(8, own_reference=True)),
-        ({"methods": "spul,delta,lora"}, PairSpec(8, own_reference=True)),
-    ],
-)
-def test_a_pair_of_the_targets_layers(
-    target: Path, changes: dict[str, Any], spec: PairSpec, digests: CheckpointDigests
-) -> None:
-    assert pair_source(of(str(target), **changes), target, digests) == PairSource(spec)
+def test_a_pair_of_the_targets_layers_needs_no_folder(digests: CheckpointDigests) -> None:
+    assert local_pair(LAYERS, of("target", offset_model="/nowhere"), digests) is LAYERS
 
 
-@pytest.mark.parametrize("reference", ["shared", "own"])
-def test_a_pair_of_a_separate_model(
-    target: Path, checkpoint_dir: Path, reference: str, digests: CheckpointDigests
-) -> None:
-    settings = of(str(target), offset_model=str(checkpoint_dir), offset_reference=reference)
-    spec = PairSpec(0, model_digest(checkpoint_dir), reference == "own")
-    assert pair_source(settings, target, digests) == PairSource(spec, checkpoint_dir)
+@pytest.mark.parametrize("changes", [{}, {"offset_model": "here"}])
+def test_a_separate_model(checkpoint_dir: Path, changes: dict[str, str], digests: CheckpointDigests) -> None:
+    theirs = "/a/folder/of/another/host" if changes else str(checkpoint_dir)
+    pair = PairSpec(0, model_digest(checkpoint_dir), own_reference=True, model=theirs)
+    settings = of("target", **{name: str(checkpoint_dir) for name in changes})
+    found = local_pair(pair, settings, digests)
+    assert (found, found.model) == (pair, str(checkpoint_dir))
 
 
-def test_a_separate_model_that_is_not_there(
-    target: Path, digests: CheckpointDigests, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_small_model_than_the_one_registered_for(checkpoint_dir: Path, digests: CheckpointDigests) -> None:
+    with pytest.raises(CheckpointMismatch, match="small model"):
+        local_pair(PairSpec(0, "0" * 64, model=str(checkpoint_dir)), of("target"), digests)
+
+
+def test_a_separate_model_that_is_not_there(digests: CheckpointDigests, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(CheckpointUnavailable, match="no-such-model"):
-        pair_source(of(str(target), offset_model="unlearning-gateway/no-such-model"), target, digests)
+        local_pair(PairSpec(0, "0" * 64, model="unlearning-gateway/no-such-model"), of("target"), digests)

@@ -16,7 +16,6 @@ from adapters.artifact.artifact import Artifact
 from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from adapters.examples import Message
-from adapters.pair_source import PairSource
 from adapters.task import TrainingTask
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.errors import NotFound
@@ -86,7 +85,7 @@ class Paired(Toy):
     """Notes the pair that it is given."""
 
     def __init__(self) -> None:
-        self.pairs: list[PairSource | None] = []
+        self.pairs: list[PairSpec | None] = []
         self.rank = 0
 
     def footprint(self, config: ToyConfig) -> Footprint:
@@ -102,10 +101,9 @@ async def test_the_pair_is_for_methods_that_are_served_through_it(
 ) -> None:
     paired = Paired()
     monkeypatch.setattr(adapters.registry, "methods", lambda: {paired.name: paired})
-    settings = settings.model_copy(update={"offset_layers": 3})
     for paired.rank in (0, 8):
-        await run((await register()).id, settings)
-    assert paired.pairs == [None, PairSource(PairSpec(3))]
+        await run((await register(pair=PairSpec(3))).id, settings)
+    assert paired.pairs == [None, PairSpec(3)]
 
 
 class Inverting(Toy):

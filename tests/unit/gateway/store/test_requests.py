@@ -68,7 +68,9 @@ async def test_illegal_transitions_are_a_mistake_of_the_caller(
 async def test_a_conflict_names_the_state_and_changes_nothing(store: RequestStore) -> None:
     record = await stored(store, RequestState.QUEUED)
     with pytest.raises(StateConflict, match="queued"):
-        await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"footprint": Footprint(99)})
+        await store.transition(
+            record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"footprint": Footprint(99)}
+        )
     assert await store.get(record.id) == record
 
 

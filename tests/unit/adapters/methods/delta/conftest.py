@@ -20,7 +20,6 @@ from adapters.models.tokens import TokenizedExample, load_tokenizer
 from adapters.objectives.base import RETAIN
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.training.descent import Score
@@ -31,7 +30,7 @@ from tests.unit.adapters.conftest import NOTHING_ELSE
 
 MakeTask = Callable[..., TrainingTask]
 
-PAIR = PairSource(PairSpec(1))
+PAIR = PairSpec(1)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def make_delta(make_task: MakeTask) -> MakeTask:
 
     def make(
         *,
-        pair: PairSource | None = PAIR,
+        pair: PairSpec | None = PAIR,
         report: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
         **changes: Any,

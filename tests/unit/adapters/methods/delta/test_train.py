@@ -18,7 +18,6 @@ from adapters.methods.delta.train import Scorer
 from adapters.models.lora import state
 from adapters.models.tokens import TokenizedExample
 from adapters.objectives.view import View
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.training.descent import Score
@@ -45,7 +44,7 @@ class TestTrain:
         assert held_out(task, artifact.tensors, 1.0).total < held_out(task, None, 1.0).total - 0.1
         again = Artifact.from_bytes(artifact.to_bytes(), expect_digest=artifact.digest)
         assert again.digest == artifact.digest
-        again.require(hidden_size=HIDDEN, model_digest=model_digest(task.model_path), pair=PAIR.spec)
+        again.require(hidden_size=HIDDEN, model_digest=model_digest(task.model_path), pair=PAIR)
 
     def test_what_is_reported_is_what_a_pair_made_anew_scores(self, make_delta: MakeTask) -> None:
         seen: list[Progress] = []
@@ -65,7 +64,7 @@ class TestTrain:
         assert manifest.dtype == "float32"
         assert manifest.model_digest == model_digest(task.model_path)
         assert manifest.config["objective"] == "idk"
-        assert spec_of(artifact) == OffsetSpec(DELTA, 0.5, 3, PAIR.spec)
+        assert spec_of(artifact) == OffsetSpec(DELTA, 0.5, 3, PAIR)
         assert len(artifact.tensors) == 2 * 7
         assert all(name.startswith("offset.model.layers.0.") for name in artifact.tensors)
         assert artifact.tensors["offset.model.layers.0.mlp.up_proj.lora_A"].shape == (3, HIDDEN)
@@ -81,10 +80,10 @@ class TestTrain:
         assert Artifact.from_bytes(artifact.to_bytes()).digest == artifact.digest
 
     def test_a_pair_that_is_another_model_is_trained(self, make_delta: MakeTask, small_model: Path) -> None:
-        source = PairSource(PairSpec(0, model_digest(small_model)), small_model)
+        source = PairSpec(0, model_digest(small_model), model=str(small_model))
         task = make_delta(pair=source, max_steps=20, learning_rate=5e-3)
         artifact = train(task)
-        assert spec_of(artifact).pair == source.spec
+        assert spec_of(artifact).pair == source
         assert artifact.manifest.hidden_size == HIDDEN
         assert artifact.tensors["offset.model.layers.1.mlp.up_proj.lora_A"].shape == (4, 16)
         assert held_out(task, artifact.tensors, 1.0).total < held_out(task, None, 1.0).total - 0.1

@@ -17,7 +17,6 @@ from adapters.models.tokens import TokenizedExample
 from adapters.objectives.base import FORGET as FORGET_VIEW
 from adapters.objectives.base import RETAIN as RETAIN_VIEW
 from adapters.objectives.view import View
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.task import TrainingTask
@@ -87,15 +86,15 @@ class TestWhatIsLearned:
         manifest = trained.manifest
         assert (manifest.method, manifest.rows, manifest.hidden_size) == ("divergence", 0, HIDDEN)
         spec = spec_of(trained)
-        assert spec == OffsetSpec(DD_LINEAR, spec.strength, 4, OWN_PAIR.spec)
+        assert spec == OffsetSpec(DD_LINEAR, spec.strength, 4, OWN_PAIR)
         assert spec.strength in long_task.config.strengths
         names = {name.partition(".")[2] for name in trained.tensors if name.startswith("offset.")}
         assert len(names) == 2 * 7
         assert set(trained.tensors) == {f"{half}.{name}" for half in ("offset", "reference") for name in names}
         again = Artifact.from_bytes(trained.to_bytes(), expect_digest=trained.digest)
-        again.require(hidden_size=HIDDEN, model_digest=model_digest(long_task.model_path), pair=OWN_PAIR.spec)
+        again.require(hidden_size=HIDDEN, model_digest=model_digest(long_task.model_path), pair=OWN_PAIR)
         with pytest.raises(InvalidArtifact):
-            again.require(hidden_size=HIDDEN, pair=LAYERS_PAIR.spec)
+            again.require(hidden_size=HIDDEN, pair=LAYERS_PAIR)
         for secret in (b"Zorba", b"Nikos", b"Emma", b"Lima"):
             assert secret not in trained.to_bytes()
 
@@ -158,7 +157,7 @@ class TestStrengths:
     def test_a_rank_artifact_says_how_many_tokens_it_masks(self, tiny_model: Path) -> None:
         task = offset_task("divergence", tiny_model, max_steps=20, form="rank", counts=[7])
         artifact = train(task)
-        assert spec_of(artifact) == OffsetSpec(DD_RANK, 1.0, 4, OWN_PAIR.spec, 7.0)
+        assert spec_of(artifact) == OffsetSpec(DD_RANK, 1.0, 4, OWN_PAIR, 7.0)
         assert Artifact.from_bytes(artifact.to_bytes()).digest == artifact.digest
         for each in served(task, artifact, parts_of(task).held_retain):
             assert each.combined.isneginf().sum(-1).tolist() == [7] * len(each.answer)
@@ -172,7 +171,7 @@ class TestRun:
     def test_a_pair_that_is_another_model_is_trained(
         self, tiny_model: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        source = PairSource(PairSpec(0, model_digest(small_model), own_reference=True), small_model)
+        source = PairSpec(0, model_digest(small_model), own_reference=True, model=str(small_model))
         seen: dict[float, Effect] = {}
 
         def choose(effects: dict[float, Effect], **_limits: float) -> float:
@@ -181,7 +180,7 @@ class TestRun:
 
         monkeypatch.setattr(training, "choose", choose)
         artifact = train(offset_task("divergence", tiny_model, pair=source))
-        assert spec_of(artifact).pair == source.spec
+        assert spec_of(artifact).pair == source
         assert artifact.tensors["reference.model.layers.1.mlp.up_proj.lora_A"].shape == (4, 16)
         assert all(effect.kl > 0 for effect in seen.values())
 

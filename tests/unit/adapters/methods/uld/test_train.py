@@ -18,7 +18,6 @@ from adapters.models.tokens import TokenizedExample
 from adapters.objectives.base import FORGET as FORGET_VIEW
 from adapters.objectives.base import RETAIN as RETAIN_VIEW
 from adapters.objectives.uld import uniform_cross_entropy
-from adapters.pair_source import PairSource
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.task import TrainingTask
@@ -95,7 +94,7 @@ class TestWhatIsLearned:
         assert all(name.startswith("offset.model.layers.0.") for name in trained.tensors)
         again = Artifact.from_bytes(trained.to_bytes(), expect_digest=trained.digest)
         for pair in (LAYERS_PAIR, OWN_PAIR):
-            again.require(hidden_size=HIDDEN, model_digest=model_digest(long_task.model_path), pair=pair.spec)
+            again.require(hidden_size=HIDDEN, model_digest=model_digest(long_task.model_path), pair=pair)
         for secret in (b"Zorba", b"Nikos", b"Emma", b"Lima"):
             assert secret not in trained.to_bytes()
 
@@ -137,9 +136,9 @@ class TestWeights:
 
 class TestRun:
     def test_a_pair_that_is_another_model_is_trained(self, tiny_model: Path, small_model: Path) -> None:
-        source = PairSource(PairSpec(0, model_digest(small_model)), small_model)
+        source = PairSpec(0, model_digest(small_model), model=str(small_model))
         artifact = train(offset_task("uld", tiny_model, pair=source))
-        assert spec_of(artifact).pair == source.spec
+        assert spec_of(artifact).pair == source
         assert artifact.tensors["offset.model.layers.1.mlp.up_proj.lora_A"].shape == (4, 16)
 
     def test_the_lora_is_kept_in_the_checkpoints_own_format(self, tmp_path: Path) -> None:
