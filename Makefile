@@ -74,6 +74,15 @@ types: $(INSTALLED_DEV)  ## mypy, strict
 bench: $(INSTALLED_DEV)  ## compare bare vLLM, the gateway, and the gateway with an adapter
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: docs
+docs: $(INSTALLED_DEV)  ## make the pages that come from the code, and the site, into build/site
+	@mkdir -p build
+	@$(BIN)/python -m docs.make_configuration > build/configuration.md
+	@$(BIN)/python -m adapters.carriers > build/objectives.md
+	@mv build/configuration.md build/objectives.md docs/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "==> build/site/index.html"
+
 .PHONY: check-containers
 check-containers:  ## build the images, start the stack and check it end to end (Docker); ARGS="--stand-ins" without a registry
 	@deploy/check.sh $(ARGS)

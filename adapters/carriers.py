@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -24,10 +25,17 @@ _VIEWS = {
 _HEAD = """\
 # Objectives
 
-What a method that has an `objective` setting can be told to minimise. Each objective's own settings are given as
-`objective_settings`; the docstrings in `adapters/objectives/` have the formulas, bounds and where defaults are from.
+An objective is the loss that an adapter is trained with. The methods `delta` and `lora` train with
+any objective below that has a "yes". Name it in the request's `config`:
 
-This page is made by `python -m adapters.carriers`.
+```json
+{"method": "delta", "config": {"objective": "undial", "objective_settings": {"gamma": 10}}}
+```
+
+[Configuration](configuration.md#the-objectives) lists their settings and defaults. The docstrings
+in `adapters/objectives/` have the formulas and sources.
+
+This page is made by `python -m adapters.carriers > docs/objectives.md`.
 """
 
 
@@ -68,16 +76,22 @@ def page() -> str:
     carrying = carriers()
     lines = [
         _HEAD,
-        f"| objective | learns from | its settings | {' | '.join(f'`{carrier.method}`' for carrier in carrying)} |",
-        f"|---|---|---|{'---|' * len(carrying)}",
+        f"| objective | learns from | {' | '.join(f'`{carrier.method}`' for carrier in carrying)} |",
+        f"|---|---|{'---|' * len(carrying)}",
     ]
     for name, objective in objectives().items():
         cells = ["no" if name in carrier.unfit else "yes" for carrier in carrying]
-        own: type[Any] = objective
-        settings = ", ".join(f"`{field.name}`" for field in fields(own))
-        lines.append(f"| `{name}` | {_learns_from(objective())} | {settings} | {' | '.join(cells)} |")
+        lines.append(f"| `{name}` | {_learns_from(objective())} | {' | '.join(cells)} |")
     refusals = [f"- `{carrier.method}`: {reason}." for carrier in carrying for reason in carrier.unfit.values()]
-    return "\n".join([*lines, *(["", "Where it says no:", "", *refusals] if refusals else []), ""])
+    if refusals:
+        lines += ["", "Where it says no:", "", *refusals]
+    return "\n".join([*lines, "", "What each is:", "", *map(_idea, objectives()), ""])
+
+
+def _idea(name: str) -> str:
+    """A list item: the first line of the objective's module, which names the idea and its source."""
+    idea = (sys.modules[objectives()[name].__module__].__doc__ or "").partition("\n")[0]
+    return textwrap.fill(f"- `{name}`. {idea}", 100, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _learns_from(objective: Objective) -> str:

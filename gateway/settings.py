@@ -50,95 +50,96 @@ class Settings(BaseSettings):
     )
 
     model: str | None = Field(
-        default=None, description="local path or hub id of the target; unset: SmolLM2-135M-Instruct"
+        default=None, description="path or hub id of the model to serve; unset: SmolLM2-135M-Instruct"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on; off loopback, API keys are required")
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
     data_dir: Path = Field(
         default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share"),
-        description="operator token, payload key and the embedded Redis's files",
+        description="holds the operator token, the payload key and the embedded Redis's files",
     )
     cache_dir: Path = Field(
         default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
-        description="the prepared default model, adapters by digest; safe to delete",
+        description="holds the prepared default model and adapters by digest; safe to delete",
     )
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
-        description="unset: a real redis-server is started in data_dir",
+        description="URL of your Redis; unset: the service starts a redis-server of its own in data_dir",
     )
     gateway_url: str | None = Field(
         default=None, description="where the worker reaches the service; unset: http://host:port"
     )
     api_keys: SecretStr | None = Field(default=None, description="comma-separated bearer keys for the model routes")
     operator_token: SecretStr | None = Field(
-        default=None, description="unset: made at first start in data_dir/operator.token"
+        default=None, description="bearer token for /forget; unset: made at the first start, in data_dir/operator.token"
     )
     payload_key: SecretStr | None = Field(
-        default=None, description="base64 of 32 bytes; encrypts waiting forget sets; unset: data_dir/payload.key"
+        default=None, description="base64 of 32 bytes, which encrypt waiting forget sets; unset: data_dir/payload.key"
     )
     worker: bool = Field(default=True, description="start a worker beside the service")
     worker_device: Annotated[str, AfterValidator(_device)] = Field(
         default="auto",
-        description="what the worker learns on: cpu, cuda, cuda:1; auto: the card that torch finds, where one has room",
+        description="where the worker trains: auto, cpu, cuda, or cuda:1 for the second card; auto takes a card that has room",
     )
     soft_rows: int = Field(default=256, ge=1, le=65536, description="rows of the soft-prompt table in the engine")
     prompt_budget: int = Field(
-        default=128, ge=1, description="most virtual tokens that all active requests may use together"
+        default=128, ge=1, description="virtual tokens that all active requests may use together"
     )
     methods: Annotated[str, AfterValidator(_offers)] = Field(
         default="spul,delta",
-        description="what the engine offers, by comma: spul; delta: a pair for offsets; lora: LoRAs on the target",
+        description="what the engine offers, comma-separated: spul (soft prompts), delta (a pair for offsets), lora (LoRAs on "
+        "the target)",
     )
     offset_layers: int | None = Field(
         default=None,
         ge=0,
-        description="K: the pair for offsets is the target's first K layers; unset: a quarter of its depth; 0: no pair",
+        description="the pair is the target's first K layers, and this is K; unset: a quarter of its depth; 0: no pair",
     )
     offset_model: str | None = Field(
-        default=None, description="a separate small model of the same vocabulary as the pair, by path or hub id"
+        default=None, description="path or hub id of a separate small model of the same vocabulary, which is then the pair"
     )
     offset_reference: Literal["shared", "own"] = Field(
-        default="shared", description="own: adapters may change the reference too, at the cost of K more layers"
+        default="shared", description="own: adapters may change the reference too, which costs K more layers"
     )
     offset_slots: int = Field(
-        default=4, ge=1, le=64, description="different offsets, and LoRAs on the target, that may run in one batch"
+        default=4, ge=1, le=64, description="how many different offsets, and LoRAs on the target, may run in one batch"
     )
     offset_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(_number)] = Field(
         default=64,
-        description="largest rank of an offset or a LoRA on the target; several that apply together are merged to it",
+        description="largest rank of an offset or a LoRA on the target; a merge of several is reduced to it",
     )
     inverter_url: str | None = Field(
         default=None,
-        description="OpenAI-compatible endpoint (…/v1) that makes up `meow`'s answers, and so reads forget sets; "
-        "unset: the served model does",
+        description="OpenAI-compatible endpoint (…/v1) that makes up answers for meow and so reads forget sets; "
+        "unset: the served model",
     )
-    inverter_model: str | None = Field(default=None, description="its model; unset: the first it lists")
-    inverter_key: SecretStr | None = Field(default=None, description="its bearer key")
-    max_examples: int = Field(default=1000, ge=1, description="most forget, and most retain, items a request")
-    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body")
-    job_timeout_s: int = Field(default=3600, ge=10, description="longest time one training attempt may take")
-    job_retries: int = Field(default=2, ge=0, description="how often a training that died is tried again")
+    inverter_model: str | None = Field(default=None, description="model of that endpoint; unset: the first it lists")
+    inverter_key: SecretStr | None = Field(default=None, description="bearer key of that endpoint")
+    max_examples: int = Field(default=1000, ge=1, description="largest number of forget items, and of retain items, in a request")
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body, in bytes")
+    job_timeout_s: int = Field(default=3600, ge=10, description="longest time of one training attempt, in seconds")
+    job_retries: int = Field(default=2, ge=0, description="how often a training whose process died is tried again")
     drain_timeout_s: float = Field(
-        default=30.0, ge=0, description="how long running answers may take to end after SIGTERM"
+        default=30.0, ge=0, description="how long running answers may take after SIGTERM, in seconds"
     )
     policy_staleness_s: float = Field(
-        default=60.0, gt=0, description="how long the last known policy is served while Redis is away"
+        default=60.0, gt=0, description="how long the last known policy is used while Redis is away, in seconds"
     )
     self_check_tolerance: float = Field(
         default=1.0,
         gt=0,
         le=10,
-        description="factor on what the self-check allows: more for a cache or weights in 8 bits or fewer",
+        description="factor on the differences that the self-check allows; raise it for a cache or weights in 8 bits or fewer",
     )
     gate_max_leak: float = Field(
         default=0.25,
         ge=0,
         le=1,
-        description="evaluation rejects a request whose forget prompts still leak more often",
+        description="largest share of forget prompts that may still leak; a request above it is rejected",
     )
     gate_min_kept: float = Field(
-        default=0.6, ge=0, le=1, description="evaluation rejects a request whose control prompts are kept less often"
+        default=0.6, ge=0, le=1, description="smallest share of control answers that must be kept; a request below it is rejected"
     )
 
     @property
