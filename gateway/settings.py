@@ -80,7 +80,8 @@ class Settings(BaseSettings):
     worker: bool = Field(default=True, description="start a worker beside the service")
     worker_device: Annotated[str, AfterValidator(_device)] = Field(
         default="auto",
-        description="where the worker trains: auto, cpu, cuda, or cuda:1 for the second card; auto takes a card that has room",
+        description="where the worker trains: auto, cpu, cuda, or cuda:1 for the second card; auto takes a card with "
+        "room",
     )
     soft_rows: int = Field(default=256, ge=1, le=65536, description="rows of the soft-prompt table in the engine")
     prompt_budget: int = Field(
@@ -88,8 +89,8 @@ class Settings(BaseSettings):
     )
     methods: Annotated[str, AfterValidator(_offers)] = Field(
         default="spul,delta",
-        description="what the engine offers, comma-separated: spul (soft prompts), delta (a pair for offsets), lora (LoRAs on "
-        "the target)",
+        description="what the engine offers, comma-separated: spul (soft prompts), delta (a pair for offsets), "
+        "lora (LoRAs on the target)",
     )
     offset_layers: int | None = Field(
         default=None,
@@ -97,7 +98,7 @@ class Settings(BaseSettings):
         description="the pair is the target's first K layers, and this is K; unset: a quarter of its depth; 0: no pair",
     )
     offset_model: str | None = Field(
-        default=None, description="path or hub id of a separate small model of the same vocabulary, which is then the pair"
+        default=None, description="path or hub id of a separate small model of the same vocabulary to be the pair"
     )
     offset_reference: Literal["shared", "own"] = Field(
         default="shared", description="own: adapters may change the reference too, which costs K more layers"
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
     )
     inverter_model: str | None = Field(default=None, description="model of that endpoint; unset: the first it lists")
     inverter_key: SecretStr | None = Field(default=None, description="bearer key of that endpoint")
-    max_examples: int = Field(default=1000, ge=1, description="largest number of forget items, and of retain items, in a request")
+    max_examples: int = Field(default=1000, ge=1, description="most forget items, and most retain items, in a request")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body, in bytes")
     job_timeout_s: int = Field(default=3600, ge=10, description="longest time of one training attempt, in seconds")
     job_retries: int = Field(default=2, ge=0, description="how often a training whose process died is tried again")
@@ -130,7 +131,7 @@ class Settings(BaseSettings):
         default=1.0,
         gt=0,
         le=10,
-        description="factor on the differences that the self-check allows; raise it for a cache or weights in 8 bits or fewer",
+        description="factor on the differences that the self-check allows; raise it for a cache or weights in 8 bits",
     )
     gate_max_leak: float = Field(
         default=0.25,
@@ -139,7 +140,10 @@ class Settings(BaseSettings):
         description="largest share of forget prompts that may still leak; a request above it is rejected",
     )
     gate_min_kept: float = Field(
-        default=0.6, ge=0, le=1, description="smallest share of control answers that must be kept; a request below it is rejected"
+        default=0.6,
+        ge=0,
+        le=1,
+        description="smallest share of control answers that must be kept; a request below it is rejected",
     )
 
     @property
