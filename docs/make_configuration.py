@@ -15,6 +15,8 @@ from adapters.objectives.registry import objectives
 from adapters.registry import methods
 from gateway.settings import Settings
 
+Configs = Mapping[str, type[Any]]
+
 _WIDTH = 100
 #: The only variable without the prefix.
 _VARIABLES = {"redis_url": "REDIS_URL"}
@@ -48,7 +50,7 @@ unlearn forget examples.jsonl --method delta --config '{"max_steps": 120, "objec
 ```
 
 `auto` lays them over the settings of each candidate. A candidate that lacks one of them drops out.
-These are the defaults of the settings that most methods have:
+These are the defaults, first of the settings that most methods have, then of the others:
 """
 _OBJECTIVES = """
 ## The objectives
@@ -66,19 +68,24 @@ formulas and where the defaults are from.
 
 def page() -> str:
     """The whole page."""
-    configs: dict[str, type[Any]] = {name: method.config_type for name, method in methods().items()}
-    return "\n".join(
-        [
-            _HEAD,
-            *_service(),
-            _METHODS,
-            *_shared(configs),
-            *(line for name in configs for line in _own(name, configs)),
-            _OBJECTIVES,
-            *(line for name, objective in objectives().items() for line in _objective(name, objective)),
-            "",
-        ]
-    )
+    methods_: dict[str, type[Any]] = {name: method.config_type for name, method in methods().items()}
+    objectives_: dict[str, type[Any]] = dict(objectives())
+    shared = _shared(methods_)
+    parts = [
+        _HEAD,
+        *_service(),
+        _METHODS,
+        *_table(methods_, shared),
+        "",
+        *(_defaults(name, config, but=shared) for name, config in methods_.items()),
+        "",
+        *_meanings(methods_),
+        _OBJECTIVES,
+        *(_defaults(name, objective) for name, objective in objectives_.items()),
+        "",
+        *_meanings(objectives_),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _service() -> Iterator[str]:
@@ -89,58 +96,48 @@ def _service() -> Iterator[str]:
         default = _DEFAULTS.get(name, field.default)
         default = default if isinstance(default, str | None) else json.dumps(default)
         allowed = _allowed_by_schema(schema[_VARIABLES.get(name, name)])
-        yield _entry(names, "" if default is None else f"default {_code(default)}", allowed, field.description)
+        said = ", ".join(part for part in ("" if default is None else f"default {_code(default)}", allowed) if part)
+        yield _item(f"{', '.join(map(_code, names))}{f' ({said})' if said else ''}: {field.description}")
 
 
-def _shared(configs: Mapping[str, type[Any]]) -> Iterator[str]:
-    named = {name: {field.name: field for field in fields(config)} for name, config in configs.items()}
-    yield f"| setting | {' | '.join(f'`{name}`' for name in configs)} |"
-    yield "|---|" + "---|" * len(configs)
-    shared = _shared_names(configs)
-    for setting in shared:
-        values = (_value(named[name][setting]) if setting in named[name] else "–" for name in configs)
-        yield f"| `{setting}` | {' | '.join(values)} |"
-    yield ""
-    for setting in shared:
-        field = next(known[setting] for known in named.values() if setting in known)
-        if _help(field) or _bounds(field):
-            yield _entry([setting], _bounds(field), "", _help(field))
-
-
-def _shared_names(configs: Mapping[str, type[Any]]) -> list[str]:
-    """Settings of most methods, in the order in which the methods have them."""
+def _shared(configs: Configs) -> list[str]:
+    """Names of the settings that most methods have, in the order in which they have them."""
     every = [field.name for config in configs.values() for field in fields(config)]
     return [name for name in dict.fromkeys(every) if every.count(name) > len(configs) / 2]
 
 
-def _own(name: str, configs: Mapping[str, type[Any]]) -> Iterator[str]:
-    shared = set(_shared_names(configs))
-    own = [field for field in fields(configs[name]) if field.name not in shared]
-    if own:
-        yield f"\n### `{name}` also has\n"
-        yield from _entries(own)
+def _table(configs: Configs, settings: Iterable[str]) -> Iterator[str]:
+    """Defaults by setting and method."""
+    known = {name: {field.name: field for field in fields(config)} for name, config in configs.items()}
+    yield f"| setting | {' | '.join(map(_code, configs))} |"
+    yield "|---|" + "---|" * len(configs)
+    for setting in settings:
+        values = (_value(known[name][setting]) if setting in known[name] else "–" for name in configs)
+        yield f"| `{setting}` | {' | '.join(values)} |"
 
 
-def _objective(name: str, objective: type[Any]) -> Iterator[str]:
-    settings = fields(objective)
-    if any(_help(field) for field in settings):
-        yield f"- `{name}`:"
-        yield from (textwrap.indent(entry, "    ") for entry in _entries(settings))
-    else:
-        yield _entry([name], "", "", ", ".join(f"`{field.name}` {_value(field)}" for field in settings))
+def _defaults(name: str, config: type[Any], but: Iterable[str] = ()) -> str:
+    """A list item with the defaults of the others."""
+    own = [f"`{field.name}` {_value(field)}" for field in fields(config) if field.name not in but]
+    return _item(f"`{name}`: {', '.join(own)}")
 
 
-def _entries(settings: Iterable[Field[Any]]) -> Iterator[str]:
-    for field in settings:
-        yield _entry([field.name], f"default {_value(field)}", _bounds(field), _help(field))
+def _meanings(configs: Configs) -> Iterator[str]:
+    """A list item for each setting that says what it means, or for each meaning of a name that has several."""
+    owners: dict[tuple[str, str, str], list[str]] = {}
+    for name, config in configs.items():
+        for field in fields(config):
+            if text := field.metadata.get("help"):
+                owners.setdefault((field.name, _allowed(field), text), []).append(name)
+    names = [name for name, _, _ in owners]
+    for (name, allowed, text), having in owners.items():
+        whose = f" of {', '.join(map(_code, having))}" if names.count(name) > 1 else ""
+        yield _item(f"`{name}`{whose}{f' ({allowed})' if allowed else ''}: {text}")
 
 
-def _entry(names: list[str], default: str, allowed: str, text: str | None) -> str:
-    """A list item, broken into lines."""
-    said = ", ".join(part for part in (default, allowed) if part)
-    item = f"- {', '.join(_code(name) for name in names)}{f' ({said})' if said else ''}{f': {text}' if text else ''}"
-    # Options and commands are not broken at their hyphens.
-    return textwrap.fill(item, _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+def _item(text: str) -> str:
+    """A list item, broken into lines, and not at the hyphens of options."""
+    return textwrap.fill(f"- {text}", _WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 
 
 def _code(value: object) -> str:
@@ -151,21 +148,21 @@ def _value(field: Field[Any]) -> str:
     """The default as it would stand in JSON."""
     value = field.default_factory() if field.default_factory is not MISSING else field.default
     if isinstance(value, tuple):
-        return ", ".join(str(part) for part in value)
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else _code(value) if isinstance(value, str | dict) else str(value)
 
 
-def _help(field: Field[Any]) -> str | None:
-    text: str | None = field.metadata.get("help")
-    return text
-
-
-def _bounds(field: Field[Any]) -> str:
+def _allowed(field: Field[Any]) -> str:
     if choices := field.metadata.get("choices"):
         return f"one of {', '.join(map(_code, choices))}"
-    if bounds := field.metadata.get("bounds"):
-        return f"{bounds[0]:g} to {bounds[1]:,}"
-    return ""
+    low, high = field.metadata.get("bounds", (None, None))
+    return _range(low, high)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    return f"{low:g} to {f'{high:,}' if isinstance(high, int) else f'{high:g}'}"
 
 
 def _allowed_by_schema(schema: Mapping[str, Any]) -> str:
@@ -174,8 +171,8 @@ def _allowed_by_schema(schema: Mapping[str, Any]) -> str:
         if "enum" in part:
             return f"one of {', '.join(map(_code, part['enum']))}"
         above, low, high = (part.get(key) for key in ("exclusiveMinimum", "minimum", "maximum"))
-        if low is not None and high is not None:
-            return f"{low:g} to {high:,}"
+        if between := _range(low, high):
+            return between
         said = {"above": above, "at least": low, "at most": high}
         if any(bound is not None for bound in said.values()):
             return ", ".join(f"{words} {bound:,}" for words, bound in said.items() if bound is not None)
