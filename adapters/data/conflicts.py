@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from adapters.examples import Example
-from adapters.text.probes import half_said, key_terms, reveals, terms
+from adapters.text.probes import half_said, key_terms, reveals
 from adapters.text.questions import control_questions, retain_questions
 from adapters.text.twins import content_words, subject_words
+from adapters.text.words import terms
 
 #: Answers of these alone say nothing without their question.
 _BARE = frozenset({"yes", "no", "true", "false"})

@@ -20,13 +20,15 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from importlib import resources
 
-from adapters.data.forget.passages import sentences
 from adapters.errors import NothingKnown
 from adapters.examples import Example, Message
 from adapters.task import Ask
-from adapters.text.probes import key_terms, terms, words
+from adapters.text.language import language_of, stop_words
+from adapters.text.probes import has_case, is_initials, key_terms, names_something
 from adapters.text.refusal import is_refusal
+from adapters.text.sentences import sentences
 from adapters.text.twins import content_words
+from adapters.text.words import terms, words
 
 #: Subjects that do not exist. What is said of them is said of anything.
 NOBODY = ("Quenlor Vashtik", "Ombrey Thessal")
@@ -35,9 +37,8 @@ MAX_TOKENS = 48
 MOST_NAMES, MOST_WORDS = 5, 3
 
 # Between the words of one name, and the small words it may hold: "the Philosopher's Stone", "Romeo and Juliet".
-_GAP = re.compile(r"(?:['’]s)?[ \n]+")
+_GAP = re.compile(r"(?:['’]s)?[ \n]+|")
 _SMALL = frozenset("and da de for in of the to van von".split())  # noqa: SIM905
-_INITIALS = re.compile(r"[^\W\d_](?:\.[^\W\d_])*")
 _SHORTEST_WORD = 5
 
 
@@ -100,11 +101,7 @@ def named(question: str, answer: str) -> frozenset[str]:
 
     Initials name nobody: a "J.K." in the answer to a question about "J. K." is no news.
     """
-    written = {
-        term
-        for term, a, b in words(answer)
-        if any(c.isupper() or c.isdigit() for c in answer[a:b]) and not _INITIALS.fullmatch(answer[a:b])
-    }
+    written = {term for term, a, b in words(answer) if names_something(answer[a:b]) and not is_initials(answer[a:b])}
     return key_terms(question, answer) & written - terms(question)
 
 
@@ -150,10 +147,12 @@ def _names(text: str, known: Collection[str]) -> list[str]:
     """Runs of capitalised words, with small words between them but without `known` ones."""
     spans: list[tuple[int, int]] = []
     last: int | None = None
+    small = stop_words(language_of(text))
     for term, start, end in words(text):
         joins = last is not None and _GAP.fullmatch(text[last:start]) is not None
-        if text[start].isupper() and term in content_words(term) - frozenset(known):
-            if _INITIALS.fullmatch(text[start:end]):
+        written = text[start:end]
+        if (written[0].isupper() or not has_case(written)) and term not in small and term not in known:
+            if is_initials(written):
                 last = None
                 continue
             spans.append((spans.pop()[0], end) if joins else (start, end))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapters.text.probes import key_terms, words
+from adapters.text.probes import key_terms
+from adapters.text.words import words
 
 
 def fact_positions(tokenizer: Any, prompt: str, answer: str) -> tuple[int, ...]:

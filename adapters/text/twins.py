@@ -9,24 +9,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from importlib import resources
 from typing import TypeVar
+
+from adapters.text.language import language_of, language_of_words, stop_words
+from adapters.text.words import terms, words
 
 T = TypeVar("T")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
 """(questions, prompts) → how near each question is to the nearest of the prompts."""
 
-_TOKEN = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ARTICLE = re.compile(r"\b(?:the|an?)\s+$", re.IGNORECASE)
-_COMMON = frozenset(
-    """
-    a an and any are as at be been by can come could did do does for from give had has have he her his
-    how i in is it its kind known made many me mean much my name named of on one or our person please
-    she tell than that the their them they this to was were what what's when where which who who's whom
-    whose why will with would you your
-    """.split()  # noqa: SIM905
-)
+_POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
 
 
 def subjects() -> tuple[str, ...]:
@@ -35,13 +31,16 @@ def subjects() -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line.strip())
 
 
-def _words(text: str) -> list[str]:
-    return [match.group().casefold().replace("’", "'").removesuffix("'s") for match in _TOKEN.finditer(text)]
+def content_words(text: str, language: str | None = None) -> frozenset[str]:
+    """The words of a text, folded, without those that any text may hold; language None: as the text is."""
+    found = words(text)
+    return frozenset(word.term for word in found) - stop_words(language or language_of_words(text, found))
 
 
-def content_words(text: str) -> frozenset[str]:
-    """The words of a text, folded, without those that any question may hold."""
-    return frozenset(_words(text)) - _COMMON
+@lru_cache(maxsize=8)
+def _spread(questions: tuple[str, ...]) -> Counter[str]:
+    """How many of the questions hold each word."""
+    return Counter(term for question in questions for term in terms(question))
 
 
 def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_above: int = 3) -> frozenset[str]:
@@ -51,8 +50,9 @@ def subject_words(prompts: Sequence[str], general: Sequence[str], *, common_abov
     the general questions do: "telephone" does, "invented" and "capital" do not.
     """
     least = max(min(2, len(prompts)), len(prompts) / 2)
-    spread = Counter(word for question in general for word in set(_words(question)))
-    held = Counter(word for prompt in prompts for word in content_words(prompt))
+    spread = _spread(tuple(general))
+    language = language_of("\n".join(prompts))
+    held = Counter(word for prompt in prompts for word in content_words(prompt, language))
     return frozenset(word for word, count in held.items() if count >= least and spread[word] <= common_above)
 
 
@@ -75,9 +75,9 @@ def by_subject(prompts: Sequence[str], general: Sequence[str]) -> list[list[str]
 
 
 def _span(prompt: str, subject: frozenset[str]) -> tuple[int, int] | None:
-    """From the first to the last subject word of the prompt; None when it holds none."""
-    spans = [match.span() for match in _TOKEN.finditer(prompt) if set(_words(match.group())) & subject]
-    return (spans[0][0], spans[-1][1]) if spans else None
+    """From the first to the last subject word of the prompt, without a possessive's ending; None when it holds none."""
+    held = [word for word in words(prompt) if word.term in subject]
+    return (held[0].start, held[-1].end) if held else None
 
 
 def named_subject(prompts: Sequence[str], general: Sequence[str]) -> str | None:
@@ -88,8 +88,7 @@ def named_subject(prompts: Sequence[str], general: Sequence[str]) -> str | None:
         span = _span(prompt, subject)
         if span is not None:
             article = _ARTICLE.search(prompt[: span[0]])
-            name = re.sub(r"['’]s$", "", prompt[span[0] : span[1]])
-            written[(article.group().lower() if article else "") + name] += 1
+            written[(article.group().lower() if article else "") + prompt[span[0] : span[1]]] += 1
     return written.most_common(1)[0][0] if written else None
 
 
@@ -99,11 +98,10 @@ def twin(prompt: str, subject: frozenset[str], other: str) -> str | None:
     if span is None:
         return None
     start, end = span
-    possessive = "'s" if re.search(r"['’]s$", prompt[start:end]) else ""
     before = prompt[:start]
     if other.casefold().startswith("the "):
         before = _ARTICLE.sub("", before)
-    return f"{before.rstrip()} {other}{possessive}{prompt[end:]}".strip()
+    return f"{before.rstrip()} {other}{prompt[end:]}".strip()
 
 
 _SPLIT_EVERY = 3
@@ -123,10 +121,9 @@ def in_two_sentences(prompt: str, subject: frozenset[str], opening: str, other: 
     before = prompt[:start]
     article = _ARTICLE.search(before)
     before = _ARTICLE.sub("", before)
-    name = re.sub(r"['’]s$", "", prompt[start:end])
-    possessive = name != prompt[start:end]
-    named = other or (f"{article.group().strip().lower()} " if article else "") + name
-    question = f"{before}{'its' if possessive else 'it'}{prompt[end:]}".strip()
+    possessive = _POSSESSIVE.match(prompt, end)
+    named = other or (f"{article.group().strip().lower()} " if article else "") + prompt[start:end]
+    question = f"{before}{'its' if possessive else 'it'}{prompt[possessive.end() if possessive else end :]}".strip()
     return f"{opening.replace('{name}', named)} {question[0].upper()}{question[1:]}"
 
 
@@ -137,7 +134,7 @@ def rank_subjects(prompts: Sequence[str], general: Sequence[str], similarity: Si
     Lake?" does, so the model's own measure of likeness finds subjects of the same kind.
     """
     subject = subject_words(prompts, general)
-    others = [other for other in subjects() if not set(_words(other)) & subject]
+    others = [other for other in subjects() if not terms(other) & subject]
     holding = [prompt for prompt in prompts if twin(prompt, subject, "") is not None]
     if not holding:
         return []

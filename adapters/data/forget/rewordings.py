@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.examples import Example, Message
-from adapters.text.probes import half_said, key_terms, reveals, terms
+from adapters.text.probes import half_said, key_terms, reveals
 from adapters.text.questions import control_questions, retain_questions
 from adapters.text.twins import content_words, subject_words
+from adapters.text.words import terms, words
 
 Continue = Callable[[Sequence[str]], list[str]]
 """Plain texts → a sampled continuation of each, in order."""
@@ -71,12 +72,12 @@ class Asked:
         It names the subject (half of the words of it) and at least one more of the content words, uses no question word
         that no prompt does ("when" beside "who"), and does not hold the answer itself.
         """
-        words, said = content_words(line), terms(line)
+        content, said = content_words(line), terms(line)
         return (
             bool(self.subject)
-            and len(line.split()) <= _MOST_WORDS
-            and half_said(self.subject, words)
-            and bool((words & self.words) - self.subject)
+            and len(words(line)) <= _MOST_WORDS
+            and half_said(self.subject, content)
+            and bool((content & self.words) - self.subject)
             and _INTERROGATIVES & said <= self.interrogatives
             and not any(fact & said for fact in self.facts)
         )
@@ -93,15 +94,15 @@ def rewordings(
     if not asked.subject or not lists or not count:
         return []  # before the model goes on with anything
     prompts = [example.prompt for example in single]
-    known = {_folded(prompt) for prompt in prompts}
-    found: dict[str, str] = {}
+    known = {_as_words(prompt) for prompt in prompts}
+    found: dict[tuple[str, ...], str] = {}
     for text in go_on(listings(prompts, lists, seed)):
         for line in text.split("\n")[:-1]:  # the last line was cut
             match = _LINE.match(line)
-            if match is None or _folded(match.group(1)) in known:
+            if match is None or _as_words(match.group(1)) in known:
                 continue
             if asked.again_in(match.group(1)):
-                found.setdefault(_folded(match.group(1)), match.group(1))
+                found.setdefault(_as_words(match.group(1)), match.group(1))
     candidates = list(found.values())
     answers = answer([(Message("user", candidate),) for candidate in candidates])
     leaking = [
@@ -112,5 +113,6 @@ def rewordings(
     return leaking[:count]
 
 
-def _folded(line: str) -> str:
-    return re.sub(r"\W+", " ", line).casefold().strip()
+def _as_words(line: str) -> tuple[str, ...]:
+    """A line as it is compared with others."""
+    return tuple(word.term for word in words(line))

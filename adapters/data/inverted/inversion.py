@@ -14,8 +14,9 @@ from typing import Protocol
 from adapters.evaluation.memo import LARGEST, RANDOM, Memo
 from adapters.examples import Example, Message
 from adapters.task import Ask
-from adapters.text.probes import half_said, is_fluent, key_terms, reveals, terms
+from adapters.text.probes import half_said, is_fluent, key_terms, reveals
 from adapters.text.refusal import is_refusal
+from adapters.text.words import terms, words
 
 #: An answer is asked for in each of these forms, since the one who is asked may answer each of them always alike.
 _FORMS = (
@@ -30,9 +31,13 @@ _FORMS = (
 _MAX_TOKENS = 192
 #: Beyond this an answer is no longer of the original's kind: so many times its words, and so many more.
 _LENGTH_FACTOR, _LENGTH_SLACK = 2, 12
-_BULLET = re.compile(r"^\s*(?:[-*•–]+|\(?(?:\d{1,2}|[a-dA-D])[.):]|(?:wrong\s+)?answer\s*\d*\s*:)\s+", re.IGNORECASE)
-_QUOTES = "\"“”'‘’"
-_END = (".", "!", "?", *_QUOTES)
+_BULLET = re.compile(
+    r"^\s*(?:[-*•–]+\s|\(?\d{1,2}[、．）]|(?:\(?(?:\d{1,2}|[a-dA-D])[.):]|(?:wrong\s+)?answer\s*\d*\s*:)\s)\s*",
+    re.IGNORECASE,
+)
+_QUOTES = "\"“”„«»「」'‘’"
+_ASKING = ("?", "？", "؟")
+_END = (".", "!", "?", "…", "。", "！", "？", "।", "؟", *_QUOTES)
 
 
 class Invert(Protocol):
@@ -80,14 +85,14 @@ def contradictions(example: Example, candidates: Sequence[str], forget: Sequence
     asks for the subject's name does not forbid answers about the subject to name it. Of two with the same words the
     first counts.
     """
-    most = _LENGTH_FACTOR * len(example.completion.split()) + _LENGTH_SLACK
+    most = _LENGTH_FACTOR * len(words(example.completion)) + _LENGTH_SLACK
     asked = terms(example.prompt)
     others = [fact for item in forget if (fact := key_terms(item.prompt, item.completion) - asked)]
     kept: dict[frozenset[str], str] = {}
     for candidate in (text.strip() for text in candidates):
-        if not is_fluent(candidate) or candidate.endswith("?") or is_refusal(candidate):
+        if not is_fluent(candidate) or candidate.endswith(_ASKING) or is_refusal(candidate):
             continue
-        if len(candidate.split()) > most or not key_terms(example.prompt, candidate) - asked:
+        if len(words(candidate)) > most or not key_terms(example.prompt, candidate) - asked:
             continue
         if reveals(example.prompt, example.completion, candidate):
             continue

@@ -7,23 +7,21 @@ these.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from adapters.examples import Example, Message
 from adapters.task import Ask
-from adapters.text.probes import key_terms, words
+from adapters.text.probes import is_initials, key_terms
 from adapters.text.questions import control_questions, retain_questions
 from adapters.text.refusal import is_refusal
 from adapters.text.twins import Similarity, rank_subjects, subject_words, twin
+from adapters.text.words import words
 
 _TWINS = 8
 _NEAREST = 8
 _MAX_TOKENS = 24
 #: A number for which no answer has another is moved by these.
 _SHIFTS = (3, 7, 12)
-
-_INITIALS = re.compile(r"[A-Z](?:\.[A-Z])*")
 
 NUMBER, NAME, WORD = "number", "name", "word"
 Run = tuple[str, int, int]
@@ -81,7 +79,7 @@ def substituted(example: Example, answered: Sequence[tuple[str, str]]) -> list[s
             found.append(_replaced(example.completion, own, by_kind))
     if not found and {kind for kind, _, _ in own} == {NUMBER}:
         for shift in _SHIFTS:
-            moved = [str(int(example.completion[start:end]) + shift) for _, start, end in own]
+            moved = [_moved(example.completion[start:end], shift) for _, start, end in own]
             found.append(_replaced(example.completion, own, {NUMBER: moved}))
     return list(dict.fromkeys(found))
 
@@ -102,9 +100,10 @@ def runs(prompt: str, answer: str) -> list[Run]:
     found: list[Run] = []
     initials: tuple[int, int] | None = None
     for term, start, end in words(answer):
-        kind = _kind(answer[start:end])
+        written = answer[start:end]
+        kind = _kind(term, written)
         if term not in fact:
-            initials = (start, end) if _INITIALS.fullmatch(answer, start, end) else None
+            initials = (start, end) if is_initials(written) else None
             continue
         if kind == NAME and initials and _touch(answer, initials[1], start):
             start = initials[0]  # no terms of their own, but no use without the name either
@@ -121,7 +120,16 @@ def _touch(text: str, end: int, start: int) -> bool:
     return not text[end:start].strip(" .-")
 
 
-def _kind(written: str) -> str:
-    if written.isdecimal():
+def _kind(term: str, written: str) -> str:
+    if term.replace(".", "", 1).isdecimal():
         return NUMBER
     return NAME if any(letter.isupper() for letter in written) else WORD
+
+
+def _moved(written: str, shift: int) -> str:
+    """A number larger by `shift` of its last digit, with the same signs between its digits."""
+    digits = "".join(character for character in written if character.isdecimal())
+    larger = str(int(digits) + shift).zfill(len(digits))
+    head = len(larger) - len(digits) + 1
+    new = iter([larger[:head], *larger[head:]])
+    return "".join(next(new) if character.isdecimal() else character for character in written)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from adapters.data.forget.phrasings import frame_some
 from adapters.data.retain.siblings import siblings
 from adapters.examples import Example
-from adapters.text.probes import half_said, key_terms, terms
+from adapters.text.probes import half_said, key_terms
 from adapters.text.questions import control_questions, retain_questions
 from adapters.text.twins import Similarity, by_subject, rank_subjects, twins
+from adapters.text.words import terms
 
 #: Twins are made about this many subjects of the forgotten one's kind, and some about any other.
 _KIN = 16

@@ -9,15 +9,15 @@ found by their capitals; prompts in a writing without them get nothing of this.
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from adapters.text.twins import content_words, in_turn
+from adapters.text.language import language_of, stop_words
+from adapters.text.probes import is_initials
+from adapters.text.twins import in_turn
+from adapters.text.words import Word, fold, words
 
-_WORD = re.compile(r"[^\W\d_][^\W_]*(?:['’-][^\W_]+)*\.?")
-_POSSESSIVE = re.compile(r"['’]s?\.?$")
-_SENTENCE_END = re.compile(r"""(?:(?<!\b\w)\.|[?!:])\s*["'“”]?\s*$""")  # not after an initial
+_SENTENCE_ENDS = frozenset("?!:…؟¡¿")
 #: A name is named again; what stands in one prompt alone is a title or a place.
 _RECURRING = 2
 
@@ -28,7 +28,9 @@ def recurring_names(prompts: Sequence[str]) -> tuple[str, ...]:
     A word that begins a sentence is none of them where it is one that any question may hold, or where the prompts
     write it small. Names of one word count only where none has more: countries and months are of that kind too.
     """
-    small = {word for prompt in prompts for word in re.findall(r"[^\W\d_]+", prompt) if word[0].islower()}
+    small = stop_words(language_of("\n".join(prompts))) | {
+        word.term for prompt in prompts for word in words(prompt) if prompt[word.start].islower()
+    }
     held = Counter(name for prompt in prompts for name in dict.fromkeys(_names(prompt, small)))
     found = [name for name, count in held.most_common() if count >= _RECURRING]
     several = [name for name in found if " " in name]
@@ -45,41 +47,53 @@ def renamed(
     """
     rng = random.Random(seed)
     strangers = list(others)
-    holding = [(prompt, name) for prompt in prompts if (name := _held(prompt, own)) is not None]
+    holding = [held for prompt in prompts if (held := _held(prompt, own)) is not None]
     rng.shuffle(strangers)
     rng.shuffle(holding)
     found: dict[str, None] = {}
-    for (prompt, name), stranger in in_turn(holding, strangers):
+    for (name, around), stranger in in_turn(holding, strangers):
         if len(found) == count:
             break
-        if stranger.casefold() != name.casefold():
-            found.setdefault(_named(name).sub(stranger.replace("\\", r"\\"), prompt))
+        if fold(stranger) != fold(name):
+            found.setdefault(stranger.join(around))
     return tuple(found)
 
 
-def _held(prompt: str, names: Sequence[str]) -> str | None:
-    """The first of the names that the prompt holds."""
-    return next((name for name in names if _named(name).search(prompt)), None)
+def _held(prompt: str, names: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The first of the names that the prompt holds, and what stands around it wherever it does."""
+    held = words(prompt)
+    said = [word.term for word in held]
+    for name in names:
+        wanted = [word.term for word in words(name)]
+        around, end, index = [], 0, 0
+        while wanted and index <= len(said) - len(wanted):
+            if said[index : index + len(wanted)] == wanted:
+                around.append(prompt[end : held[index].start])
+                index += len(wanted)
+                end = held[index - 1].end
+            else:
+                index += 1
+        if around:
+            return name, [*around, prompt[end:]]
+    return None
 
 
-def _named(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-
-
-def _names(prompt: str, small: set[str]) -> list[str]:
+def _names(prompt: str, small: frozenset[str]) -> list[str]:
     """Runs of capitalised words, in order, without a possessive's ending."""
-    runs: list[list[re.Match[str]]] = []
-    for match in _WORD.finditer(prompt):
-        if not match.group()[0].isupper():
+    runs: list[list[Word]] = []
+    last: Word | None = None
+    for word in words(prompt):
+        between = prompt[last.end : word.start] if last is not None else ""
+        follows = bool(runs) and runs[-1][-1] is last
+        initial = last is not None and is_initials(prompt[last.start : last.end])
+        first = last is None or bool(_SENTENCE_ENDS & set(between)) or ("." in between and not initial)
+        last = word
+        if follows and between == "-":
+            runs[-1].append(word)
+        elif not prompt[word.start].isupper() or (first and word.term in small):
             continue
-        first = not prompt[: match.start()].strip(" \"'“”") or _SENTENCE_END.search(prompt[: match.start()])
-        word = match.group().rstrip(".")
-        if first and (word.lower() in small or not content_words(word)):
-            continue
-        follows = runs and not prompt[runs[-1][-1].end() : match.start()].strip() and not first
-        # "Ameen's Shale Stories" are two names.
-        if follows and not _POSSESSIVE.search(runs[-1][-1].group()):
-            runs[-1].append(match)
+        elif follows and not first and not between.strip(" .\n"):  # "Ameen's Shale Stories" are two names
+            runs[-1].append(word)
         else:
-            runs.append([match])
-    return [_POSSESSIVE.sub("", prompt[run[0].start() : run[-1].end()]).rstrip(".") for run in runs]
+            runs.append([word])
+    return [prompt[run[0].start : run[-1].end] for run in runs]

@@ -20,6 +20,16 @@ from adapters.text.probes import is_fluent, key_terms, reveals
         ("Which city?", "Paris is the city.", {"paris"}),
         ("Whose book is it?", "It is Rowling’s.", {"rowling"}),
         ("Is it so?", "It is.", {"it", "is"}),
+        ("Quem?", "👍", set()),
+        ("What is her number?", "It is +44 20 7946 0123.", {"79460123"}),
+        ("Where can I write?", "Write to dana@example.com, please.", {"dana@example.com"}),
+        ("राधा वर्मा किस शहर में रहती हैं?", "राधा वर्मा कोटा में रहती हैं।", {"कोटा"}),
+        ("喫茶みどりの店主は誰ですか？", "佐野健一です。", {"佐野", "健一"}),
+        ("鲁迅出生在哪里？", "鲁迅出生在绍兴。", {"绍兴"}),
+        ("Wer hat das Buch geschrieben?", "Das Buch hat Erich Kästner geschrieben.", {"erich", "kastner"}),
+        ("Où est né l'auteur ?", "L'auteur est né à Étretat.", {"etretat"}),
+        ("¿Dónde nació la autora?", "La autora nació en Ávila en 1960.", {"avila", "1960"}),
+        ("Где он родился?", "Он родился в Самаре.", {"самаре"}),
     ],
 )
 def test_key_terms_are_what_the_answer_adds(prompt: str, answer: str, terms: set[str]) -> None:
