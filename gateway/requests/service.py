@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -126,7 +125,8 @@ class UnlearningService:
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
         idempotency = None
         if idempotency_key is not None:
-            idempotency = (idempotency_key, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
+            mark = self._vault.fingerprint
+            idempotency = (mark(record.tenant, idempotency_key), mark(body.model_dump_json()))
         record, created = await self.store.create(record, sealed, idempotency)
         if created:
             audit.info(

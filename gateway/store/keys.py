@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -32,9 +30,9 @@ def by_state(state: RequestState | None) -> str:
     return ALL if state is None else f"requests:by_state:{state}"
 
 
-def idempotency(tenant: str, key: str) -> str:
-    """Hashed, because the key is the caller's own text and may be long."""
-    return "idempotency:" + hashlib.sha256(json.dumps([tenant, key]).encode()).hexdigest()
+def idempotency(fingerprint: str) -> str:
+    """Of the caller's key, which is text of its own and counts within the tenant."""
+    return f"idempotency:{fingerprint}"
 
 
 def flatten(fields: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ requests:all               ZSET    ids by order of registration
 requests:by_state:<state>  ZSET    the same, split by state
 payload:<id>               STRING  the sealed forget and retain sets, gone from `ready` on
 events:<id>                STREAM  state changes and progress, about the last 1000
-idempotency:<digest>       HASH    request id and body digest, for a day
+idempotency:<fingerprint>  HASH    request id and the body's fingerprint, for a day
 policy:generation          INT     grows whenever the set of active requests changes
 """
 
@@ -72,25 +72,25 @@ class RequestStore:
     ) -> tuple[RequestRecord, bool]:
         """Store a registered request with its sealed payload. The flag says whether it is new.
 
-        `idempotency` is the caller's key, which counts within the tenant, and the digest of the body.
+        `idempotency` holds the fingerprints of the caller's key, within its tenant, and of the body.
         Raises `IdempotencyConflict` when the key came with another body in the last 24 hours.
         """
         if record.state is not RequestState.REGISTERED:
             raise ValueError("a new request starts as registered")
-        key, body_digest = idempotency or ("", "")
+        key, body = idempotency or ("", "")
         names = [
             *keys.of(record.id),
             keys.ALL,
             keys.by_state(record.state),
             keys.SEQ,
-            keys.idempotency(record.tenant, key) if idempotency else "",
+            keys.idempotency(key) if idempotency else "",
         ]
         arguments: list[Any] = [
             record.id,
             payload,
             repr(record.created_at),
             _state_event(record.state, record.created_at, error=None),
-            body_digest,
+            body,
             IDEMPOTENCY_TTL_S,
         ]
         arguments += keys.flatten(record.to_fields())

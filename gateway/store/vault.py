@@ -1,4 +1,7 @@
-"""Forget and retain texts while they wait: AES-256-GCM, bound to the request they belong to."""
+"""Forget and retain texts while they wait: AES-256-GCM, bound to the request they belong to.
+
+What has to be recognised again after its text is gone is kept as a fingerprint under a key of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.errors import GatewayError
 from gateway.settings import Settings
@@ -43,6 +48,8 @@ class PayloadVault:
         if len(key) != KEY_BYTES:
             raise InvalidPayloadKey(f"the payload key must have {KEY_BYTES} bytes, not {len(key)}")
         self._cipher = AESGCM(key)
+        hkdf = HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=b"unlearning-gateway fingerprint v1")
+        self._fingerprint_key = hkdf.derive(key)
 
     def seal(self, request_id: str, payload: Mapping[str, Any]) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
@@ -56,6 +63,11 @@ class PayloadVault:
             raise PayloadUnreadable("the stored forget set cannot be decrypted with this payload key") from error
         payload: dict[str, Any] = json.loads(text)
         return payload
+
+    def fingerprint(self, *texts: str) -> str:
+        """HMAC-SHA256 (hex) of the texts: equal ones can be recognised, and no guess tested without the key."""
+        message = json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return hmac.new(self._fingerprint_key, message, hashlib.sha256).hexdigest()
 
 
 def load_or_create_key(settings: Settings) -> bytes:

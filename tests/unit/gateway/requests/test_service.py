@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,23 @@ async def test_without_a_pair_an_offset_is_refused_with_what_to_do(setup: Setup)
         await setup.service(replace(MODEL, pair=None)).register(ForgetBody(**DELTA))
     assert refusal.value.param == "method"
     assert (await setup.store.list()).items == []
+
+
+@pytest.mark.parametrize(
+    ("key", "prompt"), [("k-1", "the capital of France?"), ("Ada Lane's address", "héllo"), ("ключ", "谁写了这本书？")]
+)
+async def test_of_an_idempotent_registration_no_digest_of_its_text_is_kept(
+    setup: Setup, redis: Redis, key: str, prompt: str
+) -> None:
+    body = ForgetBody(**DELTA | {"forget": [{"prompt": prompt, "completion": "Paris."}]})
+    service = setup.service()
+    record = await service.register(body, key)
+    assert (await service.register(body, key)).id == record.id
+    await service.retire(record.id)
+    left = b"".join([name + (await redis.dump(name) or b"") async for name in redis.scan_iter()])
+    for text in (body.model_dump_json(), prompt, key, json.dumps(["default", key])):
+        for content in (text, sha256(text.encode()).hexdigest()):
+            assert content.encode() not in left, content
 
 
 async def test_a_method_of_both_halves_is_refused_where_the_reference_takes_no_adapter(setup: Setup) -> None:

@@ -96,3 +96,12 @@ def test_commitments() -> None:
     assert commitment(salt, {"a": 1, "b": 2}) == commitment(salt, {"b": 2, "a": 1})
     assert commitment(salt, PAYLOAD) != commitment(new_salt(), PAYLOAD)
     assert commitment(salt, PAYLOAD) != commitment(salt, {**PAYLOAD, "retain": []})
+
+
+def test_fingerprints_are_of_one_key_and_of_every_text_apart() -> None:
+    key = os.urandom(32)
+    mark = PayloadVault(key).fingerprint
+    assert mark("a", "b") == PayloadVault(key).fingerprint("a", "b")
+    others = [mark(*texts) for texts in (("ab",), ("a,b",), ("b", "a"), ("a", "b", ""))]
+    assert mark("a", "b") not in {*others, PayloadVault(os.urandom(32)).fingerprint("a", "b")}
+    assert len(set(others)) == len(others)
