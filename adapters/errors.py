@@ -13,9 +13,20 @@ AdapterError
 └── TrainingCancelled   the caller asked the trainer to stop
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class AdapterError(Exception):
-    """Base of everything the `adapters` package raises on purpose."""
+    """Base of everything the `adapters` package raises on purpose.
+
+    `public` is the message without what a caller wrote, such as the name of a setting that there is not.
+    """
+
+    def __init__(self, message: str = "", *, public: str | None = None) -> None:
+        super().__init__(message)
+        self.public = message if public is None else public
 
 
 class InvalidExample(AdapterError):
@@ -28,6 +39,14 @@ class NothingKnown(AdapterError):
 
 class InvalidConfig(AdapterError):
     """A method configuration outside its documented bounds."""
+
+
+def unknown_settings(owner: str, unknown: Sequence[str], known: Sequence[str]) -> InvalidConfig:
+    """The error for settings that `owner`, a method or an objective, has not."""
+    return InvalidConfig(
+        f"{owner} has no setting named {', '.join(map(repr, unknown))}",
+        public=f"{owner} has no setting of a name that was given; there is: {', '.join(known)}",
+    )
 
 
 class UnknownMethod(AdapterError):

@@ -20,7 +20,7 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
-            raise InvalidExample(f"role must be one of {', '.join(ROLES)}, not {self.role!r}")
+            raise InvalidExample(f"role must be one of {', '.join(ROLES)}")
         if not self.content.strip():
             raise InvalidExample(f"the {self.role} message is empty")
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.footprint import Footprint
-from adapters.errors import InvalidConfig, UnknownMethod
+from adapters.errors import UnknownMethod, unknown_settings
 from adapters.methods.delta.method import Delta
 from adapters.methods.divergence.method import Divergence
 from adapters.methods.lora.method import Lora
@@ -58,7 +58,8 @@ def get_method(name: str) -> Method:
     """Raises `UnknownMethod` naming those there are."""
     known = methods()
     if name not in known:
-        raise UnknownMethod(f"no method is named {name!r}; there is: {', '.join(sorted(known))}")
+        there_is = f"there is: {', '.join(sorted(known))}"
+        raise UnknownMethod(f"no method is named {name!r}; {there_is}", public=f"no method has this name; {there_is}")
     return known[name]
 
 
@@ -68,7 +69,7 @@ def parse_config(name: str, data: Mapping[str, Any]) -> Any:
     Raises `UnknownMethod`, or `InvalidConfig` for an unknown key or a value outside its bounds.
     """
     config_type = get_method(name).config_type
-    unknown = sorted(data.keys() - {field.name for field in fields(config_type)})
-    if unknown:
-        raise InvalidConfig(f"{name} has no setting named {', '.join(map(repr, unknown))}")
+    known = [field.name for field in fields(config_type)]
+    if unknown := sorted(data.keys() - set(known)):
+        raise unknown_settings(name, unknown, known)
     return config_type(**data)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from adapters.errors import InvalidConfig
+from adapters.errors import InvalidConfig, unknown_settings
 from adapters.objectives.base import Objective
 from adapters.objectives.dpo import Dpo
 from adapters.objectives.gradient_ascent import GradientAscent
@@ -67,10 +67,12 @@ def make_objective(
     if name in unfit:
         raise InvalidConfig(f"{name} {unfit[name]}; there is: {fit}")
     if name not in known:
-        raise InvalidConfig(f"no objective is named {name!r}; there is: {fit}")
+        raise InvalidConfig(
+            f"no objective is named {name!r}; there is: {fit}", public=f"no objective has this name; there is: {fit}"
+        )
     objective: type[Any] = known[name]
-    unknown = sorted(settings.keys() - {field.name for field in fields(objective)})
-    if unknown:
-        raise InvalidConfig(f"{name} has no setting named {', '.join(map(repr, unknown))}")
+    settable = [field.name for field in fields(objective)]
+    if unknown := sorted(settings.keys() - set(settable)):
+        raise unknown_settings(name, unknown, settable)
     made: Objective = objective(**settings)
     return made

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from gateway.errors import InvalidRequest
 from gateway.http.routing import GatewayRoute
 from gateway.requests.schemas import ExamplesBody, ForgetBody, RequestList
 from gateway.requests.service import UnlearningService
+from gateway.store.events import FIRST, check_event_id
 from gateway.store.records import RequestState
+
+#: Without a space at either end, which HTTP takes off.
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
 
 router = APIRouter(prefix="/forget", tags=["unlearning"], route_class=GatewayRoute)
 
@@ -27,9 +33,11 @@ async def register(
     body: ForgetBody,
     request: Request,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[str | None, Header()] = None,
 ) -> dict[str, Any]:
     """Register an unlearning request. Training starts at once; follow it at the `Location`'s `/events`."""
+    if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+        raise InvalidRequest("Idempotency-Key must be 1 to 255 printable ASCII characters", param="Idempotency-Key")
     record = await _service(request).register(body, idempotency_key)
     response.headers["Location"] = f"/forget/{record.id}"
     return record.to_dict()
@@ -57,14 +65,16 @@ async def show(request_id: str, request: Request) -> dict[str, Any]:
 async def events(
     request_id: str,
     request: Request,
-    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+    last_event_id: Annotated[str, Header()] = FIRST,
 ) -> StreamingResponse:
     """Server-sent events: `state` and `progress`, replayed from the start or from `Last-Event-ID`, then live."""
     store = _service(request).store
-    await store.get(request_id)  # a 404 must be a status, not a broken stream
+    # What is wrong must be a status, not a broken stream.
+    check_event_id(last_event_id)
+    await store.get(request_id)
 
     async def stream() -> AsyncIterator[str]:
-        async for event in store.events(request_id, last_event_id or "0", heartbeat=True):
+        async for event in store.events(request_id, last_event_id, heartbeat=True):
             if event.type == "ping":
                 yield ": ping\n\n"
             else:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from gateway.errors import GatewayError, Unprocessable
+from gateway.errors import GatewayError, InvalidRequest, Unprocessable
+from gateway.requests.items import KINDS
+
+_SHOWN = 5
 
 
 class GatewayRoute(APIRoute):
@@ -26,6 +29,8 @@ class GatewayRoute(APIRoute):
                 return _response(_unprocessable(error))
             except GatewayError as error:
                 return _response(error)
+            except HTTPException:  # FastAPI's own, for a body that its JSON parser refuses altogether
+                return _response(InvalidRequest("the body cannot be read as JSON"))
 
         return validated
 
@@ -36,6 +41,11 @@ def _response(error: GatewayError) -> JSONResponse:
 
 
 def _unprocessable(error: RequestValidationError) -> Unprocessable:
-    problems = [(".".join(str(part) for part in e["loc"][1:]) or "body", str(e["msg"])) for e in error.errors()]
-    message = "; ".join(f"{field}: {problem}" for field, problem in problems[:5])
+    problems = [(_place(e["loc"]), str(e["msg"])) for e in error.errors()]
+    message = "; ".join(f"{field}: {problem}" for field, problem in problems[:_SHOWN])
     return Unprocessable(message, param=problems[0][0])
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """`forget.0.messages.2.content`: fields of ours and positions, for keys of the caller's are in no error's place."""
+    return ".".join(str(part) for part in location[1:] if part not in KINDS) or "body"

@@ -58,12 +58,13 @@ class Offering:
     def adapters(self, method: str, items: int, config: Mapping[str, Any]) -> list[Adapter]:
         """What a request for this method may get, at least one; several only for `auto`, in the order they are tried.
 
-        items: how many it is to forget. Raises `Unprocessable` where there is none, for the first one's reason.
+        items: how many examples it is trained on. Raises `Unprocessable` where nothing can be served, for the first
+        one's reason.
         """
         try:
             asked = (Candidate(method, config),) if method != AUTO else candidates(self._offer(), items, config)
         except InvalidConfig as error:
-            raise Unprocessable(str(error), param="config") from None
+            raise Unprocessable(error.public, param="config") from None
         found: list[Adapter] = []
         refusal: Unprocessable | None = None
         for candidate in asked:
@@ -92,9 +93,9 @@ class Offering:
         try:
             config = parse_config(name, candidate.config)
         except UnknownMethod as error:
-            raise Unprocessable(str(error), param="method") from None
+            raise Unprocessable(error.public, param="method") from None
         except InvalidConfig as error:
-            raise Unprocessable(str(error), param="config") from None
+            raise Unprocessable(error.public, param="config") from None
         method = get_method(name)
         footprint = method.footprint(config)
         self._check_offered(name, footprint, own_reference=method.needs_own_reference(config))

@@ -6,20 +6,19 @@ import asyncio
 import base64
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
-from adapters.data.conflicts import contradictions
-from adapters.errors import InvalidArtifact, InvalidExample
-from adapters.examples import Example, check_examples
+from adapters.errors import InvalidArtifact
+from adapters.examples import Example
 from adapters.selection import AUTO
-from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
+from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
 from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
+from gateway.requests.example_set import ExampleSet, check_sets, example_set
 from gateway.requests.offering import Adapter, Offering, ServedModel
-from gateway.requests.schemas import ExamplesBody, ForgetBody, Item
+from gateway.requests.schemas import ExamplesBody, ForgetBody
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState, new_request_id
@@ -27,23 +26,6 @@ from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, new_salt
 
 audit = logging.getLogger("gateway.audit")
-
-_PAIRS_SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class ExampleSet:
-    """What a list of items stands for.
-
-    Attributes:
-        examples: of all items, in order.
-        items: for each example the number of its item.
-        inverted: answers that contradict an example, by the example's position.
-    """
-
-    examples: tuple[Example, ...] = ()
-    items: tuple[int, ...] = ()
-    inverted: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Jobs(Protocol):
@@ -95,11 +77,8 @@ class UnlearningService:
 
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
-        # Of a request for `auto` there may be several; it is the first's until its worker tries another.
-        adapters = self._offering.adapters(body.method, len(body.forget or ()), body.config)
-        first = adapters[0]
-        limit = min(adapter.max_length for adapter in adapters)
-        forget, retain = await asyncio.to_thread(self._sets, body.forget, body.retain, limit)
+        forget, retain, adapters = await asyncio.to_thread(self._checked, body)
+        first = adapters[0]  # `auto` has several; the request is the first's until its worker tries another
         payload = _payload(forget, retain)
         salt = new_salt()
         now = time.time()
@@ -112,6 +91,7 @@ class UnlearningService:
             updated_at=now,
             forget_count=len(forget.examples),
             retain_count=0 if retain is None else len(retain.examples),
+            intake={"forget": forget.intake(), "retain": (retain or ExampleSet()).intake()},
             commitment=commitment(salt, payload),
             model=self._model.name,
             model_digest=self._model.digest,
@@ -148,12 +128,12 @@ class UnlearningService:
     async def replace_examples(self, request_id: str, body: ExamplesBody) -> RequestRecord:
         """Another forget set for a draft, checked as at registration. Raises `StateConflict`, `Unprocessable`."""
         record, content = await self._draft(request_id)
-        limit = self._offering.max_length(record.candidates)
-        forget = await asyncio.to_thread(self._examples, "forget", body.forget, limit)
-        kept = tuple(Example.from_dict(item) for item in content["retain"] or ())
-        await asyncio.to_thread(_check_sets, forget, ExampleSet(kept, tuple(range(len(kept)))))
+        retain = _retained(content)
+        forget = await asyncio.to_thread(
+            self._checked_draft, body, retain, self._offering.max_length(record.candidates)
+        )
         salt = content.pop("salt")
-        content |= _payload(forget, None) | {"retain": content["retain"], "by_subject": True}
+        content |= _payload(forget, retain) | {"by_subject": True}
         replaced = await self.store.replace_payload(
             request_id,
             self._vault.seal(request_id, {**content, "salt": salt}),
@@ -217,43 +197,32 @@ class UnlearningService:
         audit.info("retired request=%s", record.id)
         return record
 
-    def _sets(
-        self, forget: Sequence[Item] | None, retain: Sequence[Item] | None, limit: int
-    ) -> tuple[ExampleSet, ExampleSet | None]:
-        """What is trained on; an empty forget set where it is still to be asked for. Raises `Unprocessable`."""
-        to_go = self._examples("forget", forget or (), limit)
-        to_stay = None if retain is None else self._examples("retain", retain, limit)
-        if forget is not None:
-            _check_sets(to_go, to_stay or ExampleSet())
-        return to_go, to_stay
+    def _checked(self, body: ForgetBody) -> tuple[ExampleSet, ExampleSet | None, Sequence[Adapter]]:
+        """Both sets, the forget set empty where it is still to be asked for, and what the request may be served with.
 
-    def _examples(self, field: str, items: Sequence[Item], limit: int) -> ExampleSet:
-        examples: list[Example] = []
-        numbers: list[int] = []
-        inverted: dict[int, tuple[str, ...]] = {}
-        for index, item in enumerate(items):
-            try:
-                made = item.examples()
-            except InvalidExample as error:
-                raise Unprocessable(f"{field}.{index}: {error}", param=f"{field}.{index}") from None
-            # Counted before a long list of them is tokenised.
-            if len(examples) + len(made) > self._settings.max_examples or len(items) > self._settings.max_examples:
-                raise Unprocessable(
-                    f"{field} holds {max(len(items), len(examples) + len(made))} items, a passage's sentences among "
-                    f"them, the service allows {self._settings.max_examples}",
-                    param=field,
-                )
-            tokens = max(self._model.count_tokens(example) for example in made)
-            if tokens > limit:
-                whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
-                raise Unprocessable(
-                    f"{field}.{index} is {tokens} tokens long, {whose} is {limit}", param=f"{field}.{index}"
-                )
-            if item.inverted:
-                inverted[len(examples)] = item.inverted
-            examples += made
-            numbers += [index] * len(made)
-        return ExampleSet(tuple(examples), tuple(numbers), inverted)
+        Raises `Unprocessable`.
+        """
+        most = self._settings.max_examples
+        forget = example_set("forget", body.forget or (), most=most)
+        retain = None if body.retain is None else example_set("retain", body.retain, most=most)
+        adapters = self._offering.adapters(body.method, len(forget.examples), body.config)
+        limit = min(adapter.max_length for adapter in adapters)
+        for name, each in (("forget", forget), ("retain", retain or ExampleSet())):
+            self._check_lengths(name, each, limit)
+        if forget.examples:
+            check_sets(forget, retain or ExampleSet())
+        return forget, retain, adapters
+
+    def _checked_draft(self, body: ExamplesBody, retain: ExampleSet | None, limit: int) -> ExampleSet:
+        """Raises `Unprocessable`."""
+        forget = example_set("forget", body.forget, most=self._settings.max_examples)
+        self._check_lengths("forget", forget, limit)
+        check_sets(forget, retain or ExampleSet())
+        return forget
+
+    def _check_lengths(self, name: str, examples: ExampleSet, limit: int) -> None:
+        whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
+        examples.check_lengths(name, self._model.count_tokens, limit, whose)
 
     def _check_budget(self, adapter: AdapterRef) -> None:
         used = sum(active.footprint.rows for active in self._policy.adapters)
@@ -283,31 +252,25 @@ class UnlearningService:
 
 
 def _payload(forget: ExampleSet, retain: ExampleSet | None) -> dict[str, Any]:
+    """What is sealed. `items`: for each example the number of the caller's item, for errors that name it."""
     return {
         "forget": [example.to_dict() for example in forget.examples],
         "retain": None if retain is None else [example.to_dict() for example in retain.examples],
+        "items": {"forget": list(forget.items), "retain": [] if retain is None else list(retain.items)},
         "inverted": {str(position): list(answers) for position, answers in forget.inverted.items()},
         "by_subject": not forget.examples,
     }
+
+
+def _retained(payload: dict[str, Any]) -> ExampleSet | None:
+    """The retain set of a payload."""
+    if payload["retain"] is None:
+        return None
+    examples = tuple(Example.from_dict(item) for item in payload["retain"])
+    return ExampleSet(examples, tuple(payload["items"]["retain"]))
 
 
 def _selection(adapters: Sequence[Adapter]) -> dict[str, Any]:
     """The record's `selection` before anything was tried."""
     candidates = [{"method": a.candidate.method, "config": dict(a.candidate.config)} for a in adapters]
     return {"candidates": candidates, "trials": []}
-
-
-def _check_sets(forget: ExampleSet, retain: ExampleSet) -> None:
-    """Raises `Unprocessable`, naming items by their number and never by their text, for sets that contradict."""
-    try:
-        check_examples(forget.examples, retain.examples, forget_items=forget.items, retain_items=retain.items)
-    except InvalidExample as error:
-        raise Unprocessable(str(error), param="forget") from None
-    pairs = [(forget.items[f], retain.items[r]) for f, r in contradictions(forget.examples, retain.examples)]
-    if pairs:
-        shown = [f"forget.{f} and retain.{r}" for f, r in dict.fromkeys(pairs)]
-        more = f", and {len(shown) - _PAIRS_SHOWN} more" if len(shown) > _PAIRS_SHOWN else ""
-        raise Unprocessable(
-            f"the retained answer gives away what is to be forgotten: {', '.join(shown[:_PAIRS_SHOWN])}{more}",
-            param=f"retain.{pairs[0][1]}",
-        )

@@ -17,7 +17,10 @@ from gateway.store.records import Activation, RequestState
 
 BLOCK_MS = 5000
 _BATCH = 200
-_EVENT_ID = re.compile(r"\d{1,20}(-\d{1,20})?")
+#: In front of every event.
+FIRST = "0"
+_EVENT_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
+_LARGEST = 2**64 - 1  # of either part, in Redis
 _SETTLED = (
     RequestState.ACTIVE,
     RequestState.DRAFTED,
@@ -47,6 +50,13 @@ def is_settled(event: Event, activation: Activation) -> bool:
     return state in _SETTLED
 
 
+def check_event_id(text: str) -> None:
+    """Raises `InvalidRequest` for what no stream's event is called."""
+    parts = _EVENT_ID.fullmatch(text)
+    if parts is None or any(int(part) > _LARGEST for part in parts.groups(default="0")):
+        raise InvalidRequest("the last event id is not one of this stream", param="Last-Event-ID")
+
+
 async def follow(
     redis: Redis, key: str, *, activation: Activation, after: str, heartbeat: bool, patience_s: float
 ) -> AsyncIterator[Event]:
@@ -54,8 +64,7 @@ async def follow(
 
     Raises `InvalidRequest` for an `after` that is no event id, `StoreUnavailable`.
     """
-    if not _EVENT_ID.fullmatch(after):
-        raise InvalidRequest("the last event id is not one of this stream", param="Last-Event-ID")
+    check_event_id(after)
     last = after
     newest: Any = await call(lambda: redis.xrevrange(key, count=1), patience_s=patience_s)
     settled = bool(newest) and is_settled(_event(newest[0]), activation)

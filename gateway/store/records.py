@@ -88,6 +88,8 @@ class RequestRecord:
 
     Times are unix seconds. `timings` are seconds spent in each state left so far, as `<state>_s`.
     `phases` are seconds of the worker's attempts, as `{phase: {part: seconds}}`; `gateway.jobs.phases` names them.
+    `intake` says of either set how many `items` came, how many of them or of a passage's sentences were `repeats`, and
+    which of their keys were `ignored`; the counts beside it are of what is trained on.
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
@@ -111,6 +113,7 @@ class RequestRecord:
     subject: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    intake: dict[str, Any] = field(default_factory=dict)
     state: RequestState = RequestState.REGISTERED
     footprint: Footprint = NO_ROOM
     pair: PairSpec | None = None

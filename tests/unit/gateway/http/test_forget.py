@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -46,8 +47,10 @@ class Api:
             max_body_bytes=100_000,
         )
 
-    async def call(self, method: str, path: str, token: str | None = None, **options: Any) -> httpx.Response:
-        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    async def call(
+        self, method: str, path: str, token: str | None = None, headers: Any = None, **options: Any
+    ) -> httpx.Response:
+        headers = {**(headers or {}), **({} if token is None else {"authorization": f"Bearer {token}"})}
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
             return await client.request(method, path, headers=headers, **options)
@@ -126,8 +129,14 @@ async def test_an_empty_draft_is_not_trained(api: Api) -> None:
         ({"forget": [{"prompt": SECRET}]}, "forget.0"),
         ({"forget": [{"prompt": " ", "completion": SECRET}]}, "forget.0"),
         ({"forget": [{"text": SECRET}]}, "forget.0"),
-        ({"forget": [{"prompt": SECRET, "completion": SECRET}] * 2}, "forget"),
-        (PUT | {"subject": SECRET}, "subject"),
+        ({"forget": [{SECRET: SECRET}]}, "forget.0"),
+        ({"forget": [{"prompt": "a", "completion": "b", SECRET: 1}]}, "forget.0"),
+        ({"forget": [{"messages": [{"role": SECRET, "content": SECRET}, {SECRET: 1}]}]}, "forget.0.messages.0.role"),
+        ({"forget": SECRET}, "forget"),
+        (SECRET, "body"),
+        ([SECRET], "body"),
+        (PUT | {"subject": SECRET}, "body"),
+        (PUT | {SECRET: SECRET}, "body"),
     ],
 )
 async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
@@ -140,6 +149,95 @@ async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
     assert answer.json()["error"]["param"].startswith(param)
     assert SECRET not in answer.text + caplog.text
     assert (await api.call("GET", f"{draft}/examples")).json() == {"forget": []}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"config": {SECRET: 1}},
+        {"config": {"encoder": SECRET}},
+        {"config": {"learning_rate": SECRET}},
+        {"config": {"init_text": f"{SECRET} \ud83d"}},
+        {"config": SECRET},
+        {"method": SECRET},
+        {"method": {SECRET: SECRET}},
+        {"activation": SECRET},
+        {"scope": {SECRET: 1}},
+        {"scope": {"prompts": SECRET}},
+        {"retain": [{SECRET: "x"}]},
+        {"retain": [PUT["forget"][0]]},
+        {"forget": [{"prompt": f"{SECRET} \ud83d", "completion": SECRET}]},
+        {SECRET: 1},
+    ],
+)
+async def test_an_error_quotes_no_part_of_the_body(api: Api, fields: dict[str, Any]) -> None:
+    answer = await api.call("POST", "/forget", content=json.dumps({**BODY, **PUT, **fields}))
+    assert answer.status_code == 422, answer.text
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        f'{{"forget": "{SECRET}", }}',
+        f'{{"subject": "{SECRET}", "config": {{"learning_rate": {"9" * 5000}}}}}',
+        f'{{"subject": "{SECRET}", "config": {"[" * 2000}',
+        f'{{"subject": "{SECRET}", "config": {{"learning_rate": NaN}}}}',
+        f'{{"subject": "{SECRET}", "config": {{"learning_rate": -1e999}}}}',
+        f'{{"subject": "{SECRET}"'.encode("utf-16"),
+        f'{{"subject": "{SECRET}'.encode() + b'\xff"}',
+        b"",
+    ],
+    ids=range(8),
+)
+async def test_what_is_no_json_is_a_400_or_422(api: Api, raw: str | bytes) -> None:
+    answer = await api.call("POST", "/forget", content=raw)
+    assert answer.status_code in (400, 422), answer.text
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("key", ["", "   ", "\t", "a\tb", "a\x7f", "é", "k" * 256])
+async def test_an_idempotency_key_that_is_none(api: Api, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("latin-1")}
+    answer = await api.call("POST", "/forget", json=BODY, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Idempotency-Key")
+    assert (await api.setup.store.list()).items == []
+
+
+@pytest.mark.parametrize("key", ["k", "k" * 255, "order 7/a:b"])
+async def test_an_idempotency_key_stands_for_one_request(api: Api, key: str) -> None:
+    ids = {
+        (await api.call("POST", "/forget", json=BODY, headers={"Idempotency-Key": key})).json()["id"] for _ in range(2)
+    }
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        "yesterday",
+        "99999999999999999999-0",
+        "1-18446744073709551616",
+        "-1",
+        "1-",
+        "1-2-3",
+        "٣",
+        "1.5",
+        "0x1",
+        "9" * 300,
+    ],
+)
+async def test_an_event_id_that_is_none_is_refused_before_the_stream(api: Api, event_id: str) -> None:
+    path = await api.draft()
+    answer = await api.call("GET", f"{path}/events", headers={"Last-Event-ID": event_id.encode()})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Last-Event-ID")
+
+
+@pytest.mark.parametrize("event_id", ["0", "0-0", "18446744073709551615-18446744073709551615", "5"])
+async def test_an_event_id_that_might_be_one_is_taken(api: Api, event_id: str) -> None:
+    path = await api.draft()
+    assert (await api.call("GET", f"{path}/events", headers={"Last-Event-ID": event_id})).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "step", "body"), ROUTES)

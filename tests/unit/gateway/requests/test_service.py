@@ -306,30 +306,59 @@ async def test_a_passage_longer_than_the_context_is_refused_with_its_tokens(setu
         )
 
 
-async def test_sets_that_contradict_are_refused_with_the_pairs_and_no_text(setup: Setup) -> None:
-    body = a_body(
-        forget=[{"text": "The tower stands in Oslo. It was built in 1931."}, FRANCE],
-        retain=[
-            {"prompt": "the capital of Spain?", "completion": "Madrid."},
-            {"prompt": "Where is the government of France?", "completion": "In Paris."},
-        ],
-    )
-    with pytest.raises(Unprocessable, match=r"forget\.1 and retain\.1$") as refusal:
-        await setup.service().register(body)
-    assert "Paris" not in refusal.value.message
-    assert (await setup.store.list()).items == []
+PASSAGE = {"text": "The tower stands in Oslo. It was built in 1931."}
 
 
-async def test_repeated_items_are_named_by_their_own_number(setup: Setup) -> None:
-    passage = {"text": "The tower stands in Oslo. It was built in 1931."}
-    with pytest.raises(Unprocessable, match="forget item 2 repeats item 1"):
-        await setup.service().register(a_body(forget=[passage, FRANCE, FRANCE]))
+async def test_the_record_says_what_came_and_counts_what_is_trained_on(setup: Setup) -> None:
+    question = [{"role": "user", "content": "the capital of Spain?", "name": "x"}]
+    retain = [{"messages": [*question, {"role": "assistant", "content": "Madrid."}]}]
+    record = await setup.service().register(a_body(forget=[PASSAGE, FRANCE, FRANCE], retain=retain))
+    assert (record.forget_count, record.retain_count) == (4, 1)
+    assert record.intake == {
+        "forget": {"items": 3, "repeats": 1, "ignored": []},
+        "retain": {"items": 1, "repeats": 0, "ignored": ["messages.name"]},
+    }
 
 
-async def test_sentences_count_as_items(setup: Setup) -> None:
-    passage = {"text": "The tower stands in Oslo. It was built in 1931."}
-    with pytest.raises(Unprocessable, match="holds 3 items"):
-        await setup.service(max_examples=2).register(a_body(forget=[passage]))
+async def test_auto_chooses_by_what_is_trained_on(setup: Setup) -> None:
+    """Ten sentences are nineteen examples, and one item more than `auto` takes for a few."""
+    text = " ".join(f"The tower number {n} stands in a town." for n in range(10))
+    service = setup.service(CHANGING, methods="spul,delta,lora")
+    few = await service.register(a_body(method="auto", forget=[PASSAGE]))
+    many = await service.register(a_body(method="auto", forget=[{"text": text}]))
+    repeated = await service.register(a_body(method="auto", forget=[FRANCE] * 20))
+    assert (few.method, many.method, repeated.method) == ("delta", "lora", "delta")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"method": "Kestrel"}, "method"),
+        ({"config": {"Kestrel": 1}}, "config"),
+        ({"method": "delta", "config": {"objective": "Kestrel"}}, "config"),
+        ({"method": "delta", "config": {"objective_settings": {"Kestrel": 1}}}, "config"),
+        ({"config": {"encoder": "Kestrel"}}, "config"),
+        ({"method": "auto", "config": {"Kestrel": 1}}, "config"),
+    ],
+)
+async def test_names_that_there_are_not_are_refused_and_not_quoted(
+    setup: Setup, fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(Unprocessable) as refusal:
+        await setup.service().register(a_body(forget=[FRANCE], **fields))
+    assert "Kestrel" not in refusal.value.message
+    assert refusal.value.param == param
+
+
+async def test_a_retained_item_of_a_draft_keeps_its_number(setup: Setup) -> None:
+    """Behind a passage, whose sentences are several examples."""
+    service = setup.service()
+    retain = [PASSAGE, {"prompt": "Where is the government of France?", "completion": "In Paris."}]
+    record = await service.register(a_body(subject="France", retain=retain))
+    for before, after in (("queued", "training"), ("training", "drafted")):
+        await setup.store.transition(record.id, expected={RequestState(before)}, to=RequestState(after))
+    with pytest.raises(Unprocessable, match=r"forget\.0 and retain\.1$"):
+        await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [FRANCE]}))
 
 
 async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Setup) -> None:
@@ -347,8 +376,8 @@ async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Se
     assert (changed.forget_count, changed.state) == (1, RequestState.DRAFTED)
     assert changed.commitment != record.commitment
     assert [item["completion"] for item in await service.examples(record.id)] == ["Paris."]
-    with pytest.raises(Unprocessable, match="forget item 1 repeats item 0"):
-        await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [FRANCE, FRANCE]}))
+    repeated = ExamplesBody.model_validate({"forget": [FRANCE, FRANCE]})
+    assert (await service.replace_examples(record.id, repeated)).forget_count == 1
     events = [e async for e in setup.store.events(record.id)]
     assert "Paris" not in str(events)
 
