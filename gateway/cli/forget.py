@@ -25,7 +25,7 @@ def forget(
         typer.Argument(
             metavar="FILE",
             help=".json: the request's body, or a list of items. .jsonl: an item a line, as in OpenAI's "
-            "fine-tuning files. .csv: columns prompt,completion, or text. Without it the model is asked "
+            "fine-tuning files. .csv, .tsv: columns prompt,completion, or text. Without it the model is asked "
             "what it knows of --subject, and that is forgotten.",
         ),
     ] = None,

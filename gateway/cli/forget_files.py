@@ -1,4 +1,4 @@
-"""Reads forget and retain sets: `.json`, `.jsonl` and `.csv`.
+"""Reads forget and retain sets: `.json`, `.jsonl`, and tables as `.csv` or `.tsv`.
 
 A line of `.jsonl` is a pair, a passage (`{"text": …}`) or a line of an OpenAI fine-tuning file (`{"messages": […]}`).
 Only the file's own form is checked here; what an item must look like is the service's to say.
@@ -7,15 +7,22 @@ Only the file's own form is checked here; what an item must look like is the ser
 from __future__ import annotations
 
 import csv
-import json
+import io
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gateway.cli.failures import UsageFailed
+from gateway.cli.json_text import parse_json
 
 Item = dict[str, Any]
 _COLUMNS = (["completion", "prompt"], ["text"])
+#: By comma, or by what Excel puts there where the comma is the decimal sign.
+_SEPARATORS = (",", ";", "\t")
+#: A table of one column has no separator, and a text with commas needs no quotes there.
+_NONE = "\x1f"
 
 
 def read_body(path: Path) -> dict[str, Any]:
@@ -29,10 +36,15 @@ def read_body(path: Path) -> dict[str, Any]:
 
 def read_items(path: Path) -> list[Item]:
     """The items of a file. Raises `UsageFailed` naming file, line and what is wrong, never the text."""
-    readers: Mapping[str, Callable[[Path], list[Item]]] = {".json": _items, ".jsonl": _lines, ".csv": _rows}
+    readers: Mapping[str, Callable[[Path], list[Item]]] = {
+        ".json": _items,
+        ".jsonl": _lines,
+        ".csv": _rows,
+        ".tsv": _rows,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise UsageFailed(f"{path}: unknown kind of file; use .json, .jsonl or .csv")
+        raise UsageFailed(f"{path}: unknown kind of file; use {', '.join(readers)}")
     items = reader(path)
     if not items:
         raise UsageFailed(f"{path}: holds no item")
@@ -41,7 +53,9 @@ def read_items(path: Path) -> list[Item]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        # Not read_text(): it would make line feeds of the carriage returns in a quoted field.
+        data = path.read_bytes()
+        return data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError:
         raise UsageFailed(f"{path}: is not UTF-8 text") from None
     except OSError as error:
@@ -49,14 +63,7 @@ def _text(path: Path) -> str:
 
 
 def _json(path: Path) -> Any:
-    return _parse(_text(path), str(path))
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageFailed(f"{where}: not JSON (line {error.lineno}, column {error.colno}: {error.msg})") from None
+    return parse_json(_text(path), str(path))
 
 
 def _items(path: Path) -> list[Item]:
@@ -74,26 +81,52 @@ def _lines(path: Path) -> list[Item]:
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():
             where = f"{path}:{number}"
-            items.append(_check(_parse(line, where), where))
+            items.append(_check(parse_json(line, where), where))
     return items
 
 
 def _rows(path: Path) -> list[Item]:
-    reader = csv.reader(_text(path).splitlines(keepends=True), strict=True)
+    text = _text(path)
+    first, _, rest = text.partition("\n")
+    noted = first.strip().lower() in {f"sep={separator}" for separator in _SEPARATORS}  # by Excel, above the names
+    header, separator = _header(path, rest if noted else text)
+    # Not splitlines(): a quoted field may hold what that splits at.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     items: list[Item] = []
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        if sorted(header) not in _COLUMNS:
-            raise UsageFailed(f"{path}: the first line must name the columns prompt,completion or the column text")
-        for row in reader:
-            if not row:
+        for row in islice(reader, 2 if noted else 1, None):
+            cells = _without_empty_end(row, len(header))
+            if not any(cell.strip() for cell in cells):
                 continue
-            if len(row) != len(header):
-                raise UsageFailed(f"{path}:{reader.line_num}: {len(row)} columns, not {len(header)}")
-            items.append(dict(zip(header, row, strict=True)))
+            if len(cells) != len(header):
+                raise UsageFailed(f"{path}:{reader.line_num}: {len(cells)} columns, not {len(header)}")
+            items.append(dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise UsageFailed(f"{path}:{reader.line_num}: not CSV ({error})") from None
     return items
+
+
+def _header(path: Path, text: str) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them. Raises `UsageFailed`."""
+    for separator in (_NONE, *_SEPARATORS):
+        try:
+            names = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), [])
+        except csv.Error:
+            continue
+        header = [name.strip().lower() for name in _without_empty_end(names, 1)]
+        if sorted(header) in _COLUMNS:
+            return header, separator
+    raise UsageFailed(
+        f"{path}: the first line must name the columns prompt,completion or the column text, "
+        "separated by comma, semicolon or tab"
+    )
+
+
+def _without_empty_end(row: list[str], most: int) -> list[str]:
+    """The row without the empty cells behind its `most` first ones, which a spreadsheet leaves there."""
+    while len(row) > most and not row[-1].strip():
+        row = row[:-1]
+    return row
 
 
 def _check(item: Any, where: str) -> Item:

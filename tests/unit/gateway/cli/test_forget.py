@@ -71,9 +71,10 @@ def test_a_refused_activation_is_a_bad_exit(unlearn: Unlearn, stub: Stub, file: 
     assert "was not activated: no room" in result.err
 
 
-@pytest.mark.parametrize("config", ["{", "[1]"])
+@pytest.mark.parametrize("config", ["{", "[1]", '{"a": NaN}', '{"a": "\\ud83d"}', f'{{"a": {"9" * 5000}}}', "[" * 2000])
 def test_a_config_that_is_no_object(unlearn: Unlearn, stub: Stub, file: str, config: str) -> None:
     result = unlearn("forget", file, "--config", config)
     assert result.status == 2
-    assert "--config" in result.err
+    assert result.err.startswith("error: --config: ")
+    assert result.err.count("\n") == 1
     assert stub.calls == []

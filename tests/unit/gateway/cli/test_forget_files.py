@@ -34,12 +34,50 @@ def test_jsonl_takes_blank_lines_a_mark_and_line_separators_in_strings(tmp_path:
     assert read_items(path) == [{"prompt": "a\u2028b", "completion": "c"}, {"messages": []}]
 
 
-def test_csv_takes_quotes_newlines_and_columns_in_any_order(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", 'Completion,Prompt\r\n"one, ""two""","a\nb"\r\n\r\nx,y\r\n')
-    assert read_items(path) == [
-        {"completion": 'one, "two"', "prompt": "a\nb"},
-        {"completion": "x", "prompt": "y"},
-    ]
+def table(*rows: str) -> str:
+    return "".join(f"{row}\r\n" for row in rows)
+
+
+KEY = "Wer hat den Schlüssel?"
+WRAPPED = "Under the\u2028stone\x0bby the\fdoor,\u0085or\x1cnot\r\nat all."
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (table("Completion,Prompt", '"one, ""two""","a\nb"', "", "x,y"), [("a\nb", 'one, "two"'), ("y", "x")]),
+        (f'prompt,completion\n"Where is the key?","{WRAPPED}"\n', [("Where is the key?", WRAPPED)]),
+        (table("prompt,completion", f"Where?,{WRAPPED[:25]}"), [("Where?", WRAPPED[:25])]),
+        (
+            table("prompt;completion", "Wer hat den Schlüssel?;Ines, wer sonst", ";"),
+            [("Wer hat den Schlüssel?", "Ines, wer sonst")],
+        ),
+        (table("\ufeffprompt;completion", '"a;b";c', ";", " ; ", ";;"), [("a;b", "c")]),
+        (table("prompt\tcompletion", "a, b;\tc", "\t"), [("a, b;", "c")]),
+        (table("sep=;", "prompt;completion", "a;b"), [("a", "b")]),
+        (table("prompt,completion,,", "a,b,,", ",,,"), [("a", "b")]),
+        (table('"prompt","completion"', '"a","b"', '"",""'), [("a", "b")]),
+        ("prompt,completion\ra,b\r", [("a", "b")]),
+    ],
+)
+def test_tables_as_they_are_written(tmp_path: Path, text: str, rows: list[tuple[str, str]]) -> None:
+    wanted = [{"prompt": prompt, "completion": completion} for prompt, completion in rows]
+    assert read_items(write(tmp_path, "a.csv", text)) == wanted
+    (tmp_path / "a.tsv").write_bytes(text.removeprefix("\ufeff").encode("utf-16"))
+    assert read_items(tmp_path / "a.tsv") == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "texts"),
+    [
+        (table("text", '"A, b. C d."'), ["A, b. C d."]),
+        (table("text", "A, b; c.", "", "  "), ["A, b; c."]),
+        (table("Text;", '"A b; c.";'), ["A b; c."]),
+        (table("text", f'"{WRAPPED}"'), [WRAPPED]),
+    ],
+)
+def test_a_table_of_passages(tmp_path: Path, text: str, texts: list[str]) -> None:
+    assert read_items(write(tmp_path, "a.csv", text)) == [{"text": each} for each in texts]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +96,19 @@ def test_csv_takes_quotes_newlines_and_columns_in_any_order(tmp_path: Path) -> N
         ("a.csv", f'prompt,completion\n"{SECRET},b\n', "not CSV"),
         ("a.csv", "prompt,completion\n", "holds no item"),
         ("a.csv", "", "must name the columns"),
+        ("a.csv", f"prompt|completion\n{SECRET}|b\n", "separated by comma, semicolon or tab"),
+        ("a.csv", f"prompt;completion\n{SECRET};b;c\n", "a.csv:2: 3 columns, not 2"),
+        ("a.csv", f"sep=;\nprompt;completion\n{SECRET}\n", "a.csv:3: 1 columns, not 2"),
+        ("a.json", f'[{{"prompt": "{SECRET} \\ud83d"}}]', "half a character"),
+        ("a.json", f'[{{"{SECRET} \\ude00": 1}}]', "half a character"),
+        ("a.json", f'["{SECRET}", NaN]', "NaN and Infinity"),
+        ("a.json", f'["{SECRET}", -Infinity]', "NaN and Infinity"),
+        ("a.json", f'["{SECRET}", 1e999]', "a number that is too large"),
+        ("a.json", f'["{SECRET}", {"9" * 5000}]', "a number that is too large"),
+        ("a.json", f'["{SECRET}", {"[" * 2000}', "nested too deeply"),
+        ("a.json", f'["{SECRET}", {"[" * 2000}{"]" * 2000}]', "nested too deeply"),
+        ("a.jsonl", f'{{"prompt": "{SECRET} \\ud83d"}}', "a.jsonl:1: not JSON (a text holds half"),
+        ("a.jsonl", f'{{"a": 1}}\n{{"{SECRET}": {"{" * 2000}', "a.jsonl:2: not JSON"),
     ],
 )
 def test_what_is_wrong_is_named_without_the_text(tmp_path: Path, name: str, text: str, complaint: str) -> None:
@@ -76,10 +127,8 @@ def test_missing_and_undecodable_files(tmp_path: Path) -> None:
         read_items(tmp_path / "latin.csv")
 
 
-def test_passages_in_csv_and_openai_fine_tuning_lines(tmp_path: Path) -> None:
-    passages, tuning = tmp_path / "p.csv", tmp_path / "t.jsonl"
-    passages.write_text('text\n"A, b. C d."\n')
+def test_openai_fine_tuning_lines(tmp_path: Path) -> None:
+    tuning = tmp_path / "t.jsonl"
     line = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
     tuning.write_text(line + '\n{"text": "A b c d."}\n')
-    assert read_items(passages) == [{"text": "A, b. C d."}]
     assert [set(item) for item in read_items(tuning)] == [{"messages"}, {"text"}]
