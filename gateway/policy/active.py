@@ -19,6 +19,7 @@ from gateway.store.records import RequestRecord
 
 logger = logging.getLogger(__name__)
 
+#: Between two refreshes: what another replica activates applies here within about this time.
 POLL_S = 1.0
 
 
@@ -67,8 +68,9 @@ class ActivePolicy:
         self._generation: int | None = None
         self._active: Plan | None = None
         self._off = plans.build(PlanMode.OFF, ())
-        self._fresh_at = 0.0
+        self._fresh_at = time.monotonic()
         self._preloaded = False
+        metrics.policy_age.set_function(lambda: time.monotonic() - self._fresh_at)
 
     @property
     def generation(self) -> int | None:
@@ -140,13 +142,3 @@ class ActivePolicy:
     def ready(self) -> bool:
         """Whether every active adapter is in the engine."""
         return self._preloaded
-
-    async def watch(self, poll_s: float = POLL_S) -> None:
-        """Refresh for ever, so that what another replica activates applies here within `poll_s`."""
-        while True:
-            try:
-                await self.refresh()
-            except StoreUnavailable as error:
-                logger.warning("policy not refreshed, serving generation=%s: %s", self._generation, error.message)
-            self._metrics.policy_age.set(time.monotonic() - self._fresh_at)
-            await asyncio.sleep(poll_s)

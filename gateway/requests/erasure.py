@@ -6,11 +6,9 @@ down then, and the engine that tried a candidate which was not kept learn of it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Protocol
 
-from gateway.errors import StoreUnavailable
 from gateway.policy.active import ActivePolicy
 from gateway.store.blobs import BlobStore
 from gateway.store.requests import RequestStore
@@ -31,7 +29,7 @@ class AdapterHolder(Protocol):
 
 
 class Erasure:
-    """`sweep` once, or `watch`."""
+    """`sweep` erases; it is to be done every `POLL_S`."""
 
     def __init__(self, store: RequestStore, blobs: BlobStore, holder: AdapterHolder, policy: ActivePolicy) -> None:
         self._store = store
@@ -58,12 +56,3 @@ class Erasure:
             await self._blobs.discard(digest)
             logger.info("erased what no request needs digest=%s", digest[:12])
         return unneeded
-
-    async def watch(self, poll_s: float = POLL_S) -> None:
-        """Sweep for ever. While Redis is away nothing is erased; the policy's watch says that it is."""
-        while True:
-            try:
-                await self.sweep()
-            except StoreUnavailable as error:
-                logger.debug("nothing erased: %s", error.message)
-            await asyncio.sleep(poll_s)

@@ -19,6 +19,12 @@ class GatewayMetrics:
             "Time since the policy was last read from Redis",
             registry=registry,
         )
+        self.housekeeping_failures = Counter(
+            "unlearning_housekeeping_failures",
+            "Failures of the work beside serving, by task; each is tried again",
+            ["task"],
+            registry=registry,
+        )
         self.rows_in_use = Gauge(
             "unlearning_soft_rows_in_use",
             "Rows of the soft-prompt table that hold an adapter",

@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,9 @@ from gateway.http.app import assemble, running
 from gateway.http.auth import Gatekeeper, is_loopback
 from gateway.http.health import HealthApp
 from gateway.jobs.queue import JobQueue
-from gateway.policy.active import ActivePolicy
+from gateway.policy.active import POLL_S, ActivePolicy
 from gateway.policy.plan import PlanBuilder
+from gateway.requests.erasure import POLL_S as ERASURE_S
 from gateway.requests.erasure import Erasure
 from gateway.requests.offering import ServedModel
 from gateway.requests.service import UnlearningService
@@ -44,6 +46,7 @@ from gateway.selfcheck.canaries import CanaryMaker, Shelf
 from gateway.selfcheck.engine import TOLERANCE
 from gateway.selfcheck.run import SelfCheck
 from gateway.service import http_server
+from gateway.service.housekeeping import supervise
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.logs import configure_logging, progress_reporter
 from gateway.service.metrics import GatewayMetrics
@@ -248,7 +251,7 @@ class _Service:
             await policy.refresh()
             await jobs.reconcile(store)
             self._health.attach(app, lambda: _missing(policy))
-            await self._watch(stack, policy, Erasure(store, blobs, holdings, policy), redis, async_llm, checks)
+            await self._watch(stack, policy, Erasure(store, blobs, holdings, policy), redis, async_llm, checks, metrics)
 
     async def _become_ready(self, checks: SelfCheck) -> None:
         """Serve once no check fails that answers depend on: a service that answers garbage is worse than none."""
@@ -268,36 +271,32 @@ class _Service:
         redis: Any,
         async_llm: Any,
         checks: SelfCheck,
+        metrics: GatewayMetrics,
     ) -> None:
         settings = self._settings
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._become_ready(checks))
-            tasks.create_task(policy.watch())
-            tasks.create_task(erasure.watch())
-            tasks.create_task(_keep_redis(redis))
+
+            def keep(name: str, work: Callable[[], Awaitable[object]], every_s: float | None = None) -> None:
+                tasks.create_task(supervise(name, work, metrics, every_s=every_s))
+
+            keep("self-check", partial(self._become_ready, checks))
+            keep("policy", policy.refresh, POLL_S)
+            keep("erasure", erasure.sweep, ERASURE_S)
+            if isinstance(redis, EmbeddedRedis):  # ours to start again when it died
+                keep("redis", partial(asyncio.to_thread, redis.start), _HEALTH_POLL_S)
             if settings.worker:
                 environment = settings_environment(settings) | {
                     "UNLEARN_MODEL": str(launch.checkpoint_folder(self._model.source))
                 }
-                supervisor = WorkerSupervisor(environment)
+                supervisor = WorkerSupervisor(environment, self._lifecycle)
                 stack.push_async_callback(supervisor.stop)
-                tasks.create_task(supervisor.run())
+                keep("worker", supervisor.run)
             while not async_llm.errored:
                 await asyncio.sleep(_HEALTH_POLL_S)
             logger.critical("the engine died; exiting so that the service is started again")
             self._status = 1
             self._stop.set()
             await asyncio.Event().wait()
-
-
-async def _keep_redis(redis: Any) -> None:
-    """The embedded server is ours: start it again when it died. A shared one is somebody else's."""
-    while True:
-        await asyncio.sleep(_HEALTH_POLL_S)
-        try:
-            await asyncio.to_thread(redis.start)
-        except GatewayError as error:
-            logger.error("Redis: %s", error.message)
 
 
 def _report_memory(memory: PairMemory, pair: PairSpec | None, metrics: GatewayMetrics) -> None:

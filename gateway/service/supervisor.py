@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 import psutil
 from pydantic import SecretStr
 
+from gateway.errors import GatewayError
+from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_FIRST_PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 60.0
 _STOP_S = 5.0
 _NICE = 5
 _POLL_S = 0.05
@@ -35,30 +35,31 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
-class WorkerSupervisor:
-    """Starts the worker, starts it again when it dies, ends it with its children."""
+class WorkerEnded(GatewayError):
+    """The worker is not meant to end while the service serves."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    code = "worker_ended"
+
+
+class WorkerSupervisor:
+    """Runs the worker, and ends it with its children."""
+
+    def __init__(self, environment: Mapping[str, str], lifecycle: Lifecycle) -> None:
         self._environment = {**os.environ, **environment}
+        self._lifecycle = lifecycle
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> None:
-        """Until cancelled."""
-        pause = _FIRST_PAUSE_S
-        while True:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "worker", env=self._environment
-            )
-            # Training yields to serving where they share cores; children inherit it.
-            psutil.Process(self._process.pid).nice(_NICE)
-            logger.info("worker started pid=%d", self._process.pid)
-            started = asyncio.get_running_loop().time()
-            code = await self._process.wait()
-            if asyncio.get_running_loop().time() - started > _LONGEST_PAUSE_S:
-                pause = _FIRST_PAUSE_S
-            logger.warning("worker ended code=%s; starting it again in %.0f s", code, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        """Until the worker ends. Raises `WorkerEnded`, unless the service is ending too: one signal may be for both."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "worker", env=self._environment
+        )
+        # Training yields to serving where they share cores; children inherit it.
+        psutil.Process(self._process.pid).nice(_NICE)
+        logger.info("worker started pid=%d", self._process.pid)
+        status = await self._process.wait()
+        if self._lifecycle.phase is not Phase.DRAINING:
+            raise WorkerEnded(f"the worker ended with status {status}")
 
     async def stop(self) -> None:
         """End the worker. A job it was training is queued again when the service starts next."""

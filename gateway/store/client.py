@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -14,13 +13,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
     ConnectionError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_exponential
 
 from gateway.errors import StoreUnavailable
 
@@ -31,7 +35,8 @@ T = TypeVar("T")
 #: Longer than any blocking read, so that a blocked XREAD is not mistaken for a dead server.
 SOCKET_TIMEOUT_S = 15.0
 _CONNECTIONS = 1024  # each follower of an event stream holds one
-_UNREACHABLE = (ConnectionError, TimeoutError, ReadOnlyError, OutOfMemoryError)
+_PASSING = (ConnectionError, TimeoutError, ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
+_CODES = re.compile(r"\b(BUSY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY)\b")
 
 
 def connect(url: str) -> Redis:
@@ -63,24 +68,41 @@ async def connected(url: str) -> AsyncIterator[Redis]:
 async def call(operation: Callable[[], Awaitable[T]], *, patience_s: float = 0.0) -> T:
     """Run `operation`, again with growing pauses for up to `patience_s` while Redis is away.
 
-    `operation` must be safe to repeat. Raises `StoreUnavailable`.
+    `operation` must be safe to repeat. Every error of Redis becomes `StoreUnavailable`.
     """
-    deadline = time.monotonic() + patience_s
-    pause = 0.1
-    while True:
-        try:
-            return await operation()
-        except _UNREACHABLE as error:
-            if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
-                raise StoreUnavailable("Redis refused the credentials of REDIS_URL") from error
-            problem: RedisError = error
-        except ResponseError as error:
-            # Inside a script, a full server's refusal comes without a type of its own.
-            if "OOM command not allowed" not in str(error):
-                raise
-            problem = error
-        if time.monotonic() + pause > deadline:
-            raise StoreUnavailable("Redis cannot be reached or cannot be written to") from problem
-        log.warning("redis away error=%s retry_in_s=%.1f", type(problem).__name__, pause)
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, 2.0)
+    attempts = AsyncRetrying(
+        retry=retry_if_exception(_passes),
+        wait=wait_exponential(multiplier=0.1, max=2.0),
+        stop=stop_before_delay(patience_s),
+        before_sleep=_log_away,
+        reraise=True,
+    )
+    try:
+        async for attempt in attempts:
+            with attempt:
+                return await operation()
+    except RedisError as error:
+        if _is_refusal(error) or _is_refusal(error.__cause__):
+            raise StoreUnavailable("Redis refused the credentials of REDIS_URL") from error
+        if _passes(error):
+            raise StoreUnavailable("Redis cannot be reached or cannot be written to") from error
+        log.error("redis refused a command error=%s", type(error).__name__)  # its text may quote arguments
+        raise StoreUnavailable("Redis refused a command") from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    return isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError)
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether the command may succeed later."""
+    if _is_refusal(error) or _is_refusal(error.__cause__):
+        return False
+    # Inside a script an error comes without a type of its own, and BUSY and MISCONF have none anywhere.
+    return isinstance(error, _PASSING) or (isinstance(error, ResponseError) and _CODES.search(str(error)) is not None)
+
+
+def _log_away(state: RetryCallState) -> None:
+    error = None if state.outcome is None else state.outcome.exception()
+    log.warning("redis away error=%s retry_in_s=%.1f", type(error).__name__, state.upcoming_sleep)

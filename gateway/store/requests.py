@@ -15,6 +15,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -325,11 +326,12 @@ class RequestStore:
         return [(keys.record_of(_pairs(fields)), int(fields[b"seq"])) for fields in replies]
 
     async def _rewrite_log(self) -> None:
-        try:
-            await self._call(lambda: self._redis.bgrewriteaof())
-        except ResponseError:
-            # One is running. It may have begun before the erasure; the next erasure or growth mends that.
-            return
+        async def rewrite() -> None:
+            # One may be running, and may have begun before the erasure; the next erasure or growth mends that.
+            with suppress(ResponseError):
+                await self._redis.bgrewriteaof()
+
+        await self._call(rewrite)
 
 
 def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None) -> str:

@@ -145,21 +145,6 @@ async def test_an_adapter_that_cannot_be_installed_is_tried_again_and_not_left_o
     assert policy.ready
 
 
-async def test_watch_goes_on_when_redis_is_away() -> None:
-    edges = Edges()
-    edges.away = True
-    policy = build(edges)
-    watching = asyncio.create_task(policy.watch(poll_s=0.01))
-    await asyncio.sleep(0.05)
-    edges.away = False
-    edges.activate("req_a")
-    deadline = time.monotonic() + 5
-    while policy.generation is None and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
-    watching.cancel()
-    assert policy.plan().applied == "req_a"
-
-
 async def test_a_candidate_without_an_adapter_is_refused() -> None:
     policy = build(Edges())
     with pytest.raises(AdapterUnavailable, match="no adapter"):

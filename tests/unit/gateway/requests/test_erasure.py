@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from gateway.errors import StoreUnavailable
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder
 from gateway.requests.erasure import Erasure
@@ -154,21 +152,3 @@ async def test_before_the_policy_is_known_nothing_is_erased(redis: Redis, tmp_pa
     assert await host.erasure.sweep() == frozenset()
     await host.policy.refresh()
     assert await host.erasure.sweep() == {digest}
-
-
-async def test_watching_outlives_an_outage(hosts: tuple[Host, Host], monkeypatch: pytest.MonkeyPatch) -> None:
-    here, _ = hosts
-    outcomes = iter([StoreUnavailable("away"), None])
-    swept = asyncio.Event()
-
-    async def sweep() -> frozenset[str]:
-        outcome = next(outcomes, None)
-        if outcome is not None:
-            raise outcome
-        swept.set()
-        return frozenset()
-
-    monkeypatch.setattr(here.erasure, "sweep", sweep)
-    watching = asyncio.create_task(here.erasure.watch(poll_s=0))
-    await asyncio.wait_for(swept.wait(), 10)
-    watching.cancel()
