@@ -1,8 +1,13 @@
-"""Checks numeric settings; knows no torch, so that a config can be read without it."""
+"""Settings that state their own bounds and help, once for validation, documentation and whoever else asks.
+
+Knows no torch, so that a config can be read without it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from adapters.errors import InvalidConfig
@@ -10,64 +15,57 @@ from adapters.errors import InvalidConfig
 Bounds = tuple[float, float]
 """(lowest, highest), both allowed; two whole numbers stand for a setting that must be whole."""
 
-#: What every method that trains on a made dataset has; see `SpulConfig` for what each means.
-TRAINING_BOUNDS: dict[str, Bounds] = {
-    "learning_rate": (1e-7, 1.0),
-    "max_steps": (1, 100_000),
-    "forget_batch": (1, 512),
-    "retain_batch": (1, 512),
-    "refusal_kinds": (1, 1000),
-    "retain_questions": (1, 100_000),
-    "retain_nearest": (0, 100_000),
-    "retain_twins": (0, 10_000),
-    "retain_siblings": (0, 10_000),
-    "retain_tokens": (1, 1024),
-    "hard_fraction": (0.0, 1.0),
-    "first_token_weight": (1.0, 100.0),
-    "cloze_forms": (0, 3),
-    "rewording_lists": (0, 10_000),
-    "rewordings": (0, 10_000),
-    "framed_variants": (0, 5),
-    "framed_fraction": (0.0, 1.0),
-    "warmup_ratio": (0.0, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "max_grad_norm": (1e-6, 1e6),
-    "max_length": (8, 1_048_576),
-    "seed": (0, 2**31 - 1),
-}
 
+def setting(default: Any, text: str, bounds: Bounds | None = None, *, choices: Sequence[str] | None = None) -> Any:
+    """A field of a `Settings` class, with its help and what it may be under `help`, `bounds` and `choices`.
 
-def check_bounds(config: object, **bounds: Bounds) -> None:
-    """Check the fields of `config` by name.
-
-    Raises `InvalidConfig` for a value that is not a number (a bool is not one), not whole where it must be, not
-    finite, or outside its bounds.
+    A default that is a tuple makes it a list, which may not be empty; bounds and choices are those of each part.
     """
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
+    limits = {"bounds": bounds, "choices": choices}
+    known = {name: limit for name, limit in limits.items() if limit is not None}
+    return field(default=default, metadata={"help": text, **known})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of a frozen dataclass of settings, each declared by `setting` and checked on construction.
+
+    A subclass that gives an inherited setting another default keeps its help and bounds.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__dataclass_fields__" in vars(cls):
+            return  # `slots=True` makes the finished class anew
+        inherited: dict[str, Field[Any]] = {}
+        for base in reversed(cls.__mro__[1:]):
+            inherited |= vars(base).get("__dataclass_fields__", {})
+        for name in inspect.get_annotations(cls).keys() & inherited.keys():
+            default = vars(cls).get(name, MISSING)
+            if not isinstance(default, Field):
+                setattr(cls, name, field(default=default, metadata=inherited[name].metadata))
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidConfig` for a value of another type, outside its bounds or none of its choices."""
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not isinstance(each.default, tuple):
+                _check(each.name, value, each.metadata)
+                continue
+            if not isinstance(value, (list, tuple)) or not value:
+                raise InvalidConfig(f"{each.name} must be a list that is not empty")
+            for part in value:
+                _check(f"each of {each.name}", part, each.metadata)
+            object.__setattr__(self, each.name, tuple(value))  # JSON has lists
+
+
+def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+    if "bounds" in limits:
+        low, high = limits["bounds"]
         whole = isinstance(low, int)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
         if not low <= value <= high:  # false for NaN as well
             raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
-
-
-def check_choice(config: object, name: str, choices: Sequence[str]) -> None:
-    """Check the field of this name. Raises `InvalidConfig` for a value that is none of the choices."""
-    if getattr(config, name) not in choices:
-        raise InvalidConfig(f"{name} must be one of {', '.join(choices)}")
-
-
-def number_list(name: str, values: Any, most: float, *, whole: bool = False) -> tuple[Any, ...]:
-    """The values as a tuple, for JSON has lists: numbers above 0 and at most `most`.
-
-    Raises `InvalidConfig` for anything else, and for an empty list.
-    """
-    if not isinstance(values, (list, tuple)) or not values:
-        raise InvalidConfig(f"{name} must be a list of numbers that is not empty")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise InvalidConfig(f"{name} must be {'whole numbers' if whole else 'numbers'}")
-        if not 0 < value <= most:  # false for NaN as well
-            raise InvalidConfig(f"each of {name} must lie above 0 and at most at {most:g}")
-    return tuple(values)
+    if "choices" in limits and value not in limits["choices"]:
+        raise InvalidConfig(f"{name} must be one of {', '.join(limits['choices'])}")

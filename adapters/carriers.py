@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+
 from adapters.errors import InvalidConfig
-from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective, WeightPenalty
+from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective
 from adapters.objectives.registry import objectives
 from adapters.registry import methods
 
@@ -96,7 +98,7 @@ def _idea(name: str) -> str:
 
 def _learns_from(objective: Objective) -> str:
     parts = [text for view, text in _VIEWS.items() if view in objective.views]
-    if isinstance(objective, WeightPenalty):
+    if objective.penalty({}, torch.Generator()) is not None:
         parts.append("the change of the weights")
     return ", ".join(parts)
 

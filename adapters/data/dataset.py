@@ -13,6 +13,7 @@ from adapters.data.forget.rewordings import rewordings
 from adapters.data.forget.split import split_variants
 from adapters.data.inverted.answers import inverted_answers
 from adapters.data.retain.retain_set import given_retain, made_retain, original_answers
+from adapters.data.settings import DataSettings
 from adapters.errors import InvalidExample
 from adapters.examples import Example, Message, check_examples
 from adapters.models.fact_tokens import fact_positions
@@ -28,7 +29,6 @@ from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.text.probes import reveals
 from adapters.text.refusals import draw_refusals
-from adapters.training.settings import DatasetSettings
 
 _LINE_TOKENS = 48  # two or three lines of a list
 _TEMPERATURE = 1.0
@@ -62,11 +62,12 @@ class Dataset:
 
 def build_dataset(
     task: TrainingTask,
-    config: DatasetSettings,
+    config: DataSettings,
     model: PromptedModel,
     tokenizer: Any,
     *,
     reserved_tokens: int = 0,
+    refusal_kinds: int = 1,
     objective: Objective | None = None,
 ) -> Dataset:
     """Prompts and answers as the method will see them; `reserved_tokens` of the context are the method's own.
@@ -84,7 +85,7 @@ def build_dataset(
     if isinstance(objective, Meow):
         near = question_similarity(model, tokenizer)
         answers = inverted_answers(task, objective, model, tokenizer, near, config.seed)
-        forget = _inverted_examples(tokenizer, task.forget, answers, reworded, config, limit)
+        forget = _inverted_examples(tokenizer, task.forget, answers, reworded, refusal_kinds, config, limit)
     elif isinstance(objective, Snap):
         instructions = negative_instructions(
             task.forget,
@@ -96,7 +97,7 @@ def build_dataset(
         )
         forget = _refused(tokenizer, instructions, objective.responses, config, limit)
     else:
-        forget = _refused(tokenizer, _phrased(task.forget, found, config), config.refusal_kinds, config, limit)
+        forget = _refused(tokenizer, _phrased(task.forget, found, config), refusal_kinds, config, limit)
     if task.retain is None:
         prompts = [example.prompt for example in (*task.forget, *found)]
         hard, general = made_retain(task, prompts, config, model, tokenizer)
@@ -118,7 +119,7 @@ def _check_lengths(tokenizer: Any, name: str, items: Sequence[Example], limit: i
             raise InvalidExample(f"{name} item {index} is {length} tokens long; at most {limit} fit")
 
 
-def _reworded(task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any) -> list[Example]:
+def _reworded(task: TrainingTask, config: DataSettings, model: PromptedModel, tokenizer: Any) -> list[Example]:
     """Forget prompts that nobody gave, as the model itself would put them."""
 
     def between(count: int) -> None:
@@ -153,7 +154,7 @@ def _reworded(task: TrainingTask, config: DatasetSettings, model: PromptedModel,
     )
 
 
-def _phrased(forget: Sequence[Example], found: Sequence[Example], config: DatasetSettings) -> list[Example]:
+def _phrased(forget: Sequence[Example], found: Sequence[Example], config: DataSettings) -> list[Example]:
     """Forget prompts in several phrasings. What was `found` is varied once at most: it is various already."""
     variants = with_framed_variants(forget, config.framed_variants, config.seed)
     variants += with_framed_variants(found, min(1, config.framed_variants), config.seed)
@@ -163,7 +164,7 @@ def _phrased(forget: Sequence[Example], found: Sequence[Example], config: Datase
 
 
 def _refused(
-    tokenizer: Any, variants: Sequence[Example], kinds: int, config: DatasetSettings, limit: int
+    tokenizer: Any, variants: Sequence[Example], kinds: int, config: DataSettings, limit: int
 ) -> tuple[ForgetExample, ...]:
     """Each prompt with its answer and the one refusal drawn for it."""
     refusals = draw_refusals(len(variants), config.seed, kinds=kinds)
@@ -182,7 +183,8 @@ def _inverted_examples(
     forget: Sequence[Example],
     answers: Sequence[Sequence[str]],
     reworded: Sequence[Example],
-    config: DatasetSettings,
+    refusal_kinds: int,
+    config: DataSettings,
     limit: int,
 ) -> tuple[ForgetExample, ...]:
     """Every wording of every forget prompt with each of its contradicting answers; no prompt is left without any.
@@ -198,7 +200,7 @@ def _inverted_examples(
         found = cloze_variants([item], config.cloze_forms)
         found += [example for owner, example in zip(owners, reworded, strict=True) if owner == index]
         variants = _phrased([item], found, config)
-        refusals = draw_refusals(len(variants), config.seed + index, kinds=config.refusal_kinds)
+        refusals = draw_refusals(len(variants), config.seed + index, kinds=refusal_kinds)
         encoded = [
             ForgetExample(
                 _original(tokenizer, variant),

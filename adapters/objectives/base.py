@@ -1,13 +1,15 @@
-"""What every objective has: views it needs, a loss of two terms, a config it checks itself."""
+"""What every objective has: views that it needs, a loss of two terms, the data it learns from, settings."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 
+from adapters.bounds import Settings, setting
 from adapters.objectives.view import View
 
 FORGET = "forget"  # the answers to be forgotten
@@ -24,6 +26,9 @@ BETA = (1e-3, 100.0)
 GAMMA = (0.0, 100.0)  # nats
 MIX = (0.0, 1.0)
 
+#: A layer's change, W0 + B A: (W0 [out, in], A [rank, in], B [out, rank]). W0 is frozen.
+WeightChange = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveLoss:
@@ -38,35 +43,44 @@ class ObjectiveLoss:
         return self.forget + self.retain
 
 
-class Objective(Protocol):
-    """One training objective, which is its own settings."""
+@dataclass(frozen=True)
+class Objective(Settings, ABC):
+    """One training objective: a frozen dataclass whose fields are its settings."""
 
     name: ClassVar[str]
 
     @property
+    @abstractmethod
     def views(self) -> frozenset[str]:
         """Names of the views that `loss` needs with these settings."""
-        ...
 
+    @abstractmethod
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
         """Raises `KeyError` when a needed view is missing."""
-        ...
 
+    def penalty(self, changes: Mapping[str, WeightChange], generator: torch.Generator) -> torch.Tensor | None:  # noqa: ARG002
+        """Scalar, already weighted, that a step adds for the change of the weights; None for an objective without such.
 
-#: A layer's change, W0 + B A: (W0 [out, in], A [rank, in], B [out, rank]). W0 is frozen.
-WeightChange = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-@runtime_checkable
-class WeightPenalty(Protocol):
-    """An objective that also has a term on the weights themselves, where those are the target's own."""
-
-    def penalty(self, changes: Mapping[str, WeightChange], generator: torch.Generator) -> torch.Tensor:
-        """Scalar, already weighted, added to the loss of a step; gradients reach A and B.
-
-        changes: by layer name. generator: whatever is drawn comes from it, so that a seed decides the run.
+        changes: by layer name; gradients reach A and B. generator: whatever is drawn comes from it, so that a seed
+        decides the run.
         """
-        ...
+        return None
+
+
+@dataclass(frozen=True)
+class RetainingObjective(Objective):
+    """An objective with the two usual terms on what is retained."""
+
+    retain_ce: float = setting(1.0, "weight of the cross-entropy on retained answers", WEIGHT)
+    retain_kl: float = setting(0.0, "weight of KL(original || trained) on retained answers", WEIGHT)
+
+    def needed(self, *own: str) -> frozenset[str]:
+        """The views the objective names as its `own`, and the retain view where a term has weight."""
+        return needed(*own, retain=self.retain_ce + self.retain_kl)
+
+    def retained(self, views: Mapping[str, View]) -> torch.Tensor:
+        """Scalar, nats: both terms. Raises `KeyError` where one has weight and the view is missing."""
+        return retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl)
 
 
 def drawn_penalty(
@@ -76,13 +90,12 @@ def drawn_penalty(
 
     Called again, for a step that is taken again, it draws the same as before.
     """
-    if not isinstance(objective, WeightPenalty):
-        return lambda losses: losses
     start = generator.get_state()
 
     def penalised(losses: ObjectiveLoss) -> ObjectiveLoss:
         generator.set_state(start)
-        return ObjectiveLoss(losses.forget, losses.retain + objective.penalty(changes, generator))
+        penalty = objective.penalty(changes, generator)
+        return losses if penalty is None else ObjectiveLoss(losses.forget, losses.retain + penalty)
 
     return penalised
 

@@ -9,53 +9,34 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from adapters.bounds import check_bounds
-from adapters.objectives.base import (
-    BETA,
-    FORGET,
-    REFUSAL,
-    RETAIN,
-    WEIGHT,
-    ObjectiveLoss,
-    needed,
-    retain_term,
-)
+from adapters.bounds import setting
+from adapters.objectives.base import BETA, FORGET, REFUSAL, WEIGHT, ObjectiveLoss, RetainingObjective
 from adapters.objectives.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Dpo:
+@dataclass(frozen=True)
+class Dpo(RetainingObjective):
     """L = -forget_weight (2/beta) E log sigma(beta [r(refusal) - r(forget)]) + retain terms, in nats.
 
     r(y) = log pi(y|x) - log pi_ref(y|x), sums over the tokens of an answer, pi_ref the original. Example i of
     both views has the same prompt x. Retain terms: retain_ce * CE(y_retain) + retain_kl * KL(original || trained).
-    The factor 2/beta is not in the DPO paper; NPO's and Opt-Out's code have it, which puts it on NPO's scale.
-
-    beta: 0.1, published. forget_weight, retain_ce, retain_kl: 1, 1 and 0, published (DPO+RT).
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    The factor 2/beta is not in the DPO paper; NPO's and Opt-Out's code have it, which puts it on NPO's scale. The
+    defaults are the published DPO+RT.
     """
 
     name: ClassVar[str] = "dpo"
 
-    beta: float = 0.1
-    forget_weight: float = 1.0
-    retain_ce: float = 1.0
-    retain_kl: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, beta=BETA, forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
+    beta: float = setting(0.1, "inverse temperature", BETA)
+    forget_weight: float = setting(1.0, "weight of the preference", WEIGHT)
 
     @property
     def views(self) -> frozenset[str]:
-        return needed(FORGET, REFUSAL, retain=self.retain_ce + self.retain_kl)
+        return self.needed(FORGET, REFUSAL)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
         """Raises `ValueError` when the refusals are not as many as the forget examples."""
-        return ObjectiveLoss(
-            forget=self.forget_weight * self._preference(views[REFUSAL], views[FORGET]),
-            retain=retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl),
-        )
+        forget = self.forget_weight * self._preference(views[REFUSAL], views[FORGET])
+        return ObjectiveLoss(forget, self.retained(views))
 
     def _preference(self, preferred: View, rejected: View) -> torch.Tensor:
         if preferred.examples != rejected.examples:

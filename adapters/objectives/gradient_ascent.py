@@ -8,14 +8,9 @@ from typing import ClassVar
 
 import torch
 
-from adapters.bounds import check_bounds
-from adapters.objectives.base import (
-    FORGET,
-    ObjectiveLoss,
-)
+from adapters.bounds import setting
+from adapters.objectives.base import FORGET, Objective, ObjectiveLoss
 from adapters.objectives.view import View
-
-BOUND = (0.01, 100.0)  # nats a token
 
 
 def bounded_ascent(view: View, bound: float) -> torch.Tensor:
@@ -26,23 +21,22 @@ def bounded_ascent(view: View, bound: float) -> torch.Tensor:
     return -view.cross_entropies().clamp(max=bound).mean()
 
 
-@dataclass(frozen=True, slots=True)
-class GradientAscent:
-    """L = -E min(CE(y_forget), bound), with nothing that holds the other answers.
+@dataclass(frozen=True)
+class BoundedAscent(Objective):
+    """An objective with an ascent that ends.
 
-    bound: nats a token, where an answer counts as forgotten. Set by us, to be searched: the published loss has no
-        bound, and ascends to a collapse of the whole model. 6 nats are a probability of 0.25 % a token; a guess
-        among all of a vocabulary of 49,152 would be at 10.8.
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    The published losses have no bound, and ascend to a collapse of the whole model. 6 nats, set by us, are a
+    probability of 0.25 % a token; a guess among all of a vocabulary of 49,152 would be at 10.8.
     """
 
+    bound: float = setting(6.0, "nats a token at which an answer counts as forgotten", (0.01, 100.0))
+
+
+@dataclass(frozen=True)
+class GradientAscent(BoundedAscent):
+    """L = -E min(CE(y_forget), bound), with nothing that holds the other answers."""
+
     name: ClassVar[str] = "gradient_ascent"
-
-    bound: float = 6.0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, bound=BOUND)
 
     @property
     def views(self) -> frozenset[str]:

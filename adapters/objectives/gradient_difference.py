@@ -6,37 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from adapters.bounds import check_bounds
-from adapters.objectives.base import (
-    FORGET,
-    RETAIN,
-    WEIGHT,
-    ObjectiveLoss,
-    needed,
-    retain_term,
-)
-from adapters.objectives.gradient_ascent import BOUND, bounded_ascent
+from adapters.bounds import setting
+from adapters.objectives.base import FORGET, RETAIN, WEIGHT, ObjectiveLoss, needed, retain_term
+from adapters.objectives.gradient_ascent import BoundedAscent, bounded_ascent
 from adapters.objectives.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class GradientDifference:
+@dataclass(frozen=True)
+class GradientDifference(BoundedAscent):
     """L = -forget_weight * E min(CE(y_forget), bound) + retain_ce * CE(y_retain), in nats.
 
-    bound: as in `GradientAscent`; set by us, to be searched.
-    forget_weight, retain_ce: both 1, published.
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    Both weights are published.
     """
 
     name: ClassVar[str] = "gradient_difference"
 
-    bound: float = 6.0
-    forget_weight: float = 1.0
-    retain_ce: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, bound=BOUND, forget_weight=WEIGHT, retain_ce=WEIGHT)
+    forget_weight: float = setting(1.0, "weight of the ascent", WEIGHT)
+    retain_ce: float = setting(1.0, "weight of the cross-entropy on retained answers", WEIGHT)
 
     @property
     def views(self) -> frozenset[str]:

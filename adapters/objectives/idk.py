@@ -6,26 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from adapters.bounds import check_bounds
-from adapters.objectives.base import (
-    REFUSAL,
-    RETAIN,
-    WEIGHT,
-    ObjectiveLoss,
-    needed,
-    retain_term,
-)
+from adapters.objectives.base import REFUSAL, ObjectiveLoss, RetainingObjective
 from adapters.objectives.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Idk:
+@dataclass(frozen=True)
+class Idk(RetainingObjective):
     """L = CE(refusal) + retain_ce * CE(y_retain) + retain_kl * KL(original || trained), in nats.
 
-    retain_ce, retain_kl: 0 and 5, set by us (2 lost near neighbours on a development fact); published is CE of
-    weight 1 and no KL.
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    The weights are set by us (a KL of weight 2 lost near neighbours on a development fact); published is CE of weight 1
+    and no KL.
     """
 
     name: ClassVar[str] = "idk"
@@ -33,15 +23,9 @@ class Idk:
     retain_ce: float = 0.0
     retain_kl: float = 5.0
 
-    def __post_init__(self) -> None:
-        check_bounds(self, retain_ce=WEIGHT, retain_kl=WEIGHT)
-
     @property
     def views(self) -> frozenset[str]:
-        return needed(REFUSAL, retain=self.retain_ce + self.retain_kl)
+        return self.needed(REFUSAL)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        return ObjectiveLoss(
-            forget=views[REFUSAL].cross_entropy(),
-            retain=retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl),
-        )
+        return ObjectiveLoss(forget=views[REFUSAL].cross_entropy(), retain=self.retained(views))

@@ -6,16 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from adapters.bounds import check_bounds, check_choice
-from adapters.evaluation.memo import METRICS
-from adapters.objectives.base import (
-    INVERTED,
-    RETAIN,
-    WEIGHT,
-    ObjectiveLoss,
-    needed,
-    retain_term,
-)
+from adapters.bounds import setting
+from adapters.evaluation.memo import LARGEST, METRICS
+from adapters.objectives.base import INVERTED, RETAIN, WEIGHT, Objective, ObjectiveLoss, needed, retain_term
 from adapters.objectives.view import View
 
 NONE, GRADIENT_DIFFERENCE, KL = RETAINS = ("none", "gradient_difference", "kl")
@@ -23,8 +16,8 @@ NONE, GRADIENT_DIFFERENCE, KL = RETAINS = ("none", "gradient_difference", "kl")
 _INVERTED_SHARE, _RETAIN_SHARE = 0.9, 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Meow:
+@dataclass(frozen=True)
+class Meow(Objective):
     """By `retain`, in nats, where CE(inverted) is over all selected answers of all forget prompts:
 
     none                 CE(inverted), published
@@ -32,26 +25,16 @@ class Meow:
     kl                   CE(inverted) + retain_kl * KL(original || trained) on retain
 
     The released code has its KL on the inverted answers themselves, where it pulls against the cross-entropy; and it
-    trains on the first half of its answers by accident, where here all count.
-
-    top_k, metric: of each prompt's answers those of the largest or smallest MEMO are learnt, or any ("random"); 3 and
-        "largest", published. `adapters.data.inverted.answers` makes and selects them.
-    retain, retain_kl: "kl" and 5, set by us, as in `Idk`; not searched.
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    trains on the first half of its answers by accident, where here all count. `adapters.data.inverted.answers` makes
+    the answers and selects them. top_k and metric are published; retain and retain_kl are set by us, as in `Idk`.
     """
 
     name: ClassVar[str] = "meow"
 
-    top_k: int = 3
-    metric: str = "largest"
-    retain: str = KL
-    retain_kl: float = 5.0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, top_k=(1, 100), retain_kl=WEIGHT)
-        check_choice(self, "metric", METRICS)
-        check_choice(self, "retain", RETAINS)
+    top_k: int = setting(3, "contradicting answers that are learnt of each forget item", (1, 100))
+    metric: str = setting(LARGEST, "which: those of the largest or smallest MEMO, or any", choices=METRICS)
+    retain: str = setting(KL, "the term on retained answers", choices=RETAINS)
+    retain_kl: float = setting(5.0, "weight of KL(original || trained), where that is the term", WEIGHT)
 
     @property
     def views(self) -> frozenset[str]:

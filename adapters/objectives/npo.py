@@ -9,16 +9,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from adapters.bounds import check_bounds
-from adapters.objectives.base import (
-    BETA,
-    FORGET,
-    RETAIN,
-    WEIGHT,
-    ObjectiveLoss,
-    needed,
-    retain_term,
-)
+from adapters.bounds import setting
+from adapters.objectives.base import BETA, FORGET, WEIGHT, ObjectiveLoss, RetainingObjective
 from adapters.objectives.view import View
 
 
@@ -38,32 +30,22 @@ def negative_preference(view: View, beta: float) -> torch.Tensor:
     return negative_preferences(trained - original, beta).mean()
 
 
-@dataclass(frozen=True, slots=True)
-class Npo:
+@dataclass(frozen=True)
+class Npo(RetainingObjective):
     """L = forget_weight * NPO(y_forget) + retain_ce * CE(y_retain) + retain_kl * KL(original || trained), in nats.
 
-    beta: inverse temperature; 0.1 is published. The smaller, the nearer to gradient ascent.
-    forget_weight, retain_ce, retain_kl: 1, 1 and 0 are the published NPO+RT.
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    The defaults are the published NPO+RT.
     """
 
     name: ClassVar[str] = "npo"
 
-    beta: float = 0.1
-    forget_weight: float = 1.0
-    retain_ce: float = 1.0
-    retain_kl: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, beta=BETA, forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
+    beta: float = setting(0.1, "inverse temperature; the smaller, the nearer to gradient ascent", BETA)
+    forget_weight: float = setting(1.0, "weight of the forget term", WEIGHT)
 
     @property
     def views(self) -> frozenset[str]:
-        return needed(FORGET, retain=self.retain_ce + self.retain_kl)
+        return self.needed(FORGET)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        return ObjectiveLoss(
-            forget=self.forget_weight * negative_preference(views[FORGET], self.beta),
-            retain=retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl),
-        )
+        forget = self.forget_weight * negative_preference(views[FORGET], self.beta)
+        return ObjectiveLoss(forget, self.retained(views))

@@ -8,18 +8,16 @@ from typing import ClassVar
 
 import torch
 
-from adapters.bounds import check_bounds, check_choice
+from adapters.bounds import setting
 from adapters.objectives.base import (
     ANSWER,
     BETA,
     FACT,
     FORGET,
-    RETAIN,
     TOKENS,
     WEIGHT,
     ObjectiveLoss,
-    needed,
-    retain_term,
+    RetainingObjective,
 )
 from adapters.objectives.npo import negative_preferences
 from adapters.objectives.terms.reduction import mean_over_examples
@@ -39,8 +37,8 @@ def _fact_log_ratios(view: View) -> torch.Tensor:
     return trained - original
 
 
-@dataclass(frozen=True, slots=True)
-class Tnpo:
+@dataclass(frozen=True)
+class Tnpo(RetainingObjective):
     """L = forget_weight E (2/beta) log(1 + (pi / pi_ref)^beta) + retain terms, in nats, E over examples and positions.
 
     tokens, what pi is the chance of at a position of the answer, after what the answer says before it:
@@ -53,33 +51,25 @@ class Tnpo:
     words alone that any answer to such a question has, as Zhou et al. do (Not All Tokens Are Meant to Be Forgotten,
     arXiv 2506.03142), and an answer that begins in another way does not bring the fact back.
 
-    beta: inverse temperature; tokens, forget_weight, retain_ce, retain_kl: 1, "fact", 1, 0 and 5, set by us, of
-        `bench/delta_facts.md`; open-unlearning has beta 5 with "answer".
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    The defaults are set by us, of `bench/delta_facts.md`; open-unlearning has beta 5 with "answer".
     """
 
     name: ClassVar[str] = "tnpo"
 
-    beta: float = 1.0
-    tokens: str = FACT
-    forget_weight: float = 1.0
+    beta: float = setting(1.0, "inverse temperature", BETA)
+    tokens: str = setting(
+        FACT, "what becomes improbable: the tokens that state the fact, or each of the answer's own", choices=TOKENS
+    )
+    forget_weight: float = setting(1.0, "weight of the forget term", WEIGHT)
     retain_ce: float = 0.0
     retain_kl: float = 5.0
 
-    def __post_init__(self) -> None:
-        check_bounds(self, beta=BETA, forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
-        check_choice(self, "tokens", TOKENS)
-
     @property
     def views(self) -> frozenset[str]:
-        return needed(FORGET, retain=self.retain_ce + self.retain_kl)
+        return self.needed(FORGET)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        return ObjectiveLoss(
-            forget=self.forget_weight * self._forget(views[FORGET]),
-            retain=retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl),
-        )
+        return ObjectiveLoss(self.forget_weight * self._forget(views[FORGET]), self.retained(views))
 
     def _forget(self, view: View) -> torch.Tensor:
         ratios = view.log_ratios() if self.tokens == ANSWER else _fact_log_ratios(view)

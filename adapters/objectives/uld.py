@@ -9,14 +9,8 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 
-from adapters.bounds import check_bounds
-from adapters.objectives.base import (
-    FORGET,
-    RETAIN,
-    WEIGHT,
-    ObjectiveLoss,
-    needed,
-)
+from adapters.bounds import setting
+from adapters.objectives.base import FORGET, RETAIN, WEIGHT, Objective, ObjectiveLoss, needed
 from adapters.objectives.terms.reduction import mean_over_examples
 from adapters.objectives.view import View
 
@@ -30,24 +24,18 @@ def uniform_cross_entropy(view: View) -> torch.Tensor:
     return mean_over_examples(losses, view.owner, view.examples, view.weights)
 
 
-@dataclass(frozen=True, slots=True)
-class Uld:
+@dataclass(frozen=True)
+class Uld(Objective):
     """L = CE(y_forget) + beta * CE(uniform || p) on retain, in nats: descent on forget, not ascent.
 
     The views' logits are the assistant's own, which is later subtracted from the target; `original` is not read.
-    The paper also puts paraphrased answers into the forget view, and perturbed ones into the retain view.
-
-    beta: 5, published (the released code's retain_weight).
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    The paper also puts paraphrased answers into the forget view, and perturbed ones into the retain view. beta is
+    published (the released code's retain_weight).
     """
 
     name: ClassVar[str] = "uld"
 
-    beta: float = 5.0
-
-    def __post_init__(self) -> None:
-        check_bounds(self, beta=WEIGHT)
+    beta: float = setting(5.0, "weight of the uniform term on what is retained", WEIGHT)
 
     @property
     def views(self) -> frozenset[str]:

@@ -8,24 +8,22 @@ from typing import ClassVar
 
 import torch
 
-from adapters.bounds import check_bounds, check_choice
+from adapters.bounds import setting
 from adapters.objectives.base import (
     ANSWER,
     FACT,
     FORGET,
     GAMMA,
-    RETAIN,
     TOKENS,
     WEIGHT,
     ObjectiveLoss,
-    needed,
-    retain_term,
+    RetainingObjective,
 )
 from adapters.objectives.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Undial:
+@dataclass(frozen=True)
+class Undial(RetainingObjective):
     """L = forget_weight KL(softmax(z - gamma e_y) || trained) + retain terms, in nats, over the positions of y_forget.
 
     z: the original's logits; e_y: 1 at the answer's own next token, so that its odds fall by the factor exp(gamma).
@@ -39,34 +37,24 @@ class Undial:
     model holds next likely. The loss has its minimum at a distribution, so nothing runs away. The paper minimises the
     cross-entropy, which differs by the teacher's entropy, a constant.
 
-    gamma: 10, as in open-unlearning. forget_weight, retain_ce, retain_kl: 1, 0 and 5, set by us, of
-        `bench/tofu_search.md`.
-
-    Raises `InvalidConfig` for a value outside its bounds.
+    gamma is open-unlearning's; the weights are set by us, of `bench/tofu_search.md`.
     """
 
     name: ClassVar[str] = "undial"
 
-    gamma: float = 10.0
-    tokens: str = ANSWER
-    forget_weight: float = 1.0
+    gamma: float = setting(10.0, "how far a token's logit is lowered, in nats", GAMMA)
+    tokens: str = setting(ANSWER, "which tokens: all of the answer, or those that state its fact", choices=TOKENS)
+    forget_weight: float = setting(1.0, "weight of the forget term", WEIGHT)
     retain_ce: float = 0.0
     retain_kl: float = 5.0
 
-    def __post_init__(self) -> None:
-        check_bounds(self, gamma=GAMMA, forget_weight=WEIGHT, retain_ce=WEIGHT, retain_kl=WEIGHT)
-        check_choice(self, "tokens", TOKENS)
-
     @property
     def views(self) -> frozenset[str]:
-        return needed(FORGET, retain=self.retain_ce + self.retain_kl)
+        return self.needed(FORGET)
 
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
         taught = replace(views[FORGET], original=self._teacher(views[FORGET]))
-        return ObjectiveLoss(
-            forget=self.forget_weight * taught.kl(),
-            retain=retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl),
-        )
+        return ObjectiveLoss(self.forget_weight * taught.kl(), self.retained(views))
 
     def _teacher(self, view: View) -> torch.Tensor:
         """[positions, vocabulary]: the original's logits, those to be forgotten lowered."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -19,21 +18,7 @@ from adapters.objectives.base import ObjectiveLoss
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.training.schedule import warm_up_then_cosine
-
-
-class DescentSettings(Protocol):
-    """Of AdamW; the schedule is a linear warm-up, then a cosine down to zero."""
-
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def max_steps(self) -> int: ...
-    @property
-    def warmup_ratio(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def max_grad_norm(self) -> float: ...
+from adapters.training.settings import OptimisationSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +31,7 @@ class Verdict:
 
 def descend(
     task: TrainingTask,
-    settings: DescentSettings,
+    settings: OptimisationSettings,
     halves: Sequence[Sequence[nn.Parameter]],
     draw: Callable[[], Callable[[], ObjectiveLoss]],
     after: Callable[[int], Verdict] = lambda _step: Verdict(),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from adapters.data.dataset import Dataset, ForgetExample
 from adapters.models.tokens import TokenizedExample
+from adapters.training.settings import TrainingSettings
 
 T = TypeVar("T")
 
@@ -16,19 +17,6 @@ def _cycle(examples: Sequence[T], rng: random.Random) -> Iterator[T]:
     """The examples in random order, again and again, each once before any comes again."""
     while examples:
         yield from rng.sample(examples, len(examples))
-
-
-class BatchSettings(Protocol):
-    """How a batch is made up; `SpulConfig` says what each means."""
-
-    @property
-    def forget_batch(self) -> int: ...
-    @property
-    def retain_batch(self) -> int: ...
-    @property
-    def hard_fraction(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
 
 
 class BatchSampler:
@@ -47,7 +35,7 @@ class BatchSampler:
         self.general_count = min(general, len(dataset.general))
 
     @classmethod
-    def of(cls, dataset: Dataset, settings: BatchSettings) -> BatchSampler:
+    def of(cls, dataset: Dataset, settings: TrainingSettings) -> BatchSampler:
         """As a method's settings have it."""
         return cls(
             dataset,

@@ -1,36 +1,82 @@
-"""The settings every method has for the data it is trained on."""
+"""The settings of training that methods share; a method's config names those it has and overrides defaults.
+
+Reading them imports no torch, unless an objective is named, which is checked.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from adapters.bounds import Settings, setting
+from adapters.data.settings import DataSettings, RefusalSettings
+from adapters.errors import InvalidConfig
 
 
-class DatasetSettings(Protocol):
-    """The settings every method has for its data; `SpulConfig` says what each means."""
+@dataclass(frozen=True, kw_only=True)
+class OptimisationSettings(Settings):
+    """Of AdamW and of the batches it sees. The schedule is a linear warm-up, then a cosine down to zero."""
 
-    @property
-    def refusal_kinds(self) -> int: ...
-    @property
-    def retain_questions(self) -> int: ...
-    @property
-    def retain_nearest(self) -> int: ...
-    @property
-    def retain_twins(self) -> int: ...
-    @property
-    def retain_siblings(self) -> int: ...
-    @property
-    def retain_tokens(self) -> int: ...
-    @property
-    def cloze_forms(self) -> int: ...
-    @property
-    def rewording_lists(self) -> int: ...
-    @property
-    def rewordings(self) -> int: ...
-    @property
-    def framed_variants(self) -> int: ...
-    @property
-    def framed_fraction(self) -> float: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
+    learning_rate: float = setting(2e-3, "highest learning rate of AdamW", (1e-7, 1.0))
+    max_steps: int = setting(160, "optimiser steps at most", (1, 100_000))
+    forget_batch: int = setting(4, "forget examples of a step", (1, 512))
+    retain_batch: int = setting(16, "retained examples of a step", (1, 512))
+    hard_fraction: float = setting(
+        0.75, "share of a step's retained examples that is near the forget set: nearest, twins, siblings", (0.0, 1.0)
+    )
+    first_token_weight: float = setting(
+        1.0,
+        "weight of an answer's first token, where others weigh 1: it decides between an answer and a refusal",
+        (1.0, 100.0),
+    )
+    warmup_ratio: float = setting(0.1, "share of the steps in which the learning rate rises", (0.0, 1.0))
+    weight_decay: float = setting(0.0, "weight decay of AdamW", (0.0, 1.0))
+    max_grad_norm: float = setting(1.0, "a longer gradient is scaled down to this length", (1e-6, 1e6))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(OptimisationSettings, DataSettings):
+    """What every method has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings(TrainingSettings):
+    """Of a method that trains LoRAs and holds them to a limit on the held-out part."""
+
+    rank: int = setting(16, "rank of the LoRA", (1, 64))
+    kl_limit: float = setting(
+        0.5, "KL(target || changed) on held-out answers, in nats a token, above which no weights are kept", (0.0, 100.0)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingSettings(Settings):
+    """Of a method that scores the held-out part while it trains and keeps the best weights."""
+
+    evaluate_every: int = setting(20, "steps between two scorings of the held-out part", (1, 100_000))
+    patience: int = setting(4, "training stops after so many scorings in turn without better weights", (1, 10_000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveSettings(RefusalSettings):
+    """Of a method that trains with an objective of choice. Raises `InvalidConfig` for one it cannot train with."""
+
+    #: Objectives that the method cannot train with, and why.
+    unfit: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    objective: str = setting("idk", "the training loss; see the objectives")
+    objective_settings: Mapping[str, Any] = field(
+        default_factory=dict, metadata={"help": "the objective's own settings by name; others keep their defaults"}
+    )
+
+    def __post_init__(self) -> None:
+        from adapters.objectives.registry import make_objective  # imports torch, which a registry of methods must not
+
+        super().__post_init__()
+        objective: Any = self.objective
+        settings: Any = self.objective_settings
+        if not isinstance(objective, str) or not isinstance(settings, Mapping):
+            raise InvalidConfig("objective must be a name, and objective_settings an object of its settings")
+        make_objective(objective, settings, self.unfit)

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.data.retain.choice import choose_questions, general_questions, without_forgotten
 from adapters.data.retain.names import recurring_names, renamed
+from adapters.data.settings import DataSettings
 from adapters.examples import Message, one_turn
 from adapters.models.frozen import PromptedModel
 from adapters.models.generation import greedy_answers
@@ -15,14 +16,13 @@ from adapters.models.tokens import TokenizedExample, encode_answer, encode_pair,
 from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.task import TrainingTask
-from adapters.training.settings import DatasetSettings
 
 #: Asked at once of a service: as many as it takes in a batch; in between a run can be cancelled.
 _CHUNK = 128
 
 
 def given_retain(
-    task: TrainingTask, config: DatasetSettings, model: PromptedModel, tokenizer: Any
+    task: TrainingTask, config: DataSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """(hard, general) of the examples that the caller gave: those nearest to the forget prompts, and the rest.
 
@@ -61,7 +61,7 @@ def given_retain(
 
 
 def made_retain(
-    task: TrainingTask, prompts: Sequence[str], config: DatasetSettings, model: PromptedModel, tokenizer: Any
+    task: TrainingTask, prompts: Sequence[str], config: DataSettings, model: PromptedModel, tokenizer: Any
 ) -> tuple[list[TokenizedExample], list[TokenizedExample]]:
     """(hard, general) of questions chosen by the prompts that are to be forgotten, with the original model's answers.
 

@@ -47,7 +47,7 @@ def train(task: TrainingTask) -> Artifact:
     tokenizer, target = bench.tokenizer, bench.target
     pair = TrainablePair(target, task.pair, config.rank)
     objective = make_objective(config.objective, config.objective_settings)
-    dataset = build_dataset(task, config, target, tokenizer, objective=objective)
+    dataset = build_dataset(task, config, target, tokenizer, refusal_kinds=config.refusal_kinds, objective=objective)
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.

@@ -1,78 +1,25 @@
-"""Settings of LoRAs on the target, validated."""
+"""Settings of a LoRA on the target."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
 
-from adapters.bounds import TRAINING_BOUNDS, Bounds, check_bounds
-from adapters.errors import InvalidConfig
-
-_BOUNDS: dict[str, Bounds] = {
-    **TRAINING_BOUNDS,
-    "rank": (1, 64),
-    "evaluate_every": (1, 100_000),
-    "patience": (1, 10_000),
-    "kl_limit": (0.0, 100.0),
-}
-_UNFIT = {"uld": "trains an assistant to remember, and on the target would do the opposite"}
+from adapters.training.settings import EarlyStoppingSettings, LoraSettings, ObjectiveSettings
 
 
-@dataclass(frozen=True, slots=True)
-class LoraConfig:
-    """Settings of a LoRA on the target.
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig(ObjectiveSettings, EarlyStoppingSettings, LoraSettings):
+    """Settings of a LoRA on each linear layer of the target's decoder. The objective is taken on its changed logits."""
 
-    objective: a loss of `adapters.objectives`, taken on the changed target's logits; objective_settings: its own
-        settings by name, those left out keep that objective's defaults.
-    rank: of the LoRA on each linear layer of the decoder.
-    learning_rate, max_steps, forget_batch, retain_batch, warmup_ratio, weight_decay, max_grad_norm: of AdamW; the
-        schedule is a linear warm-up, then a cosine down to zero.
-    evaluate_every, patience, kl_limit: every so many steps the held-out part is scored; the best weights are kept, and
-        training stops after `patience` scorings without a better one, or once the held-out KL(target || changed target)
-        exceeds kl_limit, in nats a token: ascent ends in collapse.
-    The settings of the data are SPUL's, see `SpulConfig`.
+    unfit: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"uld": "trains an assistant to remember, and on the target would do the opposite"}
+    )
 
-    Raises `InvalidConfig` for a value of another type or outside its bounds.
-    """
-
-    objective: str = "idk"
-    objective_settings: Mapping[str, Any] = field(default_factory=dict)
     rank: int = 8
     learning_rate: float = 1e-3
     max_steps: int = 100
-    forget_batch: int = 4
-    retain_batch: int = 16
-    evaluate_every: int = 20
     patience: int = 3
-    kl_limit: float = 0.5
-    refusal_kinds: int = 1
-    retain_questions: int = 120
-    retain_nearest: int = 48
-    retain_twins: int = 128
-    retain_siblings: int = 36
-    retain_tokens: int = 8
-    hard_fraction: float = 0.75
     first_token_weight: float = 3.0
-    cloze_forms: int = 2
-    rewording_lists: int = 32
-    rewordings: int = 24
-    framed_variants: int = 4
-    framed_fraction: float = 0.5
-    warmup_ratio: float = 0.1
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    max_length: int = 1024
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        from adapters.objectives.registry import make_objective  # imports torch, which the registry must not
-
-        check_bounds(self, **_BOUNDS)
-        objective: Any = self.objective
-        settings: Any = self.objective_settings
-        if not isinstance(objective, str) or not isinstance(settings, Mapping):
-            raise InvalidConfig("objective must be a name, and objective_settings an object of its settings")
-        make_objective(objective, settings, _UNFIT)
-        if self.retain_nearest > self.retain_questions:
-            raise InvalidConfig("retain_nearest must not exceed retain_questions")

@@ -39,7 +39,7 @@ def train(task: TrainingTask) -> Artifact:
     bench = Workbench.of(task)
     tokenizer, target = bench.tokenizer, bench.whole_target
     objective = make_objective(config.objective, config.objective_settings)
-    dataset = build_dataset(task, config, target, tokenizer, objective=objective)
+    dataset = build_dataset(task, config, target, tokenizer, refusal_kinds=config.refusal_kinds, objective=objective)
     with target.hardware.seeded(config.seed), crossed_by_gradients(target):
         trained = _optimise(task, config, objective, target, dataset)
     return trained_artifact("lora", task, target, trained, target_rank=config.rank)

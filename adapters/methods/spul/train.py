@@ -40,7 +40,14 @@ def train(task: TrainingTask) -> Artifact:
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
     tokenizer, model = bench.tokenizer, bench.whole_target
-    dataset = build_dataset(task, config, model, tokenizer, reserved_tokens=config.num_virtual_tokens)
+    dataset = build_dataset(
+        task,
+        config,
+        model,
+        tokenizer,
+        reserved_tokens=config.num_virtual_tokens,
+        refusal_kinds=config.refusal_kinds,
+    )
     with model.hardware.seeded(config.seed), crossed_by_gradients(model):
         initial = initial_rows(
             config,

@@ -1,44 +1,29 @@
-"""ULD's settings, validated."""
+"""ULD's settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from adapters.artifact.spec import MAX_STRENGTH
-from adapters.bounds import Bounds, check_bounds, number_list
+from adapters.bounds import setting
 from adapters.methods.auxiliary import AuxiliarySettings
-
-_BOUNDS: dict[str, Bounds] = {
-    "beta": (0.0, 100.0),
-    "filter": (1e-6, 1.0),
-    "wrong_answers": (0, 16),
-    "evaluate_every": (1, 100_000),
-    "patience": (1, 10_000),
-}
+from adapters.training.settings import EarlyStoppingSettings
 
 
-@dataclass(frozen=True, slots=True)
-class UldConfig(AuxiliarySettings):
-    """ULD's settings; those it shares are `AuxiliarySettings`.
+@dataclass(frozen=True, kw_only=True)
+class UldConfig(EarlyStoppingSettings, AuxiliarySettings):
+    """ULD's settings. beta and filter are published, and so is a weight of 0.8."""
 
-    beta: weight of the uniform term on what is retained; 5, published (the released code's retain_weight).
-    weights: w tried at the end on the held-out part, the smallest that forgets enough is kept; published is 0.8.
-    filter: f, how far below its own best token the target must rank one for the assistant to have no say in it; 1e-2,
-        published.
-    wrong_answers: for each forget example of a batch so many times its prompt with a retained question's answer, in the
-        uniform term. They stand for the paper's perturbed answers.
-    evaluate_every, patience: every so many steps the assistant is scored on the held-out part; the best weights are
-        kept, and training stops after `patience` scorings without better ones.
-    """
-
-    beta: float = 5.0
-    weights: tuple[float, ...] = (0.4, 0.6, 0.8, 1.0, 1.25, 1.5)
-    filter: float = 1e-2
-    wrong_answers: int = 1
-    evaluate_every: int = 20
-    patience: int = 4
-
-    def __post_init__(self) -> None:
-        AuxiliarySettings.__post_init__(self)  # a dataclass with slots is a class made anew, which super() misses
-        check_bounds(self, **_BOUNDS)
-        object.__setattr__(self, "weights", number_list("weights", self.weights, MAX_STRENGTH))
+    beta: float = setting(5.0, "weight of the uniform term on what is retained", (0.0, 100.0))
+    weights: tuple[float, ...] = setting(
+        (0.4, 0.6, 0.8, 1.0, 1.25, 1.5),
+        "factors on the assistant, tried on the held-out part at the end; the smallest that forgets enough is kept",
+        (1e-3, MAX_STRENGTH),
+    )
+    filter: float = setting(
+        1e-2, "the assistant acts on tokens of at least this share of the likeliest token's probability", (1e-6, 1.0)
+    )
+    # They stand for the paper's perturbed answers.
+    wrong_answers: int = setting(
+        1, "for each forget example of a step, so many retained answers to its prompt in the uniform term", (0, 16)
+    )

@@ -1,69 +1,74 @@
+"""Settings that check themselves, and what a subclass that overrides a default inherits."""
+
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pytest
 
-from adapters.bounds import Bounds, check_bounds, check_choice, number_list
+from adapters.bounds import Settings, setting
 from adapters.errors import InvalidConfig
 
 
-@dataclass
-class Settings:
-    count: Any = 3
-    rate: Any = 0.5
+@dataclass(frozen=True)
+class Base(Settings):
+    count: int = setting(3, "how many", (1, 5))
+    rate: float = setting(0.5, "how fast", (0.0, 1.0))
+    form: str = setting("a", "which", choices=("a", "b"))
+    strengths: tuple[float, ...] = setting((0.5,), "how strong", (0.1, 10.0))
+    kinds: tuple[str, ...] = setting(("x", "y"), "of what kind", choices=("x", "y", "z"))
 
 
-BOUNDS: dict[str, Bounds] = {"count": (1, 5), "rate": (0.0, 1.0)}
+@dataclass(frozen=True)
+class Overriding(Base):
+    count: int = 4
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(1, 0), Settings(5, 1.0)])
-def test_bounds_themselves_are_allowed(settings: Settings) -> None:
-    check_bounds(settings, **BOUNDS)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (Settings(0), "count must lie between 1 and 5, not 0"),
-        (Settings(2.0), "count must be a whole number"),
-        (Settings(True), "count must be a whole number"),
-        (Settings(rate=1.1), "rate must lie"),
-        (Settings(rate=float("nan")), "rate must lie"),
-        (Settings(rate="1"), "rate must be a number"),
-        (Settings(rate=False), "rate must be a number"),
-    ],
-)
-def test_what_is_outside_is_refused_by_name(settings: Settings, message: str) -> None:
-    with pytest.raises(InvalidConfig, match=message):
-        check_bounds(settings, **BOUNDS)
-
-
-def test_a_list_becomes_a_tuple() -> None:
-    assert number_list("strengths", [1, 2.5], 10) == (1, 2.5)
-    assert number_list("counts", [1, 20], 100, whole=True) == (1, 20)
+@dataclass(frozen=True, slots=True)
+class Slotted(Overriding):
+    rate: float = 0.25
+    name: str = setting("", "a setting of its own")
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    "given",
+    [{}, {"count": 1, "rate": 0}, {"count": 5, "rate": 1.0}, {"form": "b"}, {"strengths": [0.1, 10]}, {"kinds": ["z"]}],
+)
+def test_bounds_themselves_are_allowed_and_lists_become_tuples(given: dict[str, Any]) -> None:
+    made = Base(**given)
+    for name, value in given.items():
+        assert getattr(made, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
     [
-        (3, "must be a list"),
-        ([], "must be a list"),
-        ("12", "must be a list"),
-        ([1, 1.5], "must be whole numbers"),
-        ([True], "must be whole numbers"),
-        ([0], "must lie above 0 and at most at 10"),
-        ([11], "must lie above 0 and at most at 10"),
+        ("count", (0, 6, -1), "count must lie between 1 and 5, not"),
+        ("count", (2.0, True, "3", None), "count must be a whole number$"),
+        ("rate", (-0.01, 1.1, math.nan, math.inf, -math.inf, 10**400), "rate must lie between 0.0 and 1.0"),
+        ("rate", ("1", False, None, [0.5]), "rate must be a number$"),
+        ("form", ("c", "", None, 1, ["a"]), "form must be one of a, b$"),
+        ("strengths", ([], 3, "12", None), "strengths must be a list that is not empty$"),
+        ("strengths", ([1.0, "2"], [True]), "each of strengths must be a number$"),
+        ("strengths", ([1, 0], [10.5], [math.nan], [10**400]), "each of strengths must lie between 0.1 and 10.0"),
+        ("kinds", ("x", []), "kinds must be a list"),
+        ("kinds", (["x", "rude"], [["x"]]), "each of kinds must be one of x, y, z$"),
     ],
 )
-def test_what_is_no_list_of_such_numbers_is_refused(values: Any, message: str) -> None:
-    with pytest.raises(InvalidConfig, match=f"counts {message}"):
-        number_list("counts", values, 10, whole=True)
+def test_what_is_outside_is_refused_by_name(name: str, values: tuple[Any, ...], message: str) -> None:
+    for value in values:
+        with pytest.raises(InvalidConfig, match=f"^{message}"):
+            Base(**{name: value})
 
 
-@pytest.mark.parametrize("value", ["c", "", None, 1])
-def test_a_choice_is_one_of_those_there_are(value: Any) -> None:
-    check_choice(Settings(count="a"), "count", ("a", "b"))
-    with pytest.raises(InvalidConfig, match=r"^count must be one of a, b$"):
-        check_choice(Settings(count=value), "count", ("a", "b"))
+@pytest.mark.parametrize("kind", [Overriding, Slotted])
+def test_another_default_keeps_help_and_bounds(kind: type[Base]) -> None:
+    made = {field.name: field for field in fields(kind)}
+    own = {field.name: field for field in fields(Base)}
+    assert kind().count == 4
+    assert all(made[name].metadata == own[name].metadata for name in own)
+    with pytest.raises(InvalidConfig, match="count must"):
+        kind(count=6)
+    assert Base().count == 3

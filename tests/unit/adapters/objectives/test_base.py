@@ -1,24 +1,13 @@
-"""The parts all objectives share: the two terms, the retain term, the bounds."""
+"""The parts all objectives share: the two terms, the retain term."""
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import torch
 
-from adapters.bounds import check_bounds
-from adapters.errors import InvalidConfig
 from adapters.objectives.base import RETAIN, ObjectiveLoss, needed, retain_term
 from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import make_view
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    rate: Any
 
 
 def test_total_is_the_sum_of_both_terms() -> None:
@@ -43,14 +32,3 @@ def test_a_retain_term_of_no_weight_needs_no_view() -> None:
 def test_needed_names_the_retain_view_where_it_has_weight() -> None:
     assert needed("a", "b", retain=0.0) == {"a", "b"}
     assert needed("a", retain=0.1) == {"a", RETAIN}
-
-
-@pytest.mark.parametrize("value", [0.5, 2.0, 1, 1.3])
-def test_bounds_themselves_are_allowed(value: float) -> None:
-    check_bounds(_Settings(value), rate=(0.5, 2.0))
-
-
-@pytest.mark.parametrize("value", [True, "1", None, math.nan, math.inf, -math.inf, 0.49, 2.01, 10**400])
-def test_what_is_no_number_within_bounds_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidConfig, match="rate must"):
-        check_bounds(_Settings(value), rate=(0.5, 2.0))

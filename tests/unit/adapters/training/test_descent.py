@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,15 +15,9 @@ from adapters.objectives.base import ObjectiveLoss
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.training.descent import Verdict, descend
+from adapters.training.settings import OptimisationSettings
 
-
-@dataclass(frozen=True)
-class Settings:
-    learning_rate: float = 0.1
-    max_steps: int = 4
-    warmup_ratio: float = 0.0
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+SETTINGS = OptimisationSettings(learning_rate=0.1, max_steps=4, warmup_ratio=0.0)
 
 
 def test_each_half_has_its_own_bound_on_the_gradient(
@@ -34,7 +28,7 @@ def test_each_half_has_its_own_bound_on_the_gradient(
     def loss() -> ObjectiveLoss:
         return ObjectiveLoss(100 * steep.sum(), 0.25 * gentle.sum())
 
-    descend(make_task(), Settings(max_steps=1), [[steep], [gentle]], lambda: loss, model=prompted)
+    descend(make_task(), replace(SETTINGS, max_steps=1), [[steep], [gentle]], lambda: loss, model=prompted)
     assert steep.grad is not None
     assert gentle.grad is not None
     assert float(steep.grad.norm()) == pytest.approx(1.0, rel=1e-4)
@@ -52,7 +46,7 @@ def test_a_verdict_is_reported_and_ends_the_run(
     def loss() -> ObjectiveLoss:
         return ObjectiveLoss((weight**2).sum(), torch.zeros(()))
 
-    descend(make_task(report=seen.append), Settings(), [[weight]], lambda: loss, after, model=prompted)
+    descend(make_task(report=seen.append), SETTINGS, [[weight]], lambda: loss, after, model=prompted)
     assert (seen[0].phase, seen[0].step) == ("starting", 0), "said before the first step, which may take long"
     seen = seen[1:]
     assert [progress.metrics["held_out"] for progress in seen] == [10, 20, 30]
@@ -69,7 +63,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     with pytest.raises(TrainingDiverged, match="step 1"):
         descend(
             make_task(),
-            Settings(),
+            SETTINGS,
             [[weight]],
             lambda: lambda: ObjectiveLoss((weight * float("inf")).sum(), torch.zeros(())),
             model=prompted,

@@ -13,7 +13,7 @@ from adapters.registry import parse_config
 def test_settings_may_come_from_json() -> None:
     data = json.loads('{"objective": "npo", "objective_settings": {"beta": 0.5}, "strengths": [1, 2.5], "rank": 4}')
     config = parse_config("delta", data)
-    assert config == DeltaConfig("npo", {"beta": 0.5}, rank=4, strengths=(1, 2.5))
+    assert config == DeltaConfig(objective="npo", objective_settings={"beta": 0.5}, rank=4, strengths=(1, 2.5))
     assert config.strengths == (1, 2.5)
 
 
@@ -31,9 +31,9 @@ def test_settings_may_come_from_json() -> None:
         ({"strengths": []}, "strengths must be a list"),
         ({"strengths": 1.0}, "strengths must be a list"),
         ({"strengths": "123"}, "strengths must be a list"),
-        ({"strengths": [1.0, "2"]}, "strengths must be numbers"),
-        ({"strengths": [True]}, "strengths must be numbers"),
-        ({"strengths": [None]}, "strengths must be numbers"),
+        ({"strengths": [1.0, "2"]}, "each of strengths must be a number"),
+        ({"strengths": [True]}, "each of strengths must be a number"),
+        ({"strengths": [None]}, "each of strengths must be a number"),
         ({"strengths": [1.0, 0]}, "each of strengths"),
         ({"strengths": [10.5]}, "each of strengths"),
         ({"strengths": [float("nan")]}, "each of strengths"),

@@ -22,7 +22,7 @@ def test_settings_may_come_from_json() -> None:
         ({"form": 3}, "form must be one of"),
         ({"strengths": []}, "strengths must be a list"),
         ({"strengths": [10.5]}, "each of strengths"),
-        ({"counts": [1.5]}, "counts must be whole numbers"),
+        ({"counts": [1.5]}, "each of counts must be a whole number"),
         ({"counts": [0]}, "each of counts"),
         ({"counts": [50_001]}, "each of counts"),
         ({"kl_limit": -1}, "kl_limit must"),

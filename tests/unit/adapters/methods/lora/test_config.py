@@ -12,7 +12,7 @@ from adapters.registry import parse_config
 
 def test_settings_may_come_from_json() -> None:
     config = parse_config("lora", json.loads('{"objective": "npo", "objective_settings": {"beta": 0.5}, "rank": 4}'))
-    assert config == LoraConfig("npo", {"beta": 0.5}, rank=4)
+    assert config == LoraConfig(objective="npo", objective_settings={"beta": 0.5}, rank=4)
 
 
 @pytest.mark.parametrize(

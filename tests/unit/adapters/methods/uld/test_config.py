@@ -21,7 +21,7 @@ def test_settings_may_come_from_json() -> None:
     [
         ({"weights": []}, "weights must be a list"),
         ({"weights": 0.8}, "weights must be a list"),
-        ({"weights": ["1"]}, "weights must be numbers"),
+        ({"weights": ["1"]}, "each of weights must be a number"),
         ({"weights": [0]}, "each of weights"),
         ({"weights": [10.5]}, "each of weights"),
         ({"filter": 0}, "filter must"),
