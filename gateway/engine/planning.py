@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.artifact.spec import PairSpec, default_layers
 from adapters.models.hardware import compute_dtype
-from gateway.engine import parallelism
+from gateway.engine import flags
 from gateway.engine.layout import Layout
 from gateway.errors import GatewayError
 from gateway.settings import Settings
@@ -18,29 +18,6 @@ from gateway.settings import Settings
 #: LoRAs vLLM keeps in host memory; beyond them it reads their folders again.
 _HOST_LORAS = 32
 WORKER_EXTENSION = "gateway.engine.inside.extension.UnlearningWorkerExtension"
-
-#: vLLM flags that the gateway sets itself, or that would open a way around it.
-RESERVED_FLAGS = {
-    "--model": "pass it to `unlearn serve` before other flags, or set UNLEARN_MODEL",
-    "--host": "use --host of `unlearn serve`",
-    "--port": "use --port of `unlearn serve`",
-    "--api-key": "set UNLEARN_API_KEYS",
-    "--worker-extension-cls": "the gateway's own is used",
-    "--enable-prompt-embeds": "embeddings would bypass the adapters",
-    "--lora-modules": "adapters come from unlearning requests",
-    "--enable-lora": "adapters come from unlearning requests",
-    "--max-loras": "use --offset-slots of `unlearn serve`",
-    "--max-lora-rank": "use --offset-rank of `unlearn serve`",
-    "--max-cpu-loras": "the gateway's own is used",
-    "--lora-dtype": "the gateway's own is used",
-    "--lora-target-modules": "the gateway's own are used",
-    "--middleware": "the gateway's own is used",
-    "--root-path": "not supported",
-    "--uds": "not supported",
-    "--speculative-config": "a draft model does not see the adapters",
-    "--ssl-keyfile": "terminate TLS in front of the gateway",
-    "--ssl-certfile": "terminate TLS in front of the gateway",
-}
 
 
 class InvalidEngineArguments(GatewayError):
@@ -130,17 +107,13 @@ def plan_engine(
 
     spare_rows: of the soft table, beyond those that requests may use.
 
-    Raises `InvalidEngineArguments` for a reserved flag, or a model whose config cannot be wrapped.
+    Raises `InvalidEngineArguments` for arguments that the gateway owns, or a model whose config cannot be wrapped.
     """
     import torch
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.transformers_utils.config import get_config
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    for flag in extra_args:
-        name = flag.partition("=")[0].replace("_", "-")
-        if name in RESERVED_FLAGS:
-            raise InvalidEngineArguments(f"{name} cannot be passed on to vLLM: {RESERVED_FLAGS[name]}")
     rows, budget = settings.soft_rows, settings.prompt_budget
     if rows < budget:
         raise InvalidEngineArguments(f"soft_rows ({rows}) is smaller than prompt_budget ({budget})")
@@ -151,9 +124,9 @@ def plan_engine(
         arguments += ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
     parser = make_arg_parser(FlexibleArgumentParser(prog="unlearn serve"))
     args = parser.parse_args([*arguments, *extra_args])
-    validate_parsed_serve_args(args)
-    if reason := parallelism.refusal(args):
+    if reason := flags.refusal(args, own=parser.parse_args(arguments)):
         raise InvalidEngineArguments(reason)
+    validate_parsed_serve_args(args)
 
     config = get_config(
         model,

@@ -13,9 +13,10 @@ from transformers import Gemma2Config, Gemma3TextConfig, LlamaConfig, PreTrained
 from adapters.artifact.artifact import model_digest
 from adapters.artifact.spec import PairSpec
 from gateway.checkpoints.digests import CheckpointDigests
+from gateway.engine import flags
 from gateway.engine.boot import checkpoint_digest, named_pair
 from gateway.engine.layout import Layout
-from gateway.engine.planning import RESERVED_FLAGS, InvalidEngineArguments, plan_engine, plan_pair
+from gateway.engine.planning import InvalidEngineArguments, plan_engine, plan_pair
 from gateway.settings import Settings
 
 NO_PAIR: dict[str, Any] = {"offset_layers": 0}
@@ -57,16 +58,58 @@ def test_overrides_of_the_operator_are_kept_beside_ours(checkpoint: str) -> None
     assert made.args.hf_overrides["vocab_size"] == 564
 
 
-@pytest.mark.parametrize("flag", sorted(RESERVED_FLAGS))
-@pytest.mark.parametrize("form", ["{}", "{}=x"])
-def test_reserved_flags(checkpoint: str, flag: str, form: str) -> None:
-    for spelling in (flag, flag.replace("-", "_").replace("__", "--", 1)):
-        with pytest.raises(InvalidEngineArguments, match=flag):
-            plan(checkpoint, form.format(spelling), "x")
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ("--model", "other"),
+        ("--api_key=x",),
+        ("--middleware", "a.b"),
+        ("--max-loras", "3"),
+        ("--max-lora-ra", "8"),  # abbreviated
+        ("--worker-ext=a.b",),
+        ("--enable-lora",),
+        ("--no-enable-lora",),
+        ("--enable_prompt_embeds",),
+        ("--speculative-config.method", "ngram"),  # dotted
+        ("--speculative-conf.method=ngram",),
+        ("-sc", '{"method": "ngram"}'),
+        ("--spec-method", "ngram"),
+        ("--model-impl", "transformers"),
+        ("--model-class-overrides.LlamaForCausalLM", "a:B"),
+        ("--convert", "embed"),
+        ("--ssl-keyfile", "key.pem"),
+        ("another-model",),
+    ],
+    ids=" ".join,
+)
+def test_what_the_gateway_owns_is_refused_however_it_is_written(checkpoint: str, spelling: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidEngineArguments, match="cannot be passed on to vLLM"):
+        plan(checkpoint, *spelling)
 
 
 @pytest.mark.parametrize(
-    ("flags", "reason"),
+    "line", ["spec-method: ngram", "lora-modules: [a=b]", "max_lora_rank: 8", "enable-prompt-embeds: true"]
+)
+def test_and_from_a_file(checkpoint: str, tmp_path: Path, line: str) -> None:
+    file = tmp_path / "vllm.yaml"
+    file.write_text(f"max-model-len: 128\n{line}\n")
+    with pytest.raises(InvalidEngineArguments, match="cannot be passed on to vLLM"):
+        plan(checkpoint, "--config", str(file))
+
+
+def test_every_reserved_argument_is_one_of_vllms(checkpoint: str) -> None:
+    assert flags.RESERVED.keys() <= vars(plan(checkpoint).args).keys()
+
+
+def test_other_arguments_are_passed_on_abbreviated_dotted_and_from_a_file(checkpoint: str, tmp_path: Path) -> None:
+    file = tmp_path / "vllm.yaml"
+    file.write_text("max-num-seqs: 7\n")
+    args = plan(checkpoint, "--config", str(file), "--max-model", "128", "--hf-overrides.rope_theta", "5.0", "-O1").args
+    assert (args.max_num_seqs, args.max_model_len, args.hf_overrides["rope_theta"]) == (7, 128, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("spread", "reason"),
     [
         (("--pipeline-parallel-size", "2"), "one worker; use --tensor-parallel-size"),
         (("-pp", "2"), "--pipeline-parallel-size 2"),
@@ -77,10 +120,10 @@ def test_reserved_flags(checkpoint: str, flag: str, form: str) -> None:
     ],
 )
 def test_an_engine_spread_in_a_way_that_adapters_do_not_survive(
-    checkpoint: str, flags: tuple[str, ...], reason: str
+    checkpoint: str, spread: tuple[str, ...], reason: str
 ) -> None:
     with pytest.raises(InvalidEngineArguments, match=reason):
-        plan(checkpoint, *flags)
+        plan(checkpoint, *spread)
 
 
 def test_tensor_parallelism_is_passed_on(checkpoint: str) -> None:

@@ -1,0 +1,96 @@
+"""vLLM arguments that the gateway owns, and ways of running an engine that an adapter would not survive.
+
+What counts is what vLLM's own parser made of the command line. So it is all the same whether a flag was abbreviated,
+dotted, negated, or read from a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from types import MappingProxyType
+
+_REPLICAS = "run several gateways that share REDIS_URL behind a balancer: each is a whole replica"
+_PIPELINE = (
+    "the pair needs the embeddings and the target's last state on one worker; use --tensor-parallel-size, "
+    "over several hosts with --distributed-executor-backend ray"
+)
+_ADAPTERS = "adapters come from unlearning requests"
+_OWN = "the gateway's own is used"
+_DRAFT = "a draft model does not see the adapters"
+_TLS = "terminate TLS in front of the gateway"
+_TEXT = "only text generation is served"
+
+#: Arguments that must stay as the gateway set them, by the name that vLLM's parser gives them, with what to do instead.
+RESERVED = MappingProxyType(
+    {
+        "model": "pass it to `unlearn serve` before other flags, or set UNLEARN_MODEL",
+        "model_tag": "pass the model to `unlearn serve` before other flags, or set UNLEARN_MODEL",
+        "host": "use --host of `unlearn serve`",
+        "port": "use --port of `unlearn serve`",
+        "api_key": "set UNLEARN_API_KEYS",
+        "uds": "not supported",
+        "root_path": "not supported",
+        "grpc": "not supported",
+        "headless": "not supported",
+        "api_server_count": _REPLICAS,
+        "middleware": _OWN,
+        "worker_extension_cls": _OWN,
+        "model_class_overrides": "the gateway's own model class is used",
+        "model_impl": "the gateway's own model class is used",
+        "runner": _TEXT,
+        "convert": _TEXT,
+        "enable_prompt_embeds": "embeddings would bypass the adapters",
+        "lora_modules": _ADAPTERS,
+        "default_mm_loras": _ADAPTERS,
+        "enable_lora": _ADAPTERS,
+        "max_loras": "use --offset-slots of `unlearn serve`",
+        "max_lora_rank": "use --offset-rank of `unlearn serve`",
+        "max_cpu_loras": _OWN,
+        "lora_dtype": _OWN,
+        "lora_target_modules": _OWN,
+        "speculative_config": _DRAFT,
+        "spec_method": _DRAFT,
+        "spec_model": _DRAFT,
+        "spec_tokens": _DRAFT,
+        "ssl_keyfile": _TLS,
+        "ssl_certfile": _TLS,
+        "ssl_ca_certs": _TLS,
+        "ssl_cert_reqs": _TLS,
+        "ssl_ciphers": _TLS,
+        "enable_ssl_refresh": _TLS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    most: int
+    reason: str
+
+
+_LIMITS = {
+    "pipeline_parallel_size": _Limit(1, _PIPELINE),
+    "prefill_context_parallel_size": _Limit(1, "workers would share a prompt whose soft rows and rules nobody tested"),
+    "data_parallel_size": _Limit(1, f"vLLM passes on one engine's word alone on whether an adapter is in; {_REPLICAS}"),
+    "enable_dbo": _Limit(0, "two halves of a batch would use the input buffers at the same time"),
+    "ubatch_size": _Limit(1, "parts of a batch would use the input buffers at the same time"),
+}
+
+
+def refusal(args: argparse.Namespace, own: argparse.Namespace) -> str | None:
+    """Why vLLM is not started with the parsed `args`, or None.
+
+    own: what the gateway's arguments alone are parsed to.
+    """
+    for name, instead in RESERVED.items():
+        if getattr(args, name, None) != getattr(own, name, None):
+            return f"{_flag(name)} cannot be passed on to vLLM: {instead}"
+    for name, limit in _LIMITS.items():
+        if (value := getattr(args, name, None)) is not None and int(value) > limit.most:
+            return f"{_flag(name)} {value} is not served: {limit.reason}"
+    return None
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
