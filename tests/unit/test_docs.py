@@ -18,7 +18,8 @@ from adapters.registry import parse_config
 from docs.make_configuration import page
 from gateway.http import doctor, forget
 from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, OPEN_ROUTES, route_path
-from gateway.requests.schemas import ForgetBody, Item
+from gateway.requests.items import Item
+from gateway.requests.schemas import ForgetBody
 from gateway.settings import Settings
 from tests.unit.documents import PAGES, ROOT, arguments, blocks, commands, mentioned
 
