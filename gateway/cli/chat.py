@@ -16,10 +16,12 @@ def chat(
     ctx: typer.Context,
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="What to say; - reads it from standard input.")],
     before: Annotated[
-        bool, typer.Option("--before", help="Ask the model as it was, with all adapters off. Takes the operator.")
+        bool,
+        typer.Option("--before", help="Ask the model as it was, with all adapters off. Takes the operator's token."),
     ] = False,
     candidate: Annotated[
-        str | None, typer.Option(metavar="ID", help="Ask with this request's adapter alone. Takes the operator.")
+        str | None,
+        typer.Option(metavar="ID", help="Ask with this request's adapter alone. Takes the operator's token."),
     ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print the answer as it comes.")] = False,
     system: Annotated[str | None, typer.Option(help="The system message, instead of the model's default.")] = None,

@@ -28,7 +28,7 @@ class DemoFailed(CommandFailed):
 def demo(
     ctx: typer.Context,
     fact: Annotated[
-        list[str], typer.Option(metavar="ID", help="Which fact to forget, several times if wanted; --list names them.")
+        list[str], typer.Option(metavar="ID", help="A fact to forget; may be given several times. --list names them.")
     ] = ["harry-potter"],  # noqa: B006
     every: Annotated[bool, typer.Option("--all", help="All facts one after the other, each alone.")] = False,
     together: Annotated[bool, typer.Option("--together", help="The facts named, all forgotten at once.")] = False,
