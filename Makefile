@@ -80,7 +80,7 @@ docs: $(INSTALLED_DEV)  ## make the pages that come from the code, and the site,
 	@$(BIN)/python -m docs.make_configuration > build/configuration.md
 	@$(BIN)/python -m adapters.carriers > build/objectives.md
 	@mv build/configuration.md build/objectives.md docs/
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "==> build/site/index.html"
 
 .PHONY: check-containers
