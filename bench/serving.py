@@ -121,9 +121,9 @@ def main() -> None:
         except BrokeOff as error:
             raise SystemExit(f"{error}\n{_tail(folder / 'bare.log')}\n{service.log_tail()}") from error
     finally:
-        service.stop()
+        service.end()
         if no_pair is not None:
-            no_pair.stop()
+            no_pair.end()
         if bare is not None:
             end_process_tree(bare.pid)
             bare.wait()

@@ -36,8 +36,7 @@ from bench.tofu.search import AFTER, BEFORE, RETRAIN, Clock, Search, described
 from bench.tofu.splits import FORGET_AUTHORS
 from bench.tofu.table import load_log, plot, table
 from bench.tofu.world import World
-from gateway.settings import Settings
-from tests.engine.service import Service, free_port
+from tests.engine.service import Service, running
 
 ROWS = Path(__file__).with_name("rows.json")
 REFUSAL_PROMPT, KEYWORD_FILTER = BASELINES = ("refusal_prompt", "keyword_filter")
@@ -217,15 +216,12 @@ class Report:
     @contextmanager
     def _service(self, model: Path, **settings: Any) -> Iterator[Service]:
         print(f"starting a service on {model} …", file=sys.stderr, flush=True)
-        with TemporaryDirectory(prefix="tofu-report-") as folder:
-            chosen = Settings(model=str(model), data_dir=Path(folder), port=free_port(), worker=False, **settings)
-            threads = {"OMP_NUM_THREADS": str(self._threads)}
-            service = Service(chosen, Path(folder) / "serve.log", environment=threads)
-            try:
-                service.start()
-                yield service
-            finally:
-                service.stop()
+        threads = {"OMP_NUM_THREADS": str(self._threads)}
+        with (
+            TemporaryDirectory(prefix="tofu-report-") as folder,
+            running(Path(folder), environment=threads, model=str(model), **settings) as service,
+        ):
+            yield service
 
 
 def _figures(scores: Mapping[str, ItemScores]) -> Items:

@@ -1,21 +1,23 @@
-"""Two real servers for the tier, the second started where it is asked for, and the model they are compared with."""
+"""Two real servers for the tier, each started where it is asked for, and the model they are compared with."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from adapters.models.hardware import compute_dtype
-from gateway.settings import Settings
-from tests.engine import cuda_like
-from tests.engine.service import Service, free_port
+from tests.engine import broken_decode, cuda_like
+from tests.engine.pairs import save_random
+from tests.engine.plugin import plugin_environment
+from tests.engine.service import Service, running
+
+#: Settings of a service whose pair is a separate model with halves on both, and whose target takes LoRAs.
+SEPARATE: Mapping[str, Any] = MappingProxyType({"offset_reference": "own", "methods": "spul,delta,lora"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,27 +28,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
-    """A running service without a worker; requests are put straight into its store."""
-    data_dir = Path(tempfile.mkdtemp(prefix="ug-engine-"))
-    settings = Settings(data_dir=data_dir, port=free_port(), worker=False, policy_staleness_s=30.0)
-    running = Service(settings, data_dir / "serve.log", environment=cuda_like.environment(data_dir))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-        shutil.rmtree(data_dir, ignore_errors=True)
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running service; requests are put straight into its store."""
+    folder = tmp_path_factory.mktemp("service")
+    plugins = plugin_environment(folder, cuda_like.__name__, broken_decode.__name__)
+    environment = {**plugins, broken_decode.SWITCH: str(folder / broken_decode.SWITCH)}
+    with running(folder, environment=environment, policy_staleness_s=30.0) as service:
+        yield service
 
 
 @pytest.fixture(autouse=True)
-def nothing_active(service: Service) -> Iterator[None]:
-    """Every test starts with no active request."""
+def nothing_active(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test leaves its services without an active request."""
+    names = [name for name in ("service", "separate") if name in request.fixturenames]
+    services: list[Service] = [request.getfixturevalue(name) for name in names]
     yield
-    if service.process is None or service.process.poll() is not None:
-        return
-    for record in service.get("/forget?state=active").json()["data"]:
-        service.post(f"/forget/{record['id']}/deactivate", {})
+    for service in services:
+        service.deactivate_all()
 
 
 @pytest.fixture(scope="session")
@@ -69,39 +67,23 @@ def reference(service: Service) -> Any:
 def small_model(reference: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of other width and depth over the same vocabulary, random weights."""
     target, tokenizer = reference
-    torch.manual_seed(5)
-    config = LlamaConfig(
+    folder = tmp_path_factory.mktemp("small")
+    return save_random(
+        folder,
+        tokenizer,
+        dtype=torch.bfloat16,
         vocab_size=target.config.vocab_size,
         hidden_size=64,
-        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=target.config.max_position_embeddings,
-        initializer_range=0.2,
-        tie_word_embeddings=False,
     )
-    folder = tmp_path_factory.mktemp("small")
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def separate(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A second service, whose pair is a separate model, and whose target takes LoRAs."""
     folder = tmp_path_factory.mktemp("separate")
-    settings = Settings(
-        data_dir=folder,
-        port=free_port(),
-        worker=False,
-        offset_model=str(small_model),
-        offset_reference="own",
-        methods="spul,delta,lora",
-    )
-    running = Service(settings, folder / "serve.log", environment=cuda_like.environment(folder))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    environment = plugin_environment(folder, cuda_like.__name__)
+    with running(folder, environment=environment, offset_model=str(small_model), **SEPARATE) as service:
+        yield service

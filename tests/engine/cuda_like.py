@@ -10,18 +10,9 @@ The engine must run eagerly, so that what is replaced here is what runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-
-from tests.engine.plugin import plugin_environment
-
-
-def environment(folder: Path) -> Mapping[str, str]:
-    """Variables under which vLLM's processes load this module; `folder` gets an entry point to find it by."""
-    return plugin_environment(folder, f"{__name__}:apply")
 
 
 def apply() -> None:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from adapters.artifact.spec import OffsetSpec, PairSpec
+
+
+def save_random(folder: Path, tokenizer: Any, *, dtype: torch.dtype, hidden_size: int, **config: Any) -> Path:
+    """A checkpoint with a head of its own and weights large enough that its layers matter; returns its folder."""
+    torch.manual_seed(5)
+    shape = {"intermediate_size": 2 * hidden_size, "max_position_embeddings": 8192, "tie_word_embeddings": False}
+    model = LlamaForCausalLM(LlamaConfig(hidden_size=hidden_size, initializer_range=0.2, **shape, **config))
+    model.to(dtype).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def first_layers(model: Any, layers: int) -> Any:

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +44,7 @@ def free_port() -> int:
 
 @dataclass
 class Service:
-    """One running `unlearn serve`."""
+    """One `unlearn serve`."""
 
     settings: Settings
     log_path: Path
@@ -60,9 +61,9 @@ class Service:
         return load_or_create_operator_token(self.settings)
 
     def start(self) -> None:
-        """Start and wait until /readyz says 200."""
+        """Start and wait until it is ready."""
         self.launch()
-        self.wait_until(lambda: httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200, "ready")
+        self.wait_until_ready()
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
@@ -91,15 +92,21 @@ class Service:
             time.sleep(0.3)
         raise AssertionError(f"the service is not {what} after {BOOT_S} s:\n{self.log_tail()}")
 
-    def stop(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Until /readyz says 200."""
+        self.wait_until(lambda: httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200, "ready")
+
+    def end(self) -> None:
+        """End it with all its processes, at once: how it stops of itself has a test of its own."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                end_process_tree(self.process.pid)
-                self.process.wait()
+            end_process_tree(self.process.pid, timeout_s=0)
+            self.process.wait()
         self.process = None
+
+    def deactivate_all(self) -> None:
+        """No request is active afterwards."""
+        for record in self.get("/forget?state=active").json()["data"]:
+            self.post(f"/forget/{record['id']}/deactivate", {})
 
     def log_tail(self, lines: int = 60) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
@@ -115,6 +122,11 @@ class Service:
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", timeout=30)
+
+    def last_report(self) -> dict[str, Any]:
+        """What the last self-check found."""
+        report: dict[str, Any] = httpx.get(f"{self.url}/doctor", headers=self.headers("off"), timeout=30).json()
+        return report
 
     def chat(self, prompt: str, plan: str | None = None, **extra: Any) -> dict[str, Any]:
         body = {"model": self.model, "messages": [{"role": "user", "content": prompt}], "temperature": 0, **extra}
@@ -210,3 +222,17 @@ class Service:
         if self.settings.model is not None:
             return Path(self.settings.model).resolve()
         return prepare(self.settings.cache_dir)
+
+
+@contextmanager
+def running(
+    folder: Path, *, environment: Mapping[str, str], engine_args: tuple[str, ...] = ENGINE_ARGS, **settings: Any
+) -> Iterator[Service]:
+    """A ready service with a data directory and a port of its own, and without a worker."""
+    own = Settings(data_dir=folder, port=free_port(), worker=False, **settings)
+    service = Service(own, folder / "serve.log", engine_args, environment)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.end()

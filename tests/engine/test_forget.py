@@ -52,6 +52,7 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
         ({"forget": [ITEM], "config": {"unknown": 1}}, "config"),
         ({"forget": [ITEM], "method": "spul", "config": {"num_virtual_tokens": "many"}}, "config"),
         ({"forget": [ITEM], "method": "spul", "config": {"num_virtual_tokens": 129}}, "config"),
+        ({"forget": [ITEM], "method": "spul", "config": {"max_length": 24}}, "forget.0"),
         ({"forget": [ITEM], "activation": "someday"}, "activation"),
         ({"forget": [ITEM], "scope": {"tenants": ["a"]}}, "scope"),
         ({"forget": [ITEM] * 1001}, "forget"),

@@ -1,4 +1,4 @@
-"""Redis killed or silent, the service told to stop with streams open, everything started again."""
+"""Redis killed or silent; the service told to stop with streams open, and started with an engine that is not sound."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +21,7 @@ import torch
 
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
+from tests.engine.broken_decode import SWITCH
 from tests.engine.service import Service
 
 
@@ -81,19 +85,36 @@ def test_a_killed_redis_is_started_again_with_everything_in_it(service: Service,
     assert applied(service) == active
 
 
-def test_a_stop_lets_streams_end_and_a_start_brings_active_requests_back(service: Service, active: str) -> None:
-    """The last test of the tier in this file: it restarts the shared server."""
+@pytest.fixture
+def decodes_wrong(service: Service) -> Iterator[Path]:
+    """While this file is there, an engine that is started decodes wrong."""
+    switch = Path(service.environment[SWITCH])
+    yield switch
+    switch.unlink(missing_ok=True)
+
+
+def test_a_stop_lets_streams_end_and_a_start_serves_once_the_engine_is_sound(
+    service: Service, active: str, decodes_wrong: Path
+) -> None:
+    """What was active applies again. One test for both: it stops the shared service and leaves it running."""
+    stop_with_an_open_stream(service)
+
+    decodes_wrong.touch()
+    service.launch()
+    service.wait_until(lambda: "self-check failed" in service.get("/readyz").text, "checked")
+    assert_nobody_is_served(service)
+
+    decodes_wrong.unlink()
+    service.wait_until_ready()
+    assert applied(service) == active
+
+
+def stop_with_an_open_stream(service: Service) -> None:
     lines: list[str] = []
     first = threading.Event()
+    body = {"model": service.model, "prompt": "Once upon a time", "max_tokens": 300, "ignore_eos": True, "stream": True}
 
     def stream() -> None:
-        body = {
-            "model": service.model,
-            "prompt": "Once upon a time",
-            "max_tokens": 300,
-            "ignore_eos": True,
-            "stream": True,
-        }
         with httpx.stream("POST", f"{service.url}/v1/completions", json=body, timeout=120) as response:
             for line in response.iter_lines():
                 lines.append(line)
@@ -105,14 +126,33 @@ def test_a_stop_lets_streams_end_and_a_start_brings_active_requests_back(service
     assert service.process is not None
     service.process.send_signal(signal.SIGTERM)
     wait_until(lambda: service.get("/readyz").status_code == 503, "draining", 10)
-    refused = service.post("/v1/completions", {"model": service.model, "prompt": "x", "max_tokens": 1})
-    assert refused.status_code == 503
-    assert refused.json()["error"]["code"] == "not_ready"
+    assert_not_ready(service.post("/v1/completions", {"model": service.model, "prompt": "x", "max_tokens": 1}))
     reader.join(60)
     chunks = [line for line in lines if line]
     assert chunks[-1] == "data: [DONE]"
     assert json.loads(chunks[-2][6:])["choices"][0]["finish_reason"] == "length"
     assert service.process.wait(60) == 0
 
-    service.start()
-    assert applied(service) == active
+
+def assert_not_ready(response: httpx.Response) -> None:
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "not_ready"
+
+
+def assert_nobody_is_served(service: Service) -> None:
+    """Nor told anything but what is wrong, by /readyz and by `unlearn doctor`."""
+    ready = service.get("/readyz")
+    assert ready.status_code == 503
+    assert "prefill and decode" in ready.json()["detail"]
+    body = {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    for plan in (None, "off"):
+        assert_not_ready(service.post("/v1/chat/completions", body, plan))
+    assert service.post("/forget", {"forget": [{"prompt": "a", "completion": "b"}]}).status_code == 503
+    command = [sys.executable, "-m", "gateway", "--url", service.url, "--json", "doctor"]
+    environment = {"UNLEARN_DATA_DIR": str(service.settings.data_dir), "PATH": ""}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert run.returncode == 1
+    (failed,) = [check for check in json.loads(run.stdout)["checks"] if check["check"] == "prefill and decode"]
+    assert failed["status"] == "fail"
+    assert failed["measured"] > failed["allowed"]
+    assert "--enforce-eager" in failed["advice"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,6 @@ def small(small_model: Path, reference: Any) -> Any:
 @pytest.fixture(scope="module")
 def delta(small_model: Path) -> OffsetSpec:
     return spec(PairSpec(0, model_digest(small_model)))
-
-
-@pytest.fixture(autouse=True)
-def nothing_active_here(separate: Service) -> Iterator[None]:
-    yield
-    for record in separate.get("/forget?state=active").json()["data"]:
-        separate.post(f"/forget/{record['id']}/deactivate", {})
 
 
 def on_target(reference: Any, seed: int, rank: int = RANK) -> dict[str, torch.Tensor]:

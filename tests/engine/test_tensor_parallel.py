@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 from adapters.artifact.artifact import TARGET
 from adapters.artifact.spec import PairSpec
 from gateway.checkpoints.default_model import prepare
 from gateway.settings import Settings
 from tests.engine import cuda_like
-from tests.engine.pairs import Reference, first_layers, random_lora, spec, with_lora
+from tests.engine.pairs import Reference, first_layers, random_lora, save_random, spec, with_lora
+from tests.engine.plugin import plugin_environment
 from tests.engine.rounding import farthest
-from tests.engine.service import ENGINE_ARGS, Service, free_port
+from tests.engine.service import ENGINE_ARGS, Service, running
 from tests.engine.test_parity import TEXTS, engine_logprobs_of, reference_logprobs
 from tests.engine.test_target_lora import changed_logprobs
 
@@ -38,22 +39,16 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def checkpoint(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(11)
-    config = LlamaConfig(
+    return save_random(
+        tmp_path_factory.mktemp("eight-heads"),
+        tokenizer,
+        dtype=torch.float32,
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
         num_hidden_layers=8,
         num_attention_heads=8,
         num_key_value_heads=4,
-        max_position_embeddings=2048,
-        initializer_range=0.2,
-        tie_word_embeddings=False,
     )
-    folder = tmp_path_factory.mktemp("eight-heads")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -65,23 +60,18 @@ def model(checkpoint: Path) -> Any:
 def parallel(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Two workers, every kind of adapter."""
     folder = tmp_path_factory.mktemp("parallel")
-    settings = Settings(
-        data_dir=folder,
-        port=free_port(),
-        worker=False,
+    arguments = (*ENGINE_ARGS, "--dtype", "float32", "--tensor-parallel-size", "2")
+    # One core each: on its own vLLM gives each worker a memory node, and there may be one.
+    environment = {**plugin_environment(folder, cuda_like.__name__), "VLLM_CPU_OMP_THREADS_BIND": "0|1"}
+    with running(
+        folder,
+        environment=environment,
+        engine_args=arguments,
         model=str(checkpoint),
         methods="spul,delta,lora",
         offset_layers=LAYERS,
-    )
-    arguments = (*ENGINE_ARGS, "--dtype", "float32", "--tensor-parallel-size", "2")
-    # One core each: on its own vLLM gives each worker a memory node, and there may be one.
-    cores = {"VLLM_CPU_OMP_THREADS_BIND": "0|1"}
-    running = Service(settings, folder / "serve.log", arguments, {**cuda_like.environment(folder), **cores})
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    ) as service:
+        yield service
 
 
 def assert_equal(ours: list[list[float]], theirs: list[list[float]]) -> None:
@@ -112,5 +102,5 @@ def test_two_workers_compute_what_transformers_does(parallel: Service, model: An
         assert max(farthest(a, b) for a, b in zip(changed, plain, strict=True)) > 100 * ROUNDING_NATS
 
 
-def test_the_doctor_finds_nothing_wrong_with_two_workers(parallel: Service) -> None:
-    assert parallel.post("/doctor", None, "off").json()["status"] == "pass"
+def test_the_doctor_found_nothing_wrong_with_two_workers(parallel: Service) -> None:
+    assert parallel.last_report()["status"] == "pass"

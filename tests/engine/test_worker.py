@@ -104,13 +104,3 @@ async def _traces(service: Service, request_id: str) -> list[bytes]:
             if key == f"payload:{request_id}".encode() or SECRET.encode() in dump:
                 found.append(key)
     return found
-
-
-def test_a_forget_set_longer_than_the_trainer_takes_is_refused(service: Service, worker: Path) -> None:
-    body = {"forget": FORGET, "retain": RETAIN, "method": "spul", "config": CONFIG | {"max_length": 40}}
-    response = service.post("/forget", body)
-    assert response.status_code == 422
-    error = response.json()["error"]
-    assert error["param"] == "forget.0", "the item is named by its index"
-    assert "max_length is 40" in error["message"]
-    assert SECRET not in response.text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from gateway.settings import Settings
-from tests.engine.conftest import nothing_active, reference, small_model
-from tests.engine.service import Service, free_port
+from tests.engine.conftest import SEPARATE, nothing_active, reference, small_model
+from tests.engine.service import Service, running
 
 __all__ = ["nothing_active", "reference", "small_model"]
 
@@ -30,6 +29,12 @@ class Runner:
 
     arguments: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
+
+    @contextmanager
+    def running(self, folder: Path, **settings: Any) -> Iterator[Service]:
+        environment = dict(self.environment)
+        with running(folder, environment=environment, engine_args=(*SHARE, *self.arguments), **settings) as service:
+            yield service
 
 
 RUNNERS = MappingProxyType(
@@ -51,21 +56,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
-def _running(runner: Runner, **settings: Any) -> Iterator[Service]:
-    folder = Path(tempfile.mkdtemp(prefix="ug-gpu-"))
-    running = Service(
-        Settings(data_dir=folder, port=free_port(), worker=False, **settings),
-        folder / "serve.log",
-        engine_args=(*SHARE, *runner.arguments),
-        environment=dict(runner.environment),
-    )
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-
-
 @pytest.fixture(scope="session", params=list(RUNNERS))
 def runner(request: pytest.FixtureRequest) -> Runner:
     """How both servers run their steps."""
@@ -73,12 +63,14 @@ def runner(request: pytest.FixtureRequest) -> Runner:
 
 
 @pytest.fixture(scope="session")
-def service(runner: Runner) -> Iterator[Service]:
+def service(runner: Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The pair is the target's own first layers."""
-    yield from _running(runner)
+    with runner.running(tmp_path_factory.mktemp("service")) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")
-def separate(runner: Runner, small_model: Path) -> Iterator[Service]:
+def separate(runner: Runner, small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The pair is a separate model with an own reference, and the target takes LoRAs."""
-    yield from _running(runner, offset_model=str(small_model), offset_reference="own", methods="spul,delta,lora")
+    with runner.running(tmp_path_factory.mktemp("separate"), offset_model=str(small_model), **SEPARATE) as service:
+        yield service
