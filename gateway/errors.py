@@ -18,6 +18,7 @@ GatewayError
 ├── PolicyUnavailable (503)         the policy is unknown or too old; refused, never served without
 ├── AdapterUnavailable (503)        an adapter the plan needs cannot be installed
 ├── StoreUnavailable (503)          Redis is away
+│   └── DataLost                    Redis does not hold what it held: never believed
 └── NotReady (503)                  starting up or draining
 """
 
@@ -133,6 +134,10 @@ class StoreUnavailable(GatewayError):
     type = "server_error"
     code = "store_unavailable"
     retry_after_s = 2
+
+
+class DataLost(StoreUnavailable):
+    code = "redis_data_lost"
 
 
 class NotReady(GatewayError):

@@ -147,9 +147,6 @@ class Trials:
         else:
             error = Failure("evaluation_rejected", problem, retryable=False).to_dict()
             await self._attempt.advance(RequestState.REJECTED, **changes, error=error)
-        for trial in self._made:
-            if trial.digest is not None and trial.digest != kept.digest:
-                await self._blobs.release(trial.digest, owner=self._id)
 
     def _selection(self) -> dict[str, Any]:
         record = self._attempt.record

@@ -12,10 +12,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.errors import AdapterUnavailable, PolicyUnavailable, StoreUnavailable
+from gateway.errors import AdapterUnavailable, PolicyUnavailable
 from gateway.policy.plan import AdapterRef, Plan, PlanBuilder, PlanMode
 from gateway.service.metrics import GatewayMetrics
+from gateway.store.generation import Generation, GenerationFile
 from gateway.store.records import RequestRecord
+from gateway.store.requests import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +28,8 @@ POLL_S = 1.0
 class PolicySource(Protocol):
     """Where the active set is written: the request store."""
 
-    async def generation(self) -> int:
-        """A number that changes whenever the active set does."""
-
-    async def policy(self) -> tuple[int, Sequence[RequestRecord]]:
-        """The generation and the active requests in order, of one instant."""
+    async def policy(self, seen: Generation | None) -> Policy | None:
+        """The active requests, None while they are those that were seen. Raises `StoreUnavailable`, `DataLost`."""
 
 
 class Preloader(Protocol):
@@ -56,16 +55,19 @@ class ActivePolicy:
         preloader: Preloader,
         plans: PlanBuilder,
         metrics: GatewayMetrics,
+        memory: GenerationFile,
         *,
         staleness_s: float,
     ) -> None:
+        """memory: the generation that was served before this start, and is kept for the next one."""
         self._source = source
         self._preloader = preloader
         self._plans = plans
         self._metrics = metrics
         self._staleness_s = staleness_s
         self._refresh_lock = asyncio.Lock()
-        self._generation: int | None = None
+        self._memory = memory
+        self._generation = memory.load()
         self._active: Plan | None = None
         self._off = plans.build(PlanMode.OFF, ())
         self._fresh_at = time.monotonic()
@@ -73,9 +75,9 @@ class ActivePolicy:
         metrics.policy_age.set_function(lambda: time.monotonic() - self._fresh_at)
 
     @property
-    def generation(self) -> int | None:
+    def generation(self) -> Generation | None:
         """Generation of the set in memory; None before the first refresh."""
-        return self._generation
+        return self._generation if self._active else None
 
     @property
     def adapters(self) -> tuple[AdapterRef, ...]:
@@ -105,25 +107,23 @@ class ActivePolicy:
     async def refresh(self) -> None:
         """Read the set if its generation changed, and bring its adapters into the engine.
 
-        Raises `StoreUnavailable`. An adapter that cannot be brought in is logged and tried again at the next
-        refresh: requests that need it are refused meanwhile.
+        Raises `StoreUnavailable`, also for a Redis that lost its data and would read as "nothing is to be forgotten".
+        An adapter that cannot be brought in is logged and tried again at the next refresh: requests that need it
+        are refused meanwhile.
         """
         async with self._refresh_lock:
-            current = await self._source.generation()
-            if self._generation is not None and current < self._generation:
-                # A Redis that lost its data would read as "nothing is to be forgotten". Never believe it.
-                raise StoreUnavailable(
-                    f"Redis is at policy generation {current}, behind the {self._generation} served; its data was lost"
-                )
-            if current != self._generation:
-                generation, records = await self._source.policy()
-                self._active = self._plans.build(PlanMode.ACTIVE, [adapter_ref(r) for r in records])
-                self._generation = generation
+            if self._active is None and self._generation is not None:
+                await self._source.policy(self._generation)  # the set is not known yet, and Redis is held to its word
+            policy = await self._source.policy(self.generation)
+            if policy is not None:
+                self._active = self._plans.build(PlanMode.ACTIVE, [adapter_ref(r) for r in policy.records])
+                self._generation = policy.generation
                 self._preloaded = False
-                self._metrics.active_requests.set(len(records))
+                self._memory.save(policy.generation)
+                self._metrics.active_requests.set(len(policy.records))
                 logger.info(
                     "policy generation=%d active=%s rows=%d",
-                    generation,
+                    policy.generation.number,
                     self._active.applied,
                     self._active.rows,
                 )

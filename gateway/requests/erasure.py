@@ -40,11 +40,11 @@ class Erasure:
     async def sweep(self) -> frozenset[str]:
         """Erase what is neither in Redis nor named by a request. Returns the digests.
 
-        Nothing is erased on the word of a Redis that lost its data. Raises `StoreUnavailable`.
+        Nothing is erased on the word of a Redis that lost its data. Raises `StoreUnavailable`, `DataLost`.
         """
-        known = self._policy.generation
-        if known is None or await self._store.generation() < known:
+        if self._policy.generation is None:
             return frozenset()
+        await self._store.policy(self._policy.generation)
         here = self._holder.digests() | await self._blobs.local()
         absent = {digest for digest in sorted(here) if not await self._blobs.exists(digest)}
         if not absent:

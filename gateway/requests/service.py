@@ -174,7 +174,11 @@ class UnlearningService:
             await self._check_artifact(adapter)
             await self._residency.preload((*self._policy.adapters, adapter))
             record = await self.store.transition(
-                request_id, expected={RequestState.READY}, to=RequestState.ACTIVE, changes={"error": None}
+                request_id,
+                expected={RequestState.READY},
+                to=RequestState.ACTIVE,
+                changes={"error": None},
+                budget=self._settings.prompt_budget,
             )
             await self._policy.refresh()
         audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.footprint.rows)
@@ -225,12 +229,12 @@ class UnlearningService:
         examples.check_lengths(name, self._model.count_tokens, limit, whose)
 
     def _check_budget(self, adapter: AdapterRef) -> None:
-        used = sum(active.footprint.rows for active in self._policy.adapters)
-        budget = self._settings.prompt_budget
-        if used + adapter.footprint.rows > budget:
+        # The transition counts again, where no other replica can come between. This keeps the engine out of it.
+        rows = {each.digest: each.footprint.rows for each in (*self._policy.adapters, adapter)}
+        if sum(rows.values()) > self._settings.prompt_budget:
             raise BudgetExceeded(
-                f"{len(self._policy.adapters)} active requests use {used} of {budget} virtual tokens; "
-                f"{adapter.footprint.rows} more do not fit"
+                f"{len(self._policy.adapters)} active requests and this one need {sum(rows.values())} virtual tokens, "
+                f"the service allows {self._settings.prompt_budget}"
             )
         # Ranks of several need not fit: a merge has the nearest change of the rank that the engine takes.
         rank, most = adapter.footprint.rank, self._settings.offset_rank

@@ -56,6 +56,7 @@ from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, open_redis
+from gateway.store.generation import GenerationFile
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
 from gateway.store.vault import PayloadVault, load_or_create_key
@@ -161,7 +162,8 @@ class _Service:
             store = RequestStore(client, compact=isinstance(redis, EmbeddedRedis))
             blobs = BlobStore(client, settings.cache_dir)
             token = load_or_create_operator_token(settings)
-            await store.generation()  # a Redis that is not there fails now, not after the engine is up
+            memory = GenerationFile(settings.data_dir)
+            await store.policy(memory.load())  # a Redis that is not there fails now, not after the engine is up
 
             self._lifecycle.detail = "loading the model"
             plan = plan_engine(
@@ -193,7 +195,7 @@ class _Service:
                 offsets = OffsetLibrary(EngineOffsets(async_llm), shelf, folder, metrics, max_rank=settings.offset_rank)
                 _report_memory(await pair_memory(async_llm, plan.layout), pair, metrics)
             holdings = Holdings(residency, offsets)
-            policy = ActivePolicy(store, holdings, plans, metrics, staleness_s=settings.policy_staleness_s)
+            policy = ActivePolicy(store, holdings, plans, metrics, memory, staleness_s=settings.policy_staleness_s)
             engine = UnlearningEngine(
                 async_llm, plan.layout, holdings, plans, metrics, reserved_tokens=settings.prompt_budget
             )

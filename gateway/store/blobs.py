@@ -3,6 +3,7 @@
     blob:{<sha256>}:meta    HASH    size, chunks, created
     blob:{<sha256>}:<i>     STRING  1 MiB chunk
     blob:{<sha256>}:users   SET     ids of the requests that need it; the scripts delete with the last
+    blobs:<request>         SET     the other way round: digests of what a request needs
 
 Both tiers are verified on every read. The disk tier is a cache and safe to delete.
 """
@@ -20,7 +21,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from gateway.errors import AdapterUnavailable
-from gateway.store import scripts
+from gateway.store import keys, scripts
 from gateway.store.client import call
 from gateway.store.copies import Copies
 
@@ -107,6 +108,7 @@ class BlobStore:
         if owner is not None:
             # First of all: from here on the retirement of another user leaves the blob alone.
             await self._redis.sadd(prefix + "users", owner)
+            await self._redis.sadd(keys.of(owner).blobs, digest)
         if await self._redis.exists(prefix + "meta"):
             return
         names = []

@@ -10,6 +10,7 @@ from gateway.store.records import RequestRecord, RequestState
 ALL = "requests:all"
 SEQ = "requests:seq"
 GENERATION = "policy:generation"
+MARKS = "policy:marks"
 ACTIVATION_SEQ = "policy:activation_seq"
 
 
@@ -19,10 +20,11 @@ class RequestKeys(NamedTuple):
     record: str
     payload: str
     events: str
+    blobs: str
 
 
 def of(request_id: str) -> RequestKeys:
-    return RequestKeys(f"request:{request_id}", f"payload:{request_id}", f"events:{request_id}")
+    return RequestKeys(f"request:{request_id}", f"payload:{request_id}", f"events:{request_id}", f"blobs:{request_id}")
 
 
 def by_state(state: RequestState | None) -> str:

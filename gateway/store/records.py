@@ -42,6 +42,9 @@ WORKING = frozenset({RequestState.TRAINING, RequestState.EVALUATING})
 #: States in which the forget and retain texts are gone for good.
 FINAL = frozenset(RequestState) - PENDING - {RequestState.DRAFTED}
 
+#: States in which nothing is left of what was learned.
+EMPTY = frozenset({RequestState.FAILED, RequestState.RETIRED})
+
 #: Where each state may go. training and evaluating fall back to queued when an attempt is repeated; evaluating goes
 #: back to training for the next candidate of a request that left the method to the service.
 TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {

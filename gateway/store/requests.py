@@ -6,7 +6,9 @@ requests:by_state:<state>  ZSET    the same, split by state
 payload:<id>               STRING  the sealed forget and retain sets, gone from `ready` on
 events:<id>                STREAM  state changes and progress, about the last 1000
 idempotency:<fingerprint>  HASH    request id and the body's fingerprint, for a day
+blobs:<id>                 SET     digests of the artifacts made for it
 policy:generation          INT     grows whenever the set of active requests changes
+policy:marks               HASH    a random mark of each generation; see gateway.store.generation
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from gateway.errors import IdempotencyConflict, InvalidRequest, NotFound, StateConflict
+from gateway.errors import BudgetExceeded, DataLost, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
 from gateway.store import keys, scripts
 from gateway.store.blobs import BlobStore
 from gateway.store.client import call
 from gateway.store.events import Event, follow
+from gateway.store.generation import Generation
 from gateway.store.records import (
+    EMPTY,
     FINAL,
     PENDING,
     TRANSITIONS,
@@ -41,6 +45,14 @@ T = TypeVar("T")
 
 IDEMPOTENCY_TTL_S = 24 * 3600
 MAX_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The active requests in the order of their activation, and the generation they are."""
+
+    generation: Generation
+    records: tuple[RequestRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +91,11 @@ class RequestStore:
         if record.state is not RequestState.REGISTERED:
             raise ValueError("a new request starts as registered")
         key, body = idempotency or ("", "")
+        own = keys.of(record.id)
         names = [
-            *keys.of(record.id),
+            own.record,
+            own.payload,
+            own.events,
             keys.ALL,
             keys.by_state(record.state),
             keys.SEQ,
@@ -129,14 +144,18 @@ class RequestStore:
         to: RequestState,
         changes: Mapping[str, Any] | None = None,
         attempt: int | None = None,
+        budget: int | None = None,
     ) -> RequestRecord:
         """Move the request to `to` if it is in one of `expected`, with `changes` in the same instant.
 
         With `attempt`, only while that attempt is the current one: a trainer that was given up cannot
-        write over its successor. Raises `NotFound`, `StateConflict` naming the state it is in, and
-        `ValueError` for a step that TRANSITIONS does not have.
+        write over its successor. With `budget`, to active only while all active adapters, each counted once,
+        have no more rows than that.
+
+        Raises `NotFound`, `StateConflict` naming the state it is in, `BudgetExceeded`, and `ValueError` for a step
+        that TRANSITIONS does not have.
         """
-        record, _ = await self._move(request_id, expected, to, changes or {}, attempt)
+        record, _ = await self._move(request_id, expected, to, changes or {}, attempt, budget)
         return record
 
     async def retire(self, request_id: str, blobs: BlobStore | None = None) -> RequestRecord:
@@ -145,7 +164,7 @@ class RequestStore:
         Raises `NotFound`, and `StateConflict` when it is retired already.
         """
         expected = frozenset(RequestState) - {RequestState.RETIRED}
-        record, unused = await self._move(request_id, expected, RequestState.RETIRED, {}, None)
+        record, unused = await self._move(request_id, expected, RequestState.RETIRED, {})
         if blobs is not None:
             for digest in unused:
                 await blobs.discard(digest)
@@ -197,31 +216,36 @@ class RequestStore:
         event = json.loads(_state_event(RequestState.READY, time.time(), error=error))
         return await self._change(request_id, {RequestState.READY}, "state", event, {"error": error}, None)
 
-    async def active(self) -> Sequence[RequestRecord]:
-        """The active requests in the order of their activation."""
-        return (await self.policy())[1]
+    async def policy(self, seen: Generation | None = None) -> Policy | None:
+        """The active requests; None while they are those of the generation that was seen.
 
-    async def generation(self) -> int:
-        """A number that grows whenever the set of active requests changes."""
-        value = await self._call(lambda: self._redis.get(keys.GENERATION))
-        return int(value or 0)
-
-    async def policy(self) -> tuple[int, Sequence[RequestRecord]]:
-        """`generation` and `active` of one and the same instant."""
-        reply = await self._call(lambda: self._policy(keys=[keys.by_state(RequestState.ACTIVE), keys.GENERATION]))
-        records = [keys.record_of(fields) for fields in reply[1]]
-        return int(reply[0]), sorted(records, key=lambda record: record.activated_seq or 0)
+        Raises `DataLost` when this Redis never had that generation.
+        """
+        names = [keys.by_state(RequestState.ACTIVE), keys.GENERATION, keys.MARKS]
+        known = ("", "") if seen is None else (str(seen.number), seen.mark)
+        reply = await self._call(lambda: self._policy(keys=names, args=[secrets.token_hex(8), *known]))
+        if reply[0] == b"lost":
+            raise DataLost(
+                f"Redis is at policy generation {reply[1].decode()} and never had the generation {known[0]} that was "
+                "served: its data was lost. Restore it; docs/operations.md says how to accept the loss"
+            )
+        if reply[0] == b"same":
+            return None
+        records = sorted(map(keys.record_of, reply[3]), key=lambda record: record.activated_seq or 0)
+        return Policy(Generation(int(reply[1]), reply[2].decode()), tuple(records))
 
     async def digests(self) -> frozenset[str]:
-        """Artifacts of all requests that are not retired, and of the candidates they tried."""
+        """Artifacts that requests need: those of unfinished ones, candidates included, and what the others kept."""
         found: set[str] = set()
         cursor: str | None = None
         while True:
             page = await self.list(limit=MAX_PAGE, cursor=cursor)
             for record in page.items:
-                if record.state is not RequestState.RETIRED:
+                if record.state in PENDING:
                     tried = (record.selection or {}).get("trials") or ()
-                    found.update(digest for digest in (record.digest, *(t["digest"] for t in tried)) if digest)
+                    found.update(trial["digest"] for trial in tried if trial["digest"])
+                if record.digest is not None and record.state not in EMPTY:
+                    found.add(record.digest)
             cursor = page.next_cursor
             if cursor is None:
                 return frozenset(found)
@@ -258,13 +282,15 @@ class RequestStore:
         expected: Collection[RequestState],
         to: RequestState,
         changes: Mapping[str, Any],
-        attempt: int | None,
+        attempt: int | None = None,
+        budget: int | None = None,
     ) -> tuple[RequestRecord, Sequence[str]]:
         """The record after the step, and the digests of blobs that went with it."""
         if illegal := [state for state in expected if to not in TRANSITIONS[state]]:
             raise ValueError(f"no request goes from {', '.join(sorted(illegal))} to {to}")
         now = time.time()
-        names = [*keys.of(request_id), keys.GENERATION, keys.ACTIVATION_SEQ]
+        active = keys.by_state(RequestState.ACTIVE)
+        names = [*keys.of(request_id), active, keys.GENERATION, keys.MARKS, keys.ACTIVATION_SEQ]
         arguments: list[Any] = [
             request_id,
             to.value,
@@ -273,6 +299,8 @@ class RequestStore:
             secrets.token_hex(8),
             "" if attempt is None else str(attempt),
             "1" if to in FINAL else "0",
+            "none" if to in EMPTY else "own" if to in FINAL else "all",
+            "" if budget is None else budget,
             _state_event(to, now, error=changes.get("error")),
         ]
         arguments += keys.flatten(encode_fields(changes))
@@ -283,6 +311,10 @@ class RequestStore:
             raise StateConflict(f"the request is {reply[1].decode()} and cannot become {to}")
         if reply[0] == b"stale":
             raise StateConflict(f"attempt {attempt} was superseded by attempt {reply[1].decode()}")
+        if reply[0] == b"full":
+            raise BudgetExceeded(
+                f"{reply[1]} active requests and this one need {reply[2]} virtual tokens, the service allows {budget}"
+            )
         if reply[2] and self._compact:
             await self._rewrite_log()
         return keys.record_of(reply[1]), [digest.decode() for digest in reply[3]]

@@ -1,11 +1,12 @@
 -- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after blob.lua.
--- KEYS  1 request  2 payload  3 events  4 policy:generation  5 policy:activation_seq
+-- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:generation  7 policy:marks
+--       8 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
---       7 '1' to erase the payload  8 event  9… field, value
--- Returns {'missing'}, {'conflict', state}, {'stale', attempts} or
+--       7 '1' to erase the payload  8 blobs to keep: all, own, none  9 most rows that active requests may use, or ''
+--       10 event  11… field, value
+-- Returns {'missing'}, {'conflict', state}, {'stale', attempts}, {'full', requests, rows} or
 --         {'ok', record as a flat list, erased 0|1, {digest whose blob is no longer used, …}}.
-local current = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'token', 'seq', 'state_since', 'timings', 'digest',
-  'selection')
+local current = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'token', 'seq', 'state_since', 'timings')
 local state = current[1]
 if not state then return {'missing'} end
 if current[3] == ARGV[5] then -- already done; the reply was lost
@@ -15,33 +16,47 @@ if not string.find(',' .. ARGV[3] .. ',', ',' .. state .. ',', 1, true) then ret
 if ARGV[6] ~= '' and current[2] ~= ARGV[6] then return {'stale', current[2]} end
 
 local to = ARGV[2]
+if to == 'active' and ARGV[9] ~= '' then
+  local used, counted = 0, {}
+  local function rows(key) -- of an adapter that is not counted yet: one that several requests share applies once
+    local adapter = redis.call('HMGET', key, 'digest', 'footprint')
+    if not adapter[1] or counted[adapter[1]] then return 0 end
+    counted[adapter[1]] = true
+    return adapter[2] and cjson.decode(adapter[2]).rows or 0
+  end
+  local active = redis.call('ZRANGE', KEYS[5], 0, -1)
+  for _, id in ipairs(active) do used = used + rows('request:' .. id) end
+  used = used + rows(KEYS[1])
+  if used > tonumber(ARGV[9]) then return {'full', #active, used} end
+end
+
 local timings = cjson.decode(current[6])
 local spent = state .. '_s'
 timings[spent] = (timings[spent] or 0) + tonumber(ARGV[4]) - tonumber(current[5])
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', ARGV[4], 'state_since', ARGV[4],
   'token', ARGV[5], 'timings', cjson.encode(timings))
-if #ARGV > 8 then redis.call('HSET', KEYS[1], unpack(ARGV, 9)) end
+if #ARGV > 10 then redis.call('HSET', KEYS[1], unpack(ARGV, 11)) end
 redis.call('ZREM', 'requests:by_state:' .. state, ARGV[1])
 redis.call('ZADD', 'requests:by_state:' .. to, current[4], ARGV[1])
 
 if to == 'active' then
-  redis.call('HSET', KEYS[1], 'activated_seq', redis.call('INCR', KEYS[5]))
+  redis.call('HSET', KEYS[1], 'activated_seq', redis.call('INCR', KEYS[8]))
 end
-if to == 'active' or state == 'active' then redis.call('INCR', KEYS[4]) end
+if to == 'active' or state == 'active' then
+  redis.call('HSET', KEYS[7], redis.call('INCR', KEYS[6]), ARGV[5])
+end
 
 local erased = 0
 if ARGV[7] == '1' then erased = redis.call('DEL', KEYS[2]) end
 
 local unused = {}
-local function let_go(digest)
-  if type(digest) == 'string' and release_blob(digest, ARGV[1]) then table.insert(unused, digest) end
-end
-if to == 'retired' then
-  let_go(current[7] and cjson.decode(current[7]))
-  local selection = current[8] and cjson.decode(current[8])
-  local trials = type(selection) == 'table' and selection.trials or {}
-  for _, trial in ipairs(trials) do let_go(trial.digest) end -- those not kept: their worker may have been killed
+if ARGV[8] ~= 'all' then
+  local own = redis.call('HGET', KEYS[1], 'digest')
+  for _, digest in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+    local kept = ARGV[8] == 'own' and own == '"' .. digest .. '"'
+    if not kept and release_blob(digest, ARGV[1]) then table.insert(unused, digest) end
+  end
 end
 
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', 1000, '*', 'type', 'state', 'previous', state, 'data', ARGV[8])
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', 1000, '*', 'type', 'state', 'previous', state, 'data', ARGV[10])
 return {'ok', redis.call('HGETALL', KEYS[1]), erased, unused}

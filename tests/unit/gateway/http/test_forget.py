@@ -39,7 +39,7 @@ class Api:
         self._app = GatewayMiddleware(
             app,
             gatekeeper=Gatekeeper("op", keys),
-            policy=build(Edges()),
+            policy=build(Edges(), setup.memory),
             holder=Setup,  # type: ignore[arg-type]  # no route here holds adapters
             requests=setup.store,
             lifecycle=lifecycle,

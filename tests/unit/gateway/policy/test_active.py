@@ -6,37 +6,39 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.artifact.footprint import Footprint
-from gateway.errors import AdapterUnavailable, PolicyUnavailable, StoreUnavailable
+from gateway.errors import AdapterUnavailable, DataLost, PolicyUnavailable, StoreUnavailable
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder, PlanMode
 from gateway.service.metrics import GatewayMetrics
+from gateway.store.generation import Generation, GenerationFile
 from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import Policy
 
 
 class Edges:
     """The store and the engine as the policy sees them."""
 
     def __init__(self) -> None:
-        self.current = 1
+        self.number = 1
         self.records: list[RequestRecord] = []
         self.away = False
+        self.lost = False
         self.broken = False
-        self.reads = 0
         self.preloaded: list[tuple[AdapterRef, ...]] = []
 
-    async def generation(self) -> int:
+    async def policy(self, seen: Generation | None) -> Policy | None:
         if self.away:
             raise StoreUnavailable("Redis is away")
-        return self.current
-
-    async def policy(self) -> tuple[int, Sequence[RequestRecord]]:
-        self.reads += 1
-        return self.current, list(self.records)
+        if self.lost and seen is not None:
+            raise DataLost("Redis lost its data")
+        current = Generation(self.number, "m")
+        return None if seen == current else Policy(current, tuple(self.records))
 
     async def preload(self, adapters: Sequence[AdapterRef]) -> None:
         if self.broken:
@@ -45,7 +47,7 @@ class Edges:
 
     def activate(self, request_id: str) -> None:
         self.records.append(record(request_id))
-        self.current += 1
+        self.number += 1
 
 
 def record(request_id: str, digest: str | None = "d" * 64) -> RequestRecord:
@@ -67,21 +69,26 @@ def record(request_id: str, digest: str | None = "d" * 64) -> RequestRecord:
     )
 
 
-def build(edges: Edges, staleness_s: float = 60.0) -> ActivePolicy:
+@pytest.fixture
+def memory(tmp_path: Path) -> GenerationFile:
+    return GenerationFile(tmp_path)
+
+
+def build(edges: Edges, memory: GenerationFile, staleness_s: float = 60.0) -> ActivePolicy:
     metrics = GatewayMetrics(CollectorRegistry())
-    return ActivePolicy(edges, edges, PlanBuilder(b"k"), metrics, staleness_s=staleness_s)
+    return ActivePolicy(edges, edges, PlanBuilder(b"k"), metrics, memory, staleness_s=staleness_s)
 
 
-async def test_before_the_first_refresh_everything_is_refused() -> None:
-    policy = build(Edges())
+async def test_before_the_first_refresh_everything_is_refused(memory: GenerationFile) -> None:
+    policy = build(Edges(), memory)
     with pytest.raises(PolicyUnavailable, match="not loaded"):
         policy.plan()
     assert policy.off().mode is PlanMode.OFF
 
 
-async def test_a_change_applies_at_the_next_refresh_and_is_preloaded() -> None:
+async def test_a_change_applies_at_the_next_refresh_and_is_preloaded(memory: GenerationFile) -> None:
     edges = Edges()
-    policy = build(edges)
+    policy = build(edges, memory)
     await policy.refresh()
     assert policy.plan().adapters == ()
     edges.activate("req_a")
@@ -90,18 +97,10 @@ async def test_a_change_applies_at_the_next_refresh_and_is_preloaded() -> None:
     assert edges.preloaded[-1] == policy.plan().adapters
 
 
-async def test_an_unchanged_generation_reads_nothing() -> None:
-    edges = Edges()
-    policy = build(edges)
-    await policy.refresh()
-    await policy.refresh()
-    assert edges.reads == 1
-
-
-async def test_without_redis_the_last_set_is_served_for_a_while_and_then_refused() -> None:
+async def test_without_redis_the_last_set_is_served_for_a_while_and_then_refused(memory: GenerationFile) -> None:
     edges = Edges()
     edges.activate("req_a")
-    policy = build(edges, staleness_s=0.2)
+    policy = build(edges, memory, staleness_s=0.2)
     await policy.refresh()
     edges.away = True
     with pytest.raises(StoreUnavailable):
@@ -121,22 +120,42 @@ async def test_without_redis_the_last_set_is_served_for_a_while_and_then_refused
     assert policy.plan().applied == "req_a"
 
 
-async def test_a_redis_that_lost_its_data_is_not_believed() -> None:
+async def test_a_redis_that_lost_its_data_is_not_believed_until_an_operator_does(memory: GenerationFile) -> None:
     edges = Edges()
     edges.activate("req_a")
-    policy = build(edges)
+    policy = build(edges, memory)
     await policy.refresh()
-    edges.current, edges.records = 0, []
-    with pytest.raises(StoreUnavailable, match="lost"):
+    edges.lost, edges.records = True, []
+    with pytest.raises(DataLost):
         await policy.refresh()
     assert policy.plan().applied == "req_a"
 
+    restarted = build(edges, memory)
+    with pytest.raises(DataLost):
+        await restarted.refresh()
+    with pytest.raises(PolicyUnavailable):
+        restarted.plan()
 
-async def test_an_adapter_that_cannot_be_installed_is_tried_again_and_not_left_out() -> None:
+    memory.path.unlink()
+    accepting = build(edges, memory)
+    await accepting.refresh()
+    assert accepting.plan().applied == "none"
+
+
+async def test_a_full_disk_keeps_no_new_set_from_being_served(memory: GenerationFile) -> None:
+    edges = Edges()
+    policy = build(edges, memory)
+    memory.path.mkdir()  # cannot be replaced by a file
+    edges.activate("req_a")
+    await policy.refresh()
+    assert policy.plan().applied == "req_a"
+
+
+async def test_an_adapter_that_cannot_be_installed_is_tried_again_and_not_left_out(memory: GenerationFile) -> None:
     edges = Edges()
     edges.activate("req_a")
     edges.broken = True
-    policy = build(edges)
+    policy = build(edges, memory)
     await policy.refresh()
     assert not policy.ready
     assert policy.plan().applied == "req_a", "the plan still asks for it, so requests are refused and not let through"
@@ -145,18 +164,25 @@ async def test_an_adapter_that_cannot_be_installed_is_tried_again_and_not_left_o
     assert policy.ready
 
 
-async def test_a_candidate_without_an_adapter_is_refused() -> None:
-    policy = build(Edges())
+async def test_a_candidate_without_an_adapter_is_refused(memory: GenerationFile) -> None:
+    policy = build(Edges(), memory)
     with pytest.raises(AdapterUnavailable, match="no adapter"):
         policy.candidate(record("req_a", digest=None))
     assert policy.candidate(record("req_a")).adapters == (AdapterRef("req_a", "d" * 64, Footprint(20)),)
 
 
-async def test_a_plan_says_which_adapters_have_an_offset() -> None:
+async def test_a_plan_says_which_adapters_have_an_offset(memory: GenerationFile) -> None:
     edges = Edges()
     edges.records = [record("req_a"), replace(record("req_b"), footprint=Footprint(offset_rank=16))]
-    policy = build(edges)
+    policy = build(edges, memory)
     await policy.refresh()
     assert [adapter.footprint for adapter in policy.plan().adapters] == [Footprint(20), Footprint(0, 16)]
     assert edges.preloaded[-1] == policy.plan().adapters
     assert policy.plan().rows == 20
+
+
+@pytest.mark.parametrize("content", ["", "7", "seven ab12", "7 ab12 and more"])
+async def test_a_damaged_memory_is_no_missing_one(memory: GenerationFile, content: str) -> None:
+    memory.path.write_text(content)
+    with pytest.raises(DataLost, match=str(memory.path)):
+        build(Edges(), memory)

@@ -27,6 +27,7 @@ from gateway.requests.service import UnlearningService
 from gateway.service.metrics import GatewayMetrics
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
+from gateway.store.generation import GenerationFile
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault
@@ -71,12 +72,11 @@ class Setup:
 
     def __init__(self, redis: Redis, folder: Path) -> None:
         self.store, self.blobs, self.engine = RequestStore(redis), BlobStore(redis, folder), Engine()
-        self.vault = PayloadVault(os.urandom(32))
+        self.vault, self.memory = PayloadVault(os.urandom(32)), GenerationFile(folder)
 
     def service(self, model: ServedModel = MODEL, **settings: Any) -> UnlearningService:
-        policy = ActivePolicy(
-            self.store, self.engine, PlanBuilder(b"k"), GatewayMetrics(CollectorRegistry()), staleness_s=60
-        )
+        metrics = GatewayMetrics(CollectorRegistry())
+        policy = ActivePolicy(self.store, self.engine, PlanBuilder(b"k"), metrics, self.memory, staleness_s=60)
         return UnlearningService(
             Settings(**settings), model, self.store, self.blobs, self.vault, Queue(), policy, self.engine
         )

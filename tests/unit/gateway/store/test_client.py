@@ -17,7 +17,7 @@ from tests.unit.gateway.store.samples import sample
 async def test_no_server_is_store_unavailable(short_path: Path) -> None:
     async with connected(f"unix://{short_path}/nobody.sock") as client:
         with pytest.raises(StoreUnavailable):
-            await RequestStore(client).generation()
+            await RequestStore(client).policy()
 
 
 async def test_wrong_credentials_say_so(redis: Redis, redis_url: str) -> None:

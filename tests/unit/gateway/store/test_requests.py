@@ -8,7 +8,15 @@ import pytest
 from redis.asyncio import Redis
 
 from adapters.artifact.footprint import Footprint
-from gateway.errors import GatewayError, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
+from gateway.errors import (
+    BudgetExceeded,
+    DataLost,
+    GatewayError,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    StateConflict,
+)
 from gateway.store.blobs import BlobStore
 from gateway.store.records import FINAL, TRANSITIONS, RequestRecord, RequestState
 from gateway.store.requests import RequestStore
@@ -85,9 +93,21 @@ async def test_changes_come_with_the_state(store: RequestStore) -> None:
     assert (moved.digest, moved.footprint.rows) == ("a" * 64, 20)
 
 
+async def number(store: RequestStore) -> int:
+    policy = await store.policy()
+    assert policy is not None
+    return policy.generation.number
+
+
+async def active(store: RequestStore) -> list[str]:
+    policy = await store.policy()
+    assert policy is not None
+    return [record.id for record in policy.records]
+
+
 async def test_of_many_activations_one_wins(store: RequestStore) -> None:
     record = await stored(store, RequestState.READY)
-    before = await store.generation()
+    before = await number(store)
 
     async def activate() -> RequestRecord | StateConflict:
         try:
@@ -97,22 +117,124 @@ async def test_of_many_activations_one_wins(store: RequestStore) -> None:
 
     results = await asyncio.gather(*(activate() for _ in range(20)))
     assert sum(isinstance(result, RequestRecord) for result in results) == 1
-    assert await store.generation() == before + 1
+    assert await number(store) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "shared", "fit"),
+    [
+        ((20, 20, 20), False, 2),
+        ((40,), False, 1),
+        ((41,), False, 0),
+        ((20, 20, 20, 20), True, 4),
+        ((0, 40, 0), False, 3),
+    ],
+    ids=["two of three", "exactly", "one too many", "one adapter for all", "offsets need none"],
+)
+async def test_of_activations_at_once_as_many_win_as_fit(
+    redis: Redis, rows: tuple[int, ...], shared: bool, fit: int
+) -> None:
+    """Each through a store of its own, as on several replicas."""
+
+    async def activate(position: int, rows: int) -> bool:
+        store = RequestStore(redis)
+        digest = f"{0 if shared else position:064x}"
+        record = await stored(store, RequestState.READY, digest=digest, footprint=Footprint(rows))
+        try:
+            await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, budget=40)
+        except BudgetExceeded:
+            assert (await store.get(record.id)).state is RequestState.READY
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(activate(i, n) for i, n in enumerate(rows)))) == fit
 
 
 async def test_the_generation_follows_the_active_set(store: RequestStore) -> None:
-    assert await store.policy() == (0, [])
+    assert await active(store) == []
     first = await stored(store, RequestState.ACTIVE)
     second = await stored(store, RequestState.ACTIVE)
-    generation, records = await store.policy()
-    assert (generation, [r.id for r in records]) == (2, [first.id, second.id])
+    seen = await store.policy()
+    assert seen is not None
+    assert (seen.generation.number, [r.id for r in seen.records]) == (2, [first.id, second.id])
+    assert await store.policy(seen.generation) is None
 
     await store.transition(first.id, expected={RequestState.ACTIVE}, to=RequestState.READY)
-    assert [r.id for r in await store.active()] == [second.id]
+    assert await active(store) == [second.id]
     await store.transition(first.id, expected={RequestState.READY}, to=RequestState.ACTIVE)
-    assert [r.id for r in await store.active()] == [second.id, first.id], "in the order of activation"
+    assert await active(store) == [second.id, first.id], "in the order of activation"
     await store.retire(second.id)
-    assert await store.generation() == 5
+    later = await store.policy(seen.generation)
+    assert later is not None
+    assert (later.generation.number, [r.id for r in later.records]) == (5, [first.id])
+
+
+@pytest.mark.parametrize("kind", ["emptied", "an older copy"])
+@pytest.mark.parametrize("later", [0, 1, 2, 3])
+async def test_a_redis_that_lost_what_was_seen_in_it_is_not_believed(
+    store: RequestStore, redis: Redis, kind: str, later: int
+) -> None:
+    """Nor once it has gone on from there, to the same number or beyond."""
+    await stored(store, RequestState.ACTIVE)
+    older = {key: await redis.dump(key) or b"" async for key in redis.scan_iter()}
+    await stored(store, RequestState.ACTIVE)
+    seen = await store.policy()
+    assert seen is not None
+    assert seen.generation.number == 2
+    await redis.flushall()
+    for key, value in older.items() if kind == "an older copy" else ():
+        await redis.restore(key, 0, value)
+    for _ in range(later):
+        await stored(store, RequestState.ACTIVE)
+    with pytest.raises(DataLost, match="generation 2"):
+        await store.policy(seen.generation)
+    accepted = await store.policy()
+    assert accepted is not None
+    assert await store.policy(accepted.generation) is None
+
+
+async def test_an_empty_set_that_was_seen_is_not_any_empty_redis(store: RequestStore, redis: Redis) -> None:
+    seen = await store.policy()
+    assert seen is not None
+    await redis.flushall()
+    assert await active(store) == []
+    with pytest.raises(DataLost):
+        await store.policy(seen.generation)
+
+
+@pytest.mark.parametrize(
+    ("to", "left"),
+    [
+        (RequestState.QUEUED, {"kept", "tried", "unnamed"}),
+        (RequestState.TRAINING, {"kept", "tried", "unnamed"}),
+        (RequestState.READY, {"kept"}),
+        (RequestState.REJECTED, {"kept"}),
+        (RequestState.FAILED, set()),
+        (RequestState.RETIRED, set()),
+    ],
+)
+async def test_artifacts_go_with_the_state_that_needs_them_no_longer(
+    store: RequestStore, redis: Redis, to: RequestState, left: set[str]
+) -> None:
+    blobs = BlobStore(redis, None)
+    record = await stored(store, RequestState.EVALUATING)
+    digests = {name: await blobs.put(name.encode(), owner=record.id) for name in ("kept", "tried", "unnamed")}
+    await store.transition(record.id, expected={RequestState.EVALUATING}, to=to, changes={"digest": digests["kept"]})
+    assert {name for name, digest in digests.items() if await blobs.exists(digest)} == left
+    assert await redis.scard(f"blobs:{record.id}") == len(left)
+
+
+async def test_of_two_requests_with_one_artifact_either_keeps_it(store: RequestStore, redis: Redis) -> None:
+    blobs = BlobStore(redis, None)
+    for outcome in (RequestState.FAILED, RequestState.RETIRED, RequestState.REJECTED):
+        first, second = await stored(store, RequestState.EVALUATING), await stored(store, RequestState.EVALUATING)
+        for record in (first, second):
+            digest = await blobs.put(b"the same", owner=record.id)
+        other = await blobs.put(b"another", owner=first.id)
+        await store.transition(first.id, expected={RequestState.EVALUATING}, to=outcome, changes={"digest": other})
+        assert await blobs.exists(digest)
+        await store.retire(second.id)
+        assert not await blobs.exists(digest)
 
 
 async def test_an_attempt_that_was_superseded_cannot_write(store: RequestStore) -> None:

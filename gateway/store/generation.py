@@ -1,0 +1,56 @@
+"""Which set of active requests somebody has seen, and how a Redis that lost its data is told from one that has not.
+
+Each change of the set gets the next number and a random mark, and Redis keeps the marks of all numbers. A Redis that
+does not hold the mark of a set that was seen is not the one it was seen in: emptied, restarted without its file, or
+restored from an older copy and gone on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.errors import DataLost
+
+logger = logging.getLogger(__name__)
+
+FILE = "policy.generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One set of active requests. mark: random, in hex."""
+
+    number: int
+    mark: str
+
+
+class GenerationFile:
+    """The newest generation that a service of this data directory has served, across its restarts.
+
+    An operator who accepts what a Redis has lost removes the file and starts the service again.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.path = data_dir / FILE
+
+    def load(self) -> Generation | None:
+        """None where there is no file. Raises `DataLost` for one that cannot be read."""
+        try:
+            number, mark = self.path.read_text(encoding="ascii").split()
+            return Generation(int(number), mark)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise DataLost(f"{self.path} does not say which policy was served: {type(error).__name__}") from error
+
+    def save(self, generation: Generation) -> None:
+        """A full disk must not keep a new set from being served: it is logged."""
+        staging = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            staging.write_text(f"{generation.number} {generation.mark}\n", encoding="ascii")
+            staging.replace(self.path)
+        except OSError as error:
+            logger.error("generation not kept number=%d error=%s", generation.number, error.strerror)
