@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from gateway.engine import boot as launch
+from gateway.engine import boot
 from gateway.service.serve import run
 from gateway.settings import Settings
 
@@ -51,7 +51,7 @@ def test_the_hub_is_asked_when_the_model_or_its_pair_is_there(
     settings: Settings, taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: str | None, local: bool
 ) -> None:
     told: list[bool] = []
-    monkeypatch.setattr(launch, "set_environment", lambda local_model: told.append(local_model))
+    monkeypatch.setattr(boot, "set_environment", lambda local_model: told.append(local_model))
     offset_model = str(tmp_path) if pair == "folder" else pair
     assert run(settings.model_copy(update={"port": taken, "offset_model": offset_model}), []) == 2
     assert told == [local]

@@ -1,0 +1,249 @@
+"""The parts of the running service, put together in three stages: stores, engine, and what answers.
+
+A stage takes what the earlier ones gave. What it opens is closed by the stack that it is given, in reverse order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis
+from starlette.types import ASGIApp
+
+from adapters.artifact.spec import PairSpec
+from gateway.checkpoints.digests import CheckpointDigests
+from gateway.engine import boot
+from gateway.engine.planning import EnginePlan, plan_engine
+from gateway.engine.residency.holdings import Holdings
+from gateway.engine.residency.loras import OffsetLibrary
+from gateway.engine.residency.rows import Residency
+from gateway.engine.residency.slots import SlotTable
+from gateway.http.app import assemble, running
+from gateway.http.auth import Gatekeeper
+from gateway.jobs.queue import JobQueue
+from gateway.policy.active import ActivePolicy
+from gateway.policy.plan import PlanBuilder
+from gateway.requests.offering import ServedModel
+from gateway.requests.service import UnlearningService
+from gateway.selfcheck import canaries
+from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
+from gateway.selfcheck.canaries import CanaryMaker, Shelf
+from gateway.selfcheck.engine import TOLERANCE
+from gateway.selfcheck.run import SelfCheck
+from gateway.service.lifecycle import Lifecycle
+from gateway.service.metrics import GatewayMetrics
+from gateway.service.scratch import scratch_folder
+from gateway.settings import Settings
+from gateway.store.blobs import BlobStore
+from gateway.store.client import connected
+from gateway.store.embedded import EmbeddedRedis, open_redis
+from gateway.store.generation import GenerationFile
+from gateway.store.requests import RequestStore
+from gateway.store.tokens import load_or_create_operator_token
+from gateway.store.vault import PayloadVault, load_or_create_key
+
+if TYPE_CHECKING:
+    from gateway.engine.memory import PairMemory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """The model to serve: a folder or hub id, and the name that callers know it by."""
+
+    source: str
+    name: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What outlives the process. own_redis: the embedded server, None where Redis is somebody else's."""
+
+    url: str
+    own_redis: EmbeddedRedis | None
+    redis: Redis
+    requests: RequestStore
+    blobs: BlobStore
+    generation: GenerationFile
+    operator_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The engine, the door in front of it, and the adapters in it."""
+
+    plan: EnginePlan
+    llm: Any
+    door: Any
+    holdings: Holdings
+    plans: PlanBuilder
+    shelf: Shelf
+    model: ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The whole service, ready to be watched over."""
+
+    metrics: GatewayMetrics
+    stores: Stores
+    engine: Engine
+    policy: ActivePolicy
+    self_check: SelfCheck
+    app: ASGIApp
+
+
+async def open_gateway(
+    stack: AsyncExitStack,
+    settings: Settings,
+    model: ModelSource,
+    engine_args: Sequence[str],
+    *,
+    api_keys: Sequence[str],
+    lifecycle: Lifecycle,
+) -> Gateway:
+    """Bring everything up; minutes on a cold compile cache. Raises `GatewayError` for what cannot be served."""
+    metrics = GatewayMetrics()
+    lifecycle.detail = "starting Redis"
+    stores = await open_stores(stack, settings)
+    lifecycle.detail = "loading the model"
+    engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
+    policy = ActivePolicy(
+        stores.requests,
+        engine.holdings,
+        engine.plans,
+        metrics,
+        stores.generation,
+        staleness_s=settings.policy_staleness_s,
+    )
+    jobs = JobQueue(stores.url, settings)
+    checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
+    vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
+    app = assemble(
+        vllm_app,
+        service=UnlearningService(
+            settings,
+            engine.model,
+            stores.requests,
+            stores.blobs,
+            PayloadVault(load_or_create_key(settings)),
+            jobs,
+            policy,
+            engine.holdings,
+        ),
+        self_check=checks,
+        gatekeeper=Gatekeeper(stores.operator_token, api_keys),
+        policy=policy,
+        holder=engine.holdings,
+        store=stores.requests,
+        lifecycle=lifecycle,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    await stack.enter_async_context(running(vllm_app))
+    lifecycle.detail = "loading active requests"
+    await policy.refresh()
+    await jobs.reconcile(stores.requests)
+    return Gateway(metrics, stores, engine, policy, checks, app)
+
+
+async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
+    """Redis, embedded where none is named, and what is kept in it. Raises `StoreUnavailable`."""
+    server = await asyncio.to_thread(open_redis, settings)
+    stack.callback(server.stop)
+    redis = await stack.enter_async_context(connected(server.url))
+    own = server if isinstance(server, EmbeddedRedis) else None
+    requests = RequestStore(redis, compact=own is not None)
+    generation = GenerationFile(settings.data_dir)
+    await requests.policy(generation.load())  # a Redis that is not there fails now, not after the engine is up
+    blobs = BlobStore(redis, settings.cache_dir)
+    return Stores(server.url, own, redis, requests, blobs, generation, load_or_create_operator_token(settings))
+
+
+async def start_engine(
+    stack: AsyncExitStack,
+    settings: Settings,
+    model: ModelSource,
+    engine_args: Sequence[str],
+    stores: Stores,
+    metrics: GatewayMetrics,
+) -> Engine:
+    """vLLM around the model, and what brings adapters into it. Raises `InvalidEngineArguments`, `InvalidArtifact`."""
+    plan = plan_engine(
+        model.source,
+        served_name=model.name,
+        settings=settings,
+        extra_args=engine_args,
+        default_model=model.is_default,
+        spare_rows=canaries.ROWS,
+    )
+    llm = await boot.start_engine(plan)
+    stack.callback(llm.shutdown)
+
+    # These import vLLM, which reads its environment at import: only now is that complete.
+    from gateway.engine.door import EngineOffsets, EngineRowWriter, UnlearningEngine
+    from gateway.engine.memory import pair_memory
+
+    metrics.rows_total.set(settings.soft_rows)
+    plans = PlanBuilder(stores.operator_token.encode())
+    shelf = Shelf(stores.blobs)
+    rows = Residency(SlotTable(plan.layout.soft_rows), shelf, EngineRowWriter(llm), metrics)
+    loras = None
+    if plan.layout.takes_loras:
+        folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))
+        loras = OffsetLibrary(EngineOffsets(llm), shelf, folder, metrics, max_rank=settings.offset_rank)
+    holdings = Holdings(rows, loras)
+    door = UnlearningEngine(llm, plan.layout, holdings, plans, metrics, reserved_tokens=settings.prompt_budget)
+    digests = CheckpointDigests(settings.cache_dir)
+    pair = await asyncio.to_thread(boot.named_pair, plan.layout.pair, digests)
+    if loras is not None:
+        _report_memory(await pair_memory(llm, plan.layout), pair, metrics)
+    served = ServedModel(
+        name=plan.args.served_model_name[0],
+        digest=await asyncio.to_thread(boot.checkpoint_digest, model.source, digests),
+        hidden_size=plan.hidden_size,
+        max_tokens=door.model_config.max_model_len,
+        count_tokens=boot.token_counter(door),
+        pair=pair,
+        target_lora=plan.layout.target_lora,
+    )
+    return Engine(plan, llm, door, holdings, plans, shelf, served)
+
+
+def engine_checks(engine: Engine, settings: Settings) -> EngineSelfCheck:
+    """The self-check of this engine."""
+    from gateway.engine.asking import EngineAsker
+    from gateway.engine.parts import EngineParts
+
+    encode = engine.door.renderer.get_tokenizer().encode
+    dtype = str(engine.llm.model_config.dtype).removeprefix("torch.")
+    return EngineSelfCheck(
+        EngineAsker(engine.door, engine.plans),
+        EngineParts(engine.llm),
+        CanaryMaker(engine.shelf, hidden_size=engine.plan.hidden_size, pair=engine.model.pair),
+        engine.holdings,
+        texts(lambda text: encode(text, add_special_tokens=False)),
+        tolerance=TOLERANCE[dtype] * settings.self_check_tolerance,
+        soft="spul" in settings.offered,
+    )
+
+
+def _report_memory(memory: PairMemory, pair: PairSpec | None, metrics: GatewayMetrics) -> None:
+    metrics.pair_bytes.labels("weights").set(memory.weights)
+    metrics.pair_bytes.labels("slots").set(memory.slots)
+    metrics.kv_bytes_per_token.set(memory.kv_token)
+    logger.info(
+        "pair: %s; weights=%.1f MiB slots=%.1f MiB kv_bytes_per_token=%d, %d without it",
+        "none" if pair is None else pair.describe(),
+        memory.weights / 2**20,
+        memory.slots / 2**20,
+        memory.kv_token,
+        memory.kv_token_alone,
+    )
