@@ -139,6 +139,11 @@ class TestFacts:
         known |= set(re.findall(r"UNLEARN_\w+", (ROOT / "deploy/.env.example").read_text(encoding="utf-8")))
         assert {word for text in PAGES.values() for word in re.findall(r"UNLEARN_[A-Z_]*[A-Z]", text)} <= known
 
+    def test_each_metric_is_counted(self) -> None:
+        source = (ROOT / "gateway/service/metrics.py").read_text(encoding="utf-8")
+        named = set(re.findall(r"`(unlearning_\w+)", PAGES["docs/operations.md"]))
+        assert {name for name in named if f'"{name.removesuffix("_total")}"' not in source} == set()
+
     def test_each_file_that_is_named_is_there(self) -> None:
         pattern = r"`((?:adapters|bench|deploy|docker|docs|gateway|requirements|tests)/[\w./-]+)`"
         named = {(name, path) for name, text in PAGES.items() for path in re.findall(pattern, text)}
