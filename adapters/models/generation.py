@@ -131,18 +131,3 @@ def sampled_continuations(
             if between is not None:
                 between(len(continuations))
     return continuations
-
-
-class LocalModel:
-    """A loaded model in the place of a server: it answers, and goes on from the beginning of an answer."""
-
-    def __init__(self, model: Any, tokenizer: Any, between: Between | None = None) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._between = between
-
-    def ask(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
-        return greedy_answers(self._model, self._tokenizer, conversations, max_tokens=max_tokens, between=self._between)
-
-    def continue_answers(self, partial: Sequence[PartialAnswer], *, max_tokens: int) -> list[str]:
-        return continue_greedily(self._model, self._tokenizer, partial, max_tokens=max_tokens, between=self._between)

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from adapters.artifact.spec import default_layers
 from adapters.errors import InvalidConfig
-from adapters.examples import one_turn
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.pair import first_layers
-from adapters.models.tokens import TokenizedExample, encode_prompt
-from adapters.text.twins import Similarity
-
-
-def question_similarity(model: PromptedModel, tokenizer: Any) -> Similarity:
-    """`similarity` of questions that are asked alone."""
-    model = first_quarter(model)
-
-    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
-        return similarity(
-            model,
-            [encode_prompt(tokenizer, one_turn(question)) for question in questions],
-            [encode_prompt(tokenizer, one_turn(prompt)) for prompt in prompts],
-        )
-
-    return near
+from adapters.models.tokens import TokenizedExample
 
 
 def first_quarter(model: PromptedModel) -> PromptedModel:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 
 from adapters.bounds import Settings, setting
+from adapters.data.forget.lessons import ForgetContext, Lesson, refusals_in_phrasings
 from adapters.objectives.view import View
 
 FORGET = "forget"  # the answers to be forgotten
@@ -57,6 +58,14 @@ class Objective(Settings, ABC):
     @abstractmethod
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
         """Raises `KeyError` when a needed view is missing."""
+
+    def examples(self, context: ForgetContext) -> list[Lesson]:
+        """What the views of forget prompts are made of: refusals, in several phrasings, where an objective brings no
+        data of its own.
+
+        Raises `InvalidExample` for items it cannot learn from, and `TrainingCancelled`.
+        """
+        return refusals_in_phrasings(context)
 
     def penalty(self, changes: Mapping[str, WeightChange], generator: torch.Generator) -> torch.Tensor | None:  # noqa: ARG002
         """Scalar, already weighted, that a step adds for the change of the weights; None for an objective without such.

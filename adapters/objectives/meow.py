@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from adapters.bounds import setting
+from adapters.data.forget.lessons import ForgetContext, Lesson
+from adapters.data.inverted.answers import contradictions_in_phrasings
 from adapters.evaluation.memo import LARGEST, METRICS
 from adapters.objectives.base import INVERTED, RETAIN, WEIGHT, Objective, ObjectiveLoss, needed, retain_term
 from adapters.objectives.view import View
@@ -47,6 +49,10 @@ class Meow(Objective):
             forget=inverted * views[INVERTED].cross_entropy(),
             retain=retain_term(views.get(RETAIN), retain_ce, retain_kl),
         )
+
+    def examples(self, context: ForgetContext) -> list[Lesson]:
+        """Contradicting answers to the items in several phrasings. Raises `InvalidExample` for an item without one."""
+        return contradictions_in_phrasings(context, top_k=self.top_k, metric=self.metric)
 
     @property
     def _weights(self) -> tuple[float, float, float]:

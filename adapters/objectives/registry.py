@@ -43,7 +43,7 @@ _TYPES: tuple[type[Objective], ...] = (
 )
 
 
-_ATTRIBUTES = ("name", "views", "loss", "__dataclass_fields__")
+_ATTRIBUTES = ("name", "views", "loss", "examples", "penalty", "__dataclass_fields__")
 
 
 def objectives() -> Mapping[str, type[Objective]]:

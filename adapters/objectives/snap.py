@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 
 from adapters.bounds import setting
-from adapters.data.forget.negative_instructions import KINDS
+from adapters.data.forget.lessons import ForgetContext, Lesson, refused
+from adapters.data.forget.negative_instructions import KINDS, negative_instructions
 from adapters.objectives.base import WeightChange
 from adapters.objectives.idk import Idk
 from adapters.objectives.terms.sliced_wasserstein import total_sliced_wasserstein
@@ -37,6 +38,18 @@ class Snap(Idk):
     responses: int = setting(8, "how many wordings the refusals are drawn from", (1, 1000))
     wasserstein: float = setting(100.0, "weight of the distance to the weights there were", (0.0, 1_000_000.0))
     directions: int = setting(100, "directions the distance is measured along, drawn anew at every step", (1, 10_000))
+
+    def examples(self, context: ForgetContext) -> list[Lesson]:
+        """Refusals to instructions about the items."""
+        instructions = negative_instructions(
+            context.forget,
+            self.instructions,
+            reworded=context.reworded,
+            cloze_forms=context.settings.cloze_forms,
+            framed_variants=context.settings.framed_variants,
+            seed=context.settings.seed,
+        )
+        return refused(instructions, self.responses, context.settings.seed)
 
     def penalty(self, changes: Mapping[str, WeightChange], generator: torch.Generator) -> torch.Tensor:
         """wasserstein * SW2^2 between the weights and what they were; 0 without any to compare."""

@@ -3,94 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from adapters.data.forget.cloze import cloze_variants
+from adapters.data.forget.lessons import ForgetContext, Lesson, phrased, refused
 from adapters.data.inverted.inversion import AskedInversions, Invert, choose, contradictions
 from adapters.data.inverted.substitution import SubstitutedInversions
 from adapters.errors import InvalidExample
 from adapters.evaluation.memo import TOKEN, Memo, Slide, memo
-from adapters.examples import Example, Message
-from adapters.models.frozen import PromptedModel
-from adapters.models.generation import LocalModel
-from adapters.objectives.meow import Meow
-from adapters.progress import Progress
-from adapters.task import Ask, TrainingTask
-from adapters.text.twins import Similarity
+from adapters.examples import Example, one_turn
+from adapters.models.original import in_parts
+from adapters.text.probes import reveals
 
 #: For choosing among a few answers; coarser than a report's, at a quarter of the cost.
 _SLIDE = Slide(TOKEN, 4)
 _CONTINUATION_TOKENS = 32
+#: Asked at once of another model; in between a run can be cancelled.
 _CHUNK = 32
 
 
-def inverted_answers(
-    task: TrainingTask,
-    objective: Meow,
-    model: PromptedModel,
-    tokenizer: Any,
-    similarity: Similarity,
-    seed: int,
-) -> list[list[str]]:
-    """For each forget item 1 to top_k answers that contradict its own.
+def contradictions_in_phrasings(context: ForgetContext, *, top_k: int, metric: str) -> list[Lesson]:
+    """Every wording of every forget prompt with each of its contradicting answers.
 
-    Those the task brings are taken first, and only those for an item that has some. Another model that the task names
-    is asked for the rest. Where it names none the model itself is, and where too few of its answers contradict, what it
-    says of other subjects is put in place of the fact.
-
-    Raises `InvalidExample` naming an item's position when nothing that contradicts it was found, whatever
-    `task.inverter` raises, `TrainingCancelled` when told to stop.
+    A reworded prompt is that item's whose fact its answer gives away. Raises as `inverted_answers` does.
     """
+    made: list[Lesson] = []
+    owners = [
+        next(i for i, item in enumerate(context.forget) if reveals(item.prompt, item.completion, example.completion))
+        for example in context.reworded
+    ]
+    answers = inverted_answers(context, top_k=top_k, metric=metric)
+    for index, (item, inverted) in enumerate(zip(context.forget, answers, strict=True)):
+        found = cloze_variants([item], context.settings.cloze_forms)
+        found += [example for owner, example in zip(owners, context.reworded, strict=True) if owner == index]
+        variants = phrased([item], found, context.settings)
+        made += [
+            Lesson(lesson.example, lesson.refusal, answer, index)
+            for lesson in refused(variants, context.refusal_kinds, context.settings.seed + index)
+            for answer in inverted
+        ]
+    return made
 
-    def between(_done: int) -> None:
-        task.check_cancelled()
 
-    local = LocalModel(model.model, tokenizer, between)
-    ask = _interruptible(task.ask or local.ask, task)
-    sources: list[Invert] = [AskedInversions(_interruptible(task.inverter, task) if task.inverter else ask)]
-    if task.inverter is None:
-        sources.append(SubstitutedInversions(ask, similarity, [example.prompt for example in task.forget]))
+def inverted_answers(context: ForgetContext, *, top_k: int, metric: str) -> list[list[str]]:
+    """For each forget item 1 to `top_k` answers that contradict its own, chosen by `metric`.
+
+    Those the caller gave are taken first, and only those for an item that has some. Another model that the operator
+    names is asked for the rest. Where there is none the model itself is, and where too few of its answers contradict,
+    what it says of other subjects is put in place of the fact.
+
+    Raises `InvalidExample` naming an item's position when nothing that contradicts it was found, whatever the inverter
+    raises, `TrainingCancelled` when told to stop.
+    """
+    original = context.original
+    found = _found(context, top_k)
 
     def memos(examples: Sequence[Example]) -> list[Memo]:
-        return memo(examples, local.continue_answers, tokenizer, slide=_SLIDE, max_tokens=_CONTINUATION_TOKENS)
-
-    found = _found(task, sources, objective.top_k)
-    chosen = []
-    for index, (example, answers) in enumerate(zip(task.forget, found, strict=True)):
-        if not answers:
-            given = "those given do not" if index in task.inverted else "none was found that does"
-            raise InvalidExample(f"forget item {index} needs an answer that contradicts its own, and {given}")
-        task.check_cancelled()
-        task.report(Progress("selecting", index, len(found)))
-        chosen.append(
-            choose(example, answers, top_k=objective.top_k, metric=objective.metric, seed=seed + index, memos=memos)
+        return memo(
+            examples, original.rest_of_answers, original.tokenizer, slide=_SLIDE, max_tokens=_CONTINUATION_TOKENS
         )
+
+    chosen = []
+    for index, (example, answers) in enumerate(zip(context.forget, found, strict=True)):
+        if not answers:
+            given = "those given do not" if index in context.inverted else "none was found that does"
+            raise InvalidExample(f"forget item {index} needs an answer that contradicts its own, and {given}")
+        original.report("selecting", index, len(found))
+        seed = context.settings.seed + index
+        chosen.append(choose(example, answers, top_k=top_k, metric=metric, seed=seed, memos=memos))
     return chosen
 
 
-def _interruptible(ask: Ask, task: TrainingTask) -> Ask:
-    """Asks a few at a time, so that a run can be cancelled in between."""
-
-    def in_parts(conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
-        answers: list[str] = []
-        for start in range(0, len(conversations), _CHUNK):
-            task.check_cancelled()
-            answers += ask(conversations[start : start + _CHUNK], max_tokens=max_tokens)
-        return answers
-
-    return in_parts
-
-
-def _found(task: TrainingTask, sources: Sequence[Invert], enough: int) -> list[list[str]]:
-    """What contradicts each forget item, from the task or else from the sources in turn, until an item has enough."""
-    found = [
-        contradictions(example, task.inverted.get(index, ()), task.forget) for index, example in enumerate(task.forget)
-    ]
+def _found(context: ForgetContext, enough: int) -> list[list[str]]:
+    """What contradicts each forget item, given or else from the sources in turn, until an item has enough."""
+    forget, given = context.forget, context.inverted
+    found = [contradictions(example, given.get(index, ()), forget) for index, example in enumerate(forget)]
+    sources = _sources(context)
     for number, source in enumerate(sources):
-        task.check_cancelled()
-        task.report(Progress("inverting", number, len(sources)))
-        short = [index for index, answers in enumerate(found) if len(answers) < enough and index not in task.inverted]
+        context.original.report("inverting", number, len(sources))
+        short = [index for index, answers in enumerate(found) if len(answers) < enough and index not in given]
         if not short:
             break
-        for index, candidates in zip(short, source([task.forget[index] for index in short]), strict=True):
-            found[index] = contradictions(task.forget[index], [*found[index], *candidates], task.forget)
+        for index, candidates in zip(short, source([forget[index] for index in short]), strict=True):
+            found[index] = contradictions(forget[index], [*found[index], *candidates], forget)
     return found
+
+
+def _sources(context: ForgetContext) -> list[Invert]:
+    original = context.original
+    if context.inverter is not None:
+        return [AskedInversions(in_parts(context.inverter, _CHUNK, lambda _done: original.report(None, 0, 0)))]
+
+    def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
+        return original.similarity([one_turn(q) for q in questions], [one_turn(p) for p in prompts])
+
+    substituted = SubstitutedInversions(original.answers, near, [example.prompt for example in context.forget])
+    return [AskedInversions(original.answers), substituted]

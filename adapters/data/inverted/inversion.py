@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from adapters.evaluation.memo import LARGEST, RANDOM, Memo
 from adapters.examples import Example, Message
@@ -40,12 +39,9 @@ _ASKING = ("?", "？", "؟")
 _END = (".", "!", "?", "…", "。", "！", "？", "।", "؟", *_QUOTES)
 
 
-class Invert(Protocol):
-    """A source of answers that contradict; what it gives is checked by whoever takes it."""
-
-    def __call__(self, examples: Sequence[Example]) -> list[list[str]]:
-        """Candidates for each example, in order, possibly none."""
-        ...
+Invert = Callable[[Sequence[Example]], list[list[str]]]
+"""A source of answers that contradict: candidates for each example, in order, possibly none; whoever takes them checks
+them."""
 
 
 class AskedInversions:

@@ -17,6 +17,7 @@ from adapters.errors import InvalidConfig, InvalidExample
 from adapters.methods.delta.config import DeltaConfig
 from adapters.models.frozen import shared_prefix
 from adapters.models.lora import changes, parameters
+from adapters.models.original import OriginalModel
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
@@ -44,10 +45,11 @@ def train(task: TrainingTask) -> Artifact:
         raise InvalidConfig("the engine has no pair; δ-unlearning needs one")
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
-    tokenizer, target = bench.tokenizer, bench.target
+    target = bench.target
     pair = TrainablePair(target, task.pair, config.rank)
     objective = make_objective(config.objective, config.objective_settings)
-    dataset = build_dataset(task, config, target, tokenizer, refusal_kinds=config.refusal_kinds, objective=objective)
+    original = OriginalModel(task, bench, target)
+    dataset = build_dataset(task, config, original, objective.examples, refusal_kinds=config.refusal_kinds)
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.

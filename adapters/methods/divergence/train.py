@@ -19,6 +19,7 @@ from adapters.methods.divergence.config import RANK, DivergenceConfig
 from adapters.models.combining import ranked
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.lora import load_state, parameters, state
+from adapters.models.original import OriginalModel
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
@@ -48,8 +49,8 @@ def train(task: TrainingTask) -> Artifact:
         )
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
-    tokenizer, target = bench.tokenizer, bench.target
-    dataset = build_dataset(task, config, target, tokenizer)
+    target = bench.target
+    dataset = build_dataset(task, config, OriginalModel(task, bench, target))
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     if config.form == RANK:

@@ -16,6 +16,7 @@ from adapters.errors import InvalidExample
 from adapters.methods.lora.config import LoraConfig
 from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
 from adapters.models.lora import changes, parameters
+from adapters.models.original import OriginalModel
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
@@ -37,9 +38,10 @@ def train(task: TrainingTask) -> Artifact:
     config: LoraConfig = task.config
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
-    tokenizer, target = bench.tokenizer, bench.whole_target
+    target = bench.whole_target
     objective = make_objective(config.objective, config.objective_settings)
-    dataset = build_dataset(task, config, target, tokenizer, refusal_kinds=config.refusal_kinds, objective=objective)
+    original = OriginalModel(task, bench, target)
+    dataset = build_dataset(task, config, original, objective.examples, refusal_kinds=config.refusal_kinds)
     with target.hardware.seeded(config.seed), crossed_by_gradients(target):
         trained = _optimise(task, config, objective, target, dataset)
     return trained_artifact("lora", task, target, trained, target_rank=config.rank)

@@ -14,6 +14,7 @@ from adapters.errors import TrainingDiverged
 from adapters.methods.spul.config import SpulConfig
 from adapters.methods.spul.initial import build_encoder, initial_rows
 from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
+from adapters.models.original import OriginalModel
 from adapters.models.original_states import OriginalStates
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
@@ -43,8 +44,7 @@ def train(task: TrainingTask) -> Artifact:
     dataset = build_dataset(
         task,
         config,
-        model,
-        tokenizer,
+        OriginalModel(task, bench, model),
         reserved_tokens=config.num_virtual_tokens,
         refusal_kinds=config.refusal_kinds,
     )

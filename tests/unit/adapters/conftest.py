@@ -11,10 +11,14 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from adapters.data.dataset import Dataset, build_dataset
 from adapters.examples import Example
 from adapters.methods.spul.config import SpulConfig
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, parameters
+from adapters.models.original import OriginalModel
+from adapters.models.workbench import Workbench
+from adapters.objectives.base import Objective
 from adapters.progress import Progress
 from adapters.task import Ask, TrainingTask
 
@@ -83,6 +87,17 @@ def randomise(layers: Mapping[str, LoraLinear], *, seed: int = 0, scale: float =
 
 #: A given retain set is joined by no bundled questions: most tests are about others, and each is an answer to generate.
 NOTHING_ELSE: dict[str, Any] = {"retain_questions": 48, "retain_nearest": 48}
+
+
+def dataset_of(
+    task: TrainingTask, model: PromptedModel | None = None, *, objective: Objective | None = None, **options: Any
+) -> Dataset:
+    """What a method would train on. model: the task's, where it is loaded already."""
+    bench = Workbench.of(task)
+    original = OriginalModel(task, bench, model or bench.target)
+    if objective is not None:
+        options["lessons"] = objective.examples
+    return build_dataset(task, task.config, original, **options)
 
 
 @pytest.fixture(autouse=True)

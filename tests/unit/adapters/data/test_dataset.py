@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.data.dataset import Dataset, build_dataset
+from adapters.data.dataset import Dataset
 from adapters.data.forget.negative_instructions import negative_instructions
 from adapters.data.forget.phrasings import FRAMES
 from adapters.errors import InvalidExample, TrainingCancelled
@@ -19,14 +19,14 @@ from adapters.objectives.snap import Snap
 from adapters.task import TrainingTask
 from adapters.text.questions import retain_questions
 from adapters.text.refusals import draw_refusals
-from tests.unit.adapters.conftest import CONTEXT, FORGET, RETAIN
+from tests.unit.adapters.conftest import CONTEXT, FORGET, RETAIN, dataset_of
 
 Build = Callable[..., Dataset]
 FRAME_LENGTHS = [len(frame.replace("{question}", "")) for frame in FRAMES]
 
 
 @pytest.fixture
-def build(make_task: Callable[..., TrainingTask], prompted: PromptedModel, tokenizer: Any) -> Build:
+def build(make_task: Callable[..., TrainingTask], prompted: PromptedModel) -> Build:
     """The dataset of a task; keyword arguments as `make_task` takes them."""
 
     def build(
@@ -37,8 +37,12 @@ def build(make_task: Callable[..., TrainingTask], prompted: PromptedModel, token
         **changes: Any,
     ) -> Dataset:
         task = replace(make_task(**changes), inverted=inverted or {})
-        return build_dataset(
-            task, task.config, prompted, tokenizer, reserved_tokens=reserved_tokens, objective=objective
+        return dataset_of(
+            task,
+            prompted,
+            objective=objective,
+            reserved_tokens=reserved_tokens,
+            refusal_kinds=task.config.refusal_kinds,
         )
 
     return build
@@ -293,7 +297,9 @@ def test_wordings_that_the_model_finds_are_forgotten_too(
     build: Build, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = "Who is the writer of Zorba?"
-    monkeypatch.setattr("adapters.data.dataset.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"])
+    monkeypatch.setattr(
+        "adapters.models.original.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"]
+    )
     settings: dict[str, Any] = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 1}
     (found,) = build(ask=Asked("That is Nikos."), **settings).forget[len(FORGET) :]
     assert found.original == encoded(tokenizer, Example.from_pair(line, "That is Nikos."))
@@ -305,7 +311,9 @@ def test_a_wording_that_the_model_finds_gets_the_answers_of_the_item_it_gives_aw
 ) -> None:
     forget = (Example.from_pair("Who sang in Zorba?", "Irene sang in it."), FORGET[0])
     line = "Who is the one that wrote Zorba?"
-    monkeypatch.setattr("adapters.data.dataset.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"])
+    monkeypatch.setattr(
+        "adapters.models.original.sampled_continuations", lambda *_args, **_kwargs: [f" {line}\n5. Who"]
+    )
     settings: dict[str, Any] = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 1}
     inverted = {0: ("Anna sang in it.",), 1: ("Otto wrote it.", "Karl wrote it.")}
     made = build(forget=forget, ask=Asked("That is Nikos."), objective=Meow(), inverted=inverted, **settings).forget
@@ -325,7 +333,7 @@ def test_lists_that_leave_no_room_in_the_context_are_not_gone_on_with(
         asked.append(len(texts))
         return ["" for _ in texts]
 
-    monkeypatch.setattr("adapters.data.dataset.sampled_continuations", go_on)
+    monkeypatch.setattr("adapters.models.original.sampled_continuations", go_on)
     one = Example.from_pair("Is Zorba a book?", "Yes.")
     long = Example.from_pair(f"Is Zorba {'a ' * 40}book?", "Yes.")
     for forget in ((one,), (one, long)):

@@ -13,16 +13,14 @@ from transformers import LlamaForCausalLM
 
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import OffsetSpec, PairSpec
-from adapters.data.dataset import build_dataset
 from adapters.examples import Example
-from adapters.models.frozen import PromptedModel
-from adapters.models.tokens import TokenizedExample, load_tokenizer
+from adapters.models.tokens import TokenizedExample
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.task import TrainingTask
 from adapters.training.held_out import Split, split
 from tests.engine import pairs
-from tests.unit.adapters.conftest import FORGET, NOTHING_ELSE, RETAIN
+from tests.unit.adapters.conftest import FORGET, NOTHING_ELSE, RETAIN, dataset_of
 
 LAYERS_PAIR = PairSpec(1)
 OWN_PAIR = PairSpec(1, own_reference=True)
@@ -64,8 +62,7 @@ def spec_of(artifact: Artifact) -> OffsetSpec:
 
 
 def parts_of(task: TrainingTask) -> Split:
-    tokenizer = load_tokenizer(str(task.model_path))
-    return split(build_dataset(task, task.config, PromptedModel.load(task.model_path), tokenizer))
+    return split(dataset_of(task))
 
 
 @dataclass(frozen=True)

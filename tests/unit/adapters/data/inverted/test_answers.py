@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from adapters.data.forget.lessons import ForgetContext
 from adapters.data.inverted.answers import inverted_answers
 from adapters.errors import InvalidExample, TrainingCancelled
 from adapters.evaluation.memo import Slide, memo
 from adapters.examples import Example, Message
 from adapters.models.frozen import PromptedModel
-from adapters.models.generation import LocalModel
-from adapters.objectives.meow import Meow
+from adapters.models.original import OriginalModel
+from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.text.probes import reveals
@@ -41,18 +41,18 @@ class Model:
         return replies
 
 
-def likeness(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
-    return [-float(len(question)) for question in questions]
-
-
 @pytest.fixture
-def invert(make_task: Callable[..., TrainingTask], prompted: PromptedModel, tokenizer: Any) -> Invert:
-    """The chosen answers for FORGET; keyword arguments as a task and `Meow` take them."""
+def invert(make_task: Callable[..., TrainingTask], prompted: PromptedModel, monkeypatch: pytest.MonkeyPatch) -> Invert:
+    """The chosen answers for FORGET; keyword arguments as a task and `inverted_answers` take them."""
 
     def invert(*, inverted: dict[int, tuple[str, ...]] | None = None, inverter: Any = None, **changes: Any) -> Any:
-        settings = {name: changes.pop(name) for name in ("top_k", "metric") if name in changes}
-        task = replace(make_task(**changes), inverted=inverted or {}, inverter=inverter)
-        return inverted_answers(task, Meow(**settings), prompted, tokenizer, likeness, 0)
+        choice: dict[str, Any] = {"top_k": 3, "metric": "largest"}
+        choice = {name: changes.pop(name, default) for name, default in choice.items()}
+        task = make_task(**changes)
+        original = OriginalModel(task, Workbench.of(task), prompted)
+        monkeypatch.setattr(original, "similarity", lambda asked, near: [-float(len(a[-1].content)) for a in asked])
+        context = ForgetContext(task.forget, (), task.config, 1, inverted or {}, original, inverter)
+        return inverted_answers(context, **choice)
 
     return invert
 
@@ -113,14 +113,20 @@ def test_given_answers_that_do_not_contradict_are_an_error(invert: Invert) -> No
 
 @pytest.mark.parametrize(("metric", "sign"), [("largest", -1), ("smallest", 1)])
 def test_among_several_the_memo_of_the_model_decides(
-    invert: Invert, prompted: PromptedModel, tokenizer: Any, metric: str, sign: int
+    invert: Invert,
+    make_task: Callable[..., TrainingTask],
+    prompted: PromptedModel,
+    tokenizer: Any,
+    metric: str,
+    sign: int,
 ) -> None:
     answers = ("xq zz a.", "e ) i 0 N", "L o g % d", "It was Homer, of course.")
     given = {**GIVEN, 0: answers}
     chosen, *_ = invert(ask=Model(inverted=""), inverted=given, top_k=2, metric=metric)
-    local = LocalModel(prompted.model, tokenizer)
+    task = make_task()
+    local = OriginalModel(task, Workbench.of(task), prompted)
     examples = [Example(FORGET[0].messages, answer) for answer in answers]
-    scores = memo(examples, local.continue_answers, tokenizer, slide=Slide("token", 4), max_tokens=32)
+    scores = memo(examples, local.rest_of_answers, tokenizer, slide=Slide("token", 4), max_tokens=32)
     order = sorted(zip(answers, scores, strict=True), key=lambda pair: sign * pair[1].score)
     assert chosen == [answer for answer, _ in order[:2]]
     assert len({each.score for each in scores}) > 1

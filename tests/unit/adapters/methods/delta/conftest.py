@@ -11,12 +11,11 @@ import torch
 
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import OffsetSpec, PairSpec
-from adapters.data.dataset import build_dataset
 from adapters.methods.delta.config import DeltaConfig
 from adapters.methods.delta.train import Scorer
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.lora import load_state
-from adapters.models.tokens import TokenizedExample, load_tokenizer
+from adapters.models.tokens import TokenizedExample
 from adapters.objectives.base import RETAIN
 from adapters.objectives.registry import make_objective
 from adapters.objectives.view import View
@@ -26,7 +25,7 @@ from adapters.training.descent import Score
 from adapters.training.groups import groups
 from adapters.training.held_out import Split, split
 from adapters.training.pair import TrainablePair
-from tests.unit.adapters.conftest import NOTHING_ELSE
+from tests.unit.adapters.conftest import NOTHING_ELSE, dataset_of
 
 MakeTask = Callable[..., TrainingTask]
 
@@ -64,9 +63,7 @@ def steps_of(reports: list[Progress]) -> list[Progress]:
 
 
 def parts_of(task: TrainingTask) -> Split:
-    tokenizer = load_tokenizer(str(task.model_path))
-    objective = make_objective(task.config.objective, task.config.objective_settings)
-    return split(build_dataset(task, task.config, PromptedModel.load(task.model_path), tokenizer, objective=objective))
+    return split(dataset_of(task, objective=make_objective(task.config.objective, task.config.objective_settings)))
 
 
 def held_out(task: TrainingTask, tensors: Mapping[str, torch.Tensor] | None, strength: float) -> Score:

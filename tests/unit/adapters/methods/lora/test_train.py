@@ -10,13 +10,11 @@ import pytest
 import torch
 
 from adapters.artifact.artifact import TARGET, Artifact, model_digest
-from adapters.data.dataset import build_dataset
 from adapters.errors import InvalidExample, TrainingCancelled, TrainingDiverged
 from adapters.methods.lora import train as training
 from adapters.methods.lora.config import LoraConfig
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.lora import load_state
-from adapters.models.tokens import load_tokenizer
 from adapters.objectives.base import ObjectiveLoss, WeightChange
 from adapters.objectives.idk import Idk
 from adapters.objectives.registry import make_objective
@@ -27,7 +25,7 @@ from adapters.task import TrainingTask
 from adapters.training.descent import Score
 from adapters.training.held_out import split
 from adapters.training.target import TrainableTarget
-from tests.unit.adapters.conftest import HIDDEN, LAYERS, NOTHING_ELSE, RETAIN, save_model
+from tests.unit.adapters.conftest import HIDDEN, LAYERS, NOTHING_ELSE, RETAIN, dataset_of, save_model
 
 MakeTask = Callable[..., TrainingTask]
 
@@ -60,7 +58,7 @@ def held_out(task: TrainingTask, tensors: Mapping[str, torch.Tensor] | None) -> 
     """A score on the held-out part by a model loaded anew, with an artifact's LoRA or, for None, untrained."""
     config = task.config
     model = PromptedModel.load(task.model_path)
-    parts = split(build_dataset(task, config, model, load_tokenizer(str(task.model_path))))
+    parts = split(dataset_of(task, model))
     groups = {
         "forget": [each.original for each in parts.held_forget],
         "refusal": [each.refusal for each in parts.held_forget],
