@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Outcome:
     """What the probes say of a trained candidate. leak, kept: rates, kept None where there was no control.
 
     passes: whether the operator's gates let it through. controls: of how many `kept` is the rate.
@@ -120,7 +120,7 @@ def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Can
     return tuple(found[:MOST])
 
 
-def best(scores: Sequence[Score]) -> int:
+def best(scores: Sequence[Outcome]) -> int:
     """The position of the one to keep: of those that pass, else of all, that leak least, the first tried that does not
     keep fewer controls than the one that keeps most, by more than the standard error of the difference.
 
@@ -135,16 +135,16 @@ def best(scores: Sequence[Score]) -> int:
     return next(i for i in alike if _kept(most) - _kept(scores[i]) <= _error_of_difference(most, scores[i]))
 
 
-def _error_of_difference(one: Score, other: Score) -> float:
+def _error_of_difference(one: Outcome, other: Outcome) -> float:
     """Standard error of the difference of two rates of kept controls; 0 where nobody said of how many."""
     return math.sqrt(sum(_kept(s) * (1 - _kept(s)) / s.controls for s in (one, other) if s.controls))
 
 
-def _kept(score: Score) -> float:
+def _kept(score: Outcome) -> float:
     return 1.0 if score.kept is None else score.kept
 
 
-def reason(labels: Sequence[str], scores: Sequence[Score], kept: int, *, untried: int) -> str:
+def reason(labels: Sequence[str], scores: Sequence[Outcome], kept: int, *, untried: int) -> str:
     """One sentence for the request's record. labels: of the candidates tried, as their scores are in order."""
     said = [f"{label}: {_said(score)}" for label, score in zip(labels, scores, strict=True)]
     text = f"kept {labels[kept]} ({'; '.join(said)})"
@@ -155,6 +155,6 @@ def reason(labels: Sequence[str], scores: Sequence[Score], kept: int, *, untried
     return text
 
 
-def _said(score: Score) -> str:
+def _said(score: Outcome) -> str:
     kept = "no controls" if score.kept is None else f"{score.kept:.0%} of the controls kept"
     return f"{score.leak:.0%} of the forget prompts leak, {kept}{'' if score.passes else ', below the gates'}"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from adapters.objectives.base import ObjectiveLoss
+
 
 @dataclass(frozen=True, slots=True)
 class SpulLoss:
@@ -18,6 +20,6 @@ class SpulLoss:
     retain: torch.Tensor
     kl: torch.Tensor
 
-    def total(self, *, alpha: float, beta: float) -> torch.Tensor:
-        """Scalar to minimise."""
-        return self.forget + alpha * self.retain + beta * self.kl
+    def weighted(self, *, alpha: float, beta: float) -> ObjectiveLoss:
+        """What is minimised."""
+        return ObjectiveLoss(self.forget, alpha * self.retain + beta * self.kl)

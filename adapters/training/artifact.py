@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -12,6 +12,17 @@ from adapters.artifact.spec import OffsetSpec
 from adapters.errors import TrainingDiverged
 from adapters.models.frozen import PromptedModel
 from adapters.task import TrainingTask
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The tensors of the best LoRAs found, and the strength they are to be served with.
+
+    strength: factor on what they add to the target's logits; of Divergence Decoding's rank form, the tokens it masks.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    strength: float
 
 
 def trained_artifact(

@@ -17,6 +17,7 @@ from adapters.models.lora import LoraLinear, load_state, state
 from adapters.objectives.base import ObjectiveLoss
 from adapters.progress import Progress
 from adapters.task import TrainingTask
+from adapters.training.held_out import Score
 from adapters.training.schedule import warm_up_then_cosine
 from adapters.training.settings import OptimisationSettings
 
@@ -83,16 +84,8 @@ def _backward(optimizer: torch.optim.Optimizer, loss: Callable[[], ObjectiveLoss
     return ObjectiveLoss(losses.forget.detach(), losses.retain.detach())
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """On the held-out part: the objective's total, and KL(target || combined) in nats a token."""
-
-    total: float
-    kl: float
-
-
 class KeepBest:
-    """Scores now and then, keeps the weights of the lowest total within the KL limit, and says when to stop.
+    """Scores now and then, keeps the weights of the lowest loss within the KL limit, and says when to stop.
 
     Training stops after `patience` scorings without a better one, or once the KL exceeds `kl_limit`.
     """
@@ -118,12 +111,12 @@ class KeepBest:
         if step % self._every and step != self._steps:
             return Verdict()
         score = self._score()
-        if score.kl <= self._kl_limit and score.total < self._lowest:
-            self._best, self._lowest, self._worse = state(self._lora, self._half), score.total, 0
+        if score.kl <= self._kl_limit and score.loss < self._lowest:
+            self._best, self._lowest, self._worse = state(self._lora, self._half), score.loss, 0
         else:
             self._worse += 1
         stop = self._worse >= self._patience or score.kl > self._kl_limit
-        return Verdict({"held_out": score.total, "kl": score.kl}, stop)
+        return Verdict({"held_out": score.loss, "kl": score.kl}, stop)
 
     def restore(self) -> Mapping[str, torch.Tensor]:
         """Put the best weights back; returns them. Raises `TrainingDiverged` when no score was within the limit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.data.dataset import Dataset, ForgetExample
 from adapters.models.tokens import TokenizedExample
@@ -14,8 +14,24 @@ _MOST = 24
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """Of a model, on the held-out part.
+
+    loss: what is to come down: the objective's total, in nats, or the share of the forget answers' probability that is
+    left. kl: what is retained has moved so far, KL(target || changed) or as `adapters.training.sweep.divergence` has
+    it, in nats a token.
+    """
+
+    loss: float
+    kl: float
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
-    """The sets to train on, and what is scored: held out of them where others stand for it."""
+    """The sets to train on, and what is scored: held out of them where others stand for it.
+
+    held_forget, held_retain: what is scored; what nothing else stands for is trained on too.
+    """
 
     training: Dataset
     held_forget: tuple[ForgetExample, ...]
@@ -23,23 +39,26 @@ class Split:
 
 
 def split(dataset: Dataset) -> Split:
-    """Every seventh example is held out, of either set only where others remain to train on, and at most 24.
+    """Every seventh example is scored, at most 24 of either set, and held out of training where others remain.
 
-    Of what is to be forgotten, only an example whose answer another one has too, in other words: an item that is not
-    trained on is not forgotten. Where none can be spared, up to 24 that are trained on are scored.
+    What is retained is held out only if it was made: an example that the caller gave must be trained on, and the
+    nearest most of all. Of what is to be forgotten, only an example whose answer another one has too, in other words:
+    an item that is not trained on is not forgotten. Where none can be spared, up to 24 that are trained on are scored.
     """
     hard, general = dataset.hard, dataset.general
     held_forget = _spared(dataset.forget)
-    held = (*hard[::_EVERY], *general[::_EVERY])[:_MOST]
-    if len(held) == len(hard) + len(general):
-        held = ()
-    out, out_forget = set(held), set(held_forget)
-    kept = tuple(example for example in dataset.forget if example not in out_forget)
-    return Split(
-        Dataset(kept, tuple(e for e in hard if e not in out), tuple(e for e in general if e not in out)),
-        held_forget or dataset.forget[:: math.ceil(len(dataset.forget) / _MOST)],
-        held or (*hard, *general),
+    scored = (*hard[::_EVERY], *general[::_EVERY])[:_MOST]
+    out = set(scored) - dataset.given
+    if len(out) == len(hard) + len(general):
+        out, scored = set(), (*hard, *general)
+    out_forget = set(held_forget)
+    training = replace(
+        dataset,
+        forget=tuple(example for example in dataset.forget if example not in out_forget),
+        hard=tuple(example for example in hard if example not in out),
+        general=tuple(example for example in general if example not in out),
     )
+    return Split(training, held_forget or dataset.forget[:: math.ceil(len(dataset.forget) / _MOST)], scored)
 
 
 def _spared(forget: tuple[ForgetExample, ...]) -> tuple[ForgetExample, ...]:

@@ -12,34 +12,20 @@ from adapters.errors import TrainingDiverged
 from adapters.models.frozen import Batch, PromptedModel
 from adapters.models.tokens import TokenizedExample
 from adapters.objectives.terms.reduction import mean_over_examples
-from adapters.training.held_out import Split
+from adapters.training.held_out import Score, Split
 
 _CHUNK = 16
 #: How near to the lowest share of the forget answers' probability another share counts as low as it.
 _NEXT_TO = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """Of one strength, on the held-out part.
-
-    forget: the combined model's probability of the forget answers' tokens, each after those before it, summed over all
-        of them, as a share of the target's. Probabilities and not their logarithms, for a token that the rank form
-        masks would count for all others, and one that the target never says would count as forgotten.
-    kl: mean over retain examples of `divergence` a token, nats.
-    """
-
-    forget: float
-    kl: float
-
-
-def choose(effects: Mapping[float, Effect], *, forget_limit: float, kl_limit: float) -> float:
+def choose(effects: Mapping[float, Score], *, forget_limit: float, kl_limit: float) -> float:
     """The smallest strength that forgets enough, of those whose KL is within `kl_limit`.
 
     Enough is a share of at most `forget_limit`, or, where none comes down to it, one next to the lowest there is.
     Raises `TrainingDiverged` when no strength is within `kl_limit`.
     """
-    within = {strength: effect.forget for strength, effect in effects.items() if effect.kl <= kl_limit}
+    within = {strength: effect.loss for strength, effect in effects.items() if effect.kl <= kl_limit}
     if not within:
         raise TrainingDiverged(f"the held-out KL was above kl_limit ({kl_limit:g}) at every strength")
     enough = max(forget_limit, min(within.values()) + _NEXT_TO)
@@ -68,7 +54,12 @@ class _Chunk:
 
 
 class Effects:
-    """Measures strengths on the held-out part. The target is run once, on construction."""
+    """Measures strengths on the held-out part. The target is run once, on construction.
+
+    The loss of a score is the combined model's probability of the forget answers' tokens, each after those before it,
+    summed over all of them, as a share of the target's. Probabilities and not their logarithms, for a token that the
+    rank form masks would count for all others, and one that the target never says would count as forgotten.
+    """
 
     def __init__(self, target: PromptedModel, parts: Split, shared: int) -> None:
         self._target = target
@@ -81,8 +72,8 @@ class Effects:
         offset: Callable[[Sequence[TokenizedExample], int], torch.Tensor],
         combine: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor],
         strengths: Iterable[float],
-    ) -> dict[float, Effect]:
-        """The effect of each strength.
+    ) -> dict[float, Score]:
+        """The score of each strength.
 
         offset: what the small models make of examples that share so many tokens, [positions, …]. combine: (target's
         states, that, strength) → combined logits [positions, vocabulary].
@@ -104,7 +95,7 @@ class Effects:
                 for strength in strengths:
                     kl = divergence(logits, combine(chunk.states, small, strength))
                     moved[strength] += float(mean_over_examples(kl, chunk.batch.rows, count)) * count
-        return {strength: Effect(said[strength] / known, moved[strength] / examples) for strength in strengths}
+        return {strength: Score(said[strength] / known, moved[strength] / examples) for strength in strengths}
 
     def _chunks(self, examples: Sequence[TokenizedExample]) -> list[_Chunk]:
         chunks = []

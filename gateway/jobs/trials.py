@@ -17,7 +17,7 @@ from adapters import selection
 from adapters.artifact.artifact import Artifact
 from adapters.errors import AdapterError, TrainingCancelled
 from adapters.registry import get_method, parse_config
-from adapters.selection import Candidate, Score
+from adapters.selection import Candidate, Outcome
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, describe
@@ -53,11 +53,11 @@ class Trial:
         objective = self.config.get("objective")
         return f"{self.method} with {objective}" if objective else self.method
 
-    def score(self, settings: Settings) -> Score:
+    def score(self, settings: Settings) -> Outcome:
         assert self.evidence is not None
         leak, kept = self.evidence["forget"]["leak_rate_after"], self.evidence["controls"]["kept_rate"]
         controls = self.evidence["controls"]["n"]
-        return Score(leak, kept, passes=objection(self.evidence, settings) is None, controls=controls)
+        return Outcome(leak, kept, passes=objection(self.evidence, settings) is None, controls=controls)
 
 
 def trials_of(record: RequestRecord) -> list[Trial]:

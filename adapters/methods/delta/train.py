@@ -5,8 +5,8 @@ The loss is taken on the combined logits and trains nothing but the offset's LoR
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -23,10 +23,10 @@ from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_pen
 from adapters.objectives.registry import make_objective
 from adapters.progress import Progress
 from adapters.task import TrainingTask
-from adapters.training.artifact import trained_artifact
-from adapters.training.descent import KeepBest, Score, descend
+from adapters.training.artifact import Trained, trained_artifact
+from adapters.training.descent import KeepBest, descend
 from adapters.training.groups import groups
-from adapters.training.held_out import Split, split
+from adapters.training.held_out import Score, Split, split
 from adapters.training.pair import TrainablePair
 from adapters.training.sampler import BatchSampler
 
@@ -55,14 +55,6 @@ def train(task: TrainingTask) -> Artifact:
     # It has no half on the reference, so a pair with either kind of reference serves it.
     spec = OffsetSpec(DELTA, trained.strength, config.rank, replace(task.pair, own_reference=False))
     return trained_artifact("delta", task, target, trained.tensors, offset=spec)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The best LoRA found, and the strength that served it best."""
-
-    tensors: Mapping[str, torch.Tensor]
-    strength: float
 
 
 def _optimise(
@@ -128,7 +120,7 @@ def _best_strength(held: Scorer, config: DeltaConfig) -> float:
     among strengths that hardly differ the largest. The trained strength where none is within the limit.
     """
     scores = {strength: held.score(strength) for strength in config.strengths}
-    within = {strength: score.total for strength, score in scores.items() if score.kl <= config.kl_limit}
+    within = {strength: score.loss for strength, score in scores.items() if score.kl <= config.kl_limit}
     if not within:
         return config.strength
     lowest = min(within.values())

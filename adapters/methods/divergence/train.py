@@ -6,8 +6,7 @@ besides. So what they differ in is the forget set, and target + α (retain-aux �
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -25,7 +24,7 @@ from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
 from adapters.progress import Progress
 from adapters.task import TrainingTask
-from adapters.training.artifact import trained_artifact
+from adapters.training.artifact import Trained, trained_artifact
 from adapters.training.auxiliary import Auxiliary
 from adapters.training.descent import descend
 from adapters.training.held_out import split
@@ -54,18 +53,10 @@ def train(task: TrainingTask) -> Artifact:
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     if config.form == RANK:
-        spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair, trained.value)
+        spec = OffsetSpec(DD_RANK, 1.0, config.rank, task.pair, trained.strength)
     else:
-        spec = OffsetSpec(DD_LINEAR, trained.value, config.rank, task.pair)
+        spec = OffsetSpec(DD_LINEAR, trained.strength, config.rank, task.pair)
     return trained_artifact("divergence", task, target, trained.tensors, offset=spec)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The LoRAs of both halves, and the α or k they are to be served with."""
-
-    tensors: Mapping[str, torch.Tensor]
-    value: float
 
 
 class Auxiliaries:

@@ -23,9 +23,9 @@ from adapters.objectives.registry import make_objective
 from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.training.artifact import trained_artifact
-from adapters.training.descent import KeepBest, Score, descend
+from adapters.training.descent import KeepBest, descend
 from adapters.training.groups import groups
-from adapters.training.held_out import split
+from adapters.training.held_out import Score, split
 from adapters.training.sampler import BatchSampler
 from adapters.training.target import TrainableTarget
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from adapters.artifact.artifact import SOFT_PROMPT, Artifact
 from adapters.data.dataset import Dataset, build_dataset
-from adapters.errors import TrainingDiverged
 from adapters.methods.spul.config import SpulConfig
 from adapters.methods.spul.initial import build_encoder, initial_rows
 from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
@@ -18,6 +16,7 @@ from adapters.models.original import OriginalModel
 from adapters.models.original_states import OriginalStates
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
+from adapters.objectives.base import ObjectiveLoss
 from adapters.objectives.spul import SpulLoss
 from adapters.objectives.terms.cross_entropy import answer_cross_entropy
 from adapters.objectives.terms.kl import answer_kl
@@ -26,8 +25,8 @@ from adapters.progress import Progress
 from adapters.task import TrainingTask
 from adapters.text.refusals import draw_refusals
 from adapters.training.artifact import trained_artifact
+from adapters.training.descent import Verdict, descend
 from adapters.training.sampler import BatchSampler
-from adapters.training.schedule import warm_up_then_cosine
 
 _RUNNING_MEAN = 10  # steps; one batch alone is too noisy to stop on
 
@@ -75,48 +74,41 @@ def _optimise(
     task.report(Progress("caching", 0, 1))
     original = OriginalStates(model, retained, shared)
     sampler = BatchSampler.of(dataset, config)
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    recent: deque[tuple[float, float]] = deque(maxlen=_RUNNING_MEAN)
-    task.report(Progress("starting", 0, config.max_steps))
-    started = time.monotonic()
-    for step in range(config.max_steps):
-        task.check_cancelled()
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * warm_up_then_cosine(step, config.max_steps, config.warmup_ratio)
+    goal = _Goal(config)
+
+    def draw() -> Callable[[], ObjectiveLoss]:
         forget, retain = sampler.draw()
         refused = [example.refusal for example in forget]
 
-        def backward(
-            refused: Sequence[TokenizedExample] = refused, retain: Sequence[TokenizedExample] = retain, step: int = step
-        ) -> SpulLoss:
-            optimizer.zero_grad()
+        def loss() -> ObjectiveLoss:
             losses = step_losses(model, encoder(), refused, retain, original, shared, config.first_token_weight)
-            loss = losses.total(alpha=config.alpha, beta=config.beta)
-            if not bool(loss.isfinite()):
-                raise TrainingDiverged(f"the loss was not finite at step {step + 1}")
-            loss.backward()  # type: ignore[no-untyped-call]
-            return SpulLoss(losses.forget.detach(), losses.retain.detach(), losses.kl.detach())
+            goal.last = losses
+            return losses.weighted(alpha=config.alpha, beta=config.beta)
 
-        losses = model.batches.fit(backward, model.hardware.device)
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.max_grad_norm)
-        optimizer.step()
-        recent.append((losses.forget.item(), losses.kl.item()))
-        forget_mean, kl_mean = (sum(column) / len(recent) for column in zip(*recent, strict=True))
-        task.report(
-            Progress(
-                "training",
-                step + 1,
-                config.max_steps,
-                loss=losses.total(alpha=config.alpha, beta=config.beta).item(),
-                eta_s=(time.monotonic() - started) / (step + 1) * (config.max_steps - step - 1),
-                metrics={"forget": forget_mean, "kl": kl_mean, "retain": losses.retain.item()},
-            )
-        )
-        if len(recent) == _RUNNING_MEAN and forget_mean < config.forget_target and kl_mean < config.kl_target:
-            break
+        return loss
+
+    descend(task, config, [list(encoder.parameters())], draw, goal.after, model=model)
     with torch.no_grad():
         rows: torch.Tensor = encoder()
     return rows.detach().clone()
+
+
+class _Goal:
+    """Ends the training once the running means of forget loss and KL are both below their targets."""
+
+    def __init__(self, config: SpulConfig) -> None:
+        self.last: SpulLoss | None = None
+        self._config = config
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RUNNING_MEAN)
+
+    def after(self, _step: int) -> Verdict:
+        """To be called after every step, with its losses in `last`."""
+        assert self.last is not None
+        self._recent.append((self.last.forget.item(), self.last.kl.item()))
+        forget, kl = (sum(column) / len(self._recent) for column in zip(*self._recent, strict=True))
+        reached = forget < self._config.forget_target and kl < self._config.kl_target
+        metrics = {"forget": forget, "kl": kl, "retain": self.last.retain.item()}
+        return Verdict(metrics, stop=reached and len(self._recent) == _RUNNING_MEAN)
 
 
 def step_losses(

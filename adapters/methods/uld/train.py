@@ -9,8 +9,8 @@ subjects are in the retain set anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -31,12 +31,12 @@ from adapters.objectives.uld import Uld
 from adapters.objectives.view import View
 from adapters.progress import Progress
 from adapters.task import TrainingTask
-from adapters.training.artifact import trained_artifact
+from adapters.training.artifact import Trained, trained_artifact
 from adapters.training.auxiliary import Auxiliary
-from adapters.training.descent import KeepBest, Score, descend
-from adapters.training.held_out import split
+from adapters.training.descent import KeepBest, descend
+from adapters.training.held_out import Score, split
 from adapters.training.sampler import BatchSampler
-from adapters.training.sweep import Effect, Effects, choose
+from adapters.training.sweep import Effects, choose
 
 
 def train(task: TrainingTask) -> Artifact:
@@ -56,16 +56,8 @@ def train(task: TrainingTask) -> Artifact:
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.
     pair = replace(task.pair, own_reference=False)
-    spec = OffsetSpec(ULD, trained.weight, config.rank, pair, config.filter)
+    spec = OffsetSpec(ULD, trained.strength, config.rank, pair, config.filter)
     return trained_artifact("uld", task, target, trained.tensors, offset=spec)
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The best LoRA found, and the weight its assistant is to be subtracted with."""
-
-    tensors: Mapping[str, torch.Tensor]
-    weight: float
 
 
 def _optimise(
@@ -102,7 +94,7 @@ def _optimise(
         weight = config.first_token_weight
         return lambda: objective.loss(training_views(assistant, forget, retain, unlike, shared, weight))
 
-    def measure(weights: Sequence[float]) -> dict[float, Effect]:
+    def measure(weights: Sequence[float]) -> dict[float, Score]:
         def combine(states: torch.Tensor, small: torch.Tensor, weight: float) -> torch.Tensor:
             return filtered(target.logits(states), assistant.model.logits(-weight * small), config.filter)
 

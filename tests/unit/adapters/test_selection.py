@@ -4,7 +4,7 @@ import pytest
 
 from adapters.errors import InvalidConfig
 from adapters.registry import parse_config
-from adapters.selection import FEW_ITEMS, MOST, Candidate, Offer, Score, best, candidates, reason
+from adapters.selection import FEW_ITEMS, MOST, Candidate, Offer, Outcome, best, candidates, reason
 
 ALL = Offer(soft_prompts=True, pair=True, target_lora=True)
 NO_PAIR = Offer(soft_prompts=True, pair=False, target_lora=False)
@@ -58,21 +58,21 @@ def test_settings_that_none_has_are_refused_and_so_is_an_engine_that_has_nothing
 @pytest.mark.parametrize(
     ("scores", "position"),
     [
-        ([Score(0.2, 1.0, True), Score(0.0, 0.7, True)], 1),
-        ([Score(0.1, 0.8, True), Score(0.1, 0.9, True)], 1),
-        ([Score(0.1, 0.9, True), Score(0.1, 0.9, True)], 0),
-        ([Score(0.0, 0.1, False), Score(0.2, 0.9, True)], 1),
-        ([Score(0.6, 0.9, False), Score(0.5, 0.9, False)], 1),
-        ([Score(0.0, None, True), Score(0.0, 0.9, True)], 0),
+        ([Outcome(0.2, 1.0, True), Outcome(0.0, 0.7, True)], 1),
+        ([Outcome(0.1, 0.8, True), Outcome(0.1, 0.9, True)], 1),
+        ([Outcome(0.1, 0.9, True), Outcome(0.1, 0.9, True)], 0),
+        ([Outcome(0.0, 0.1, False), Outcome(0.2, 0.9, True)], 1),
+        ([Outcome(0.6, 0.9, False), Outcome(0.5, 0.9, False)], 1),
+        ([Outcome(0.0, None, True), Outcome(0.0, 0.9, True)], 0),
         # 0.10 more of twenty controls is chance, 0.15 is not; what leaks less is kept whatever it costs.
-        ([Score(0.0, 0.75, True, 20), Score(0.0, 0.85, True, 20), Score(0.0, 0.7, True, 20)], 0),
-        ([Score(0.0, 0.7, True, 20), Score(0.0, 0.85, True, 20)], 1),
-        ([Score(0.0, 0.6, True, 20), Score(0.0, 0.8, True, 20), Score(0.0, 0.9, True, 20)], 1),
-        ([Score(0.1, 0.9, True, 20), Score(0.0, 0.9, True, 20)], 1),
-        ([Score(0.0, 0.7, True, 2000), Score(0.0, 0.75, True, 2000)], 1),
+        ([Outcome(0.0, 0.75, True, 20), Outcome(0.0, 0.85, True, 20), Outcome(0.0, 0.7, True, 20)], 0),
+        ([Outcome(0.0, 0.7, True, 20), Outcome(0.0, 0.85, True, 20)], 1),
+        ([Outcome(0.0, 0.6, True, 20), Outcome(0.0, 0.8, True, 20), Outcome(0.0, 0.9, True, 20)], 1),
+        ([Outcome(0.1, 0.9, True, 20), Outcome(0.0, 0.9, True, 20)], 1),
+        ([Outcome(0.0, 0.7, True, 2000), Outcome(0.0, 0.75, True, 2000)], 1),
     ],
 )
-def test_the_best_passes_then_leaks_least_then_keeps_most(scores: list[Score], position: int) -> None:
+def test_the_best_passes_then_leaks_least_then_keeps_most(scores: list[Outcome], position: int) -> None:
     assert best(scores) == position
 
 
@@ -82,24 +82,24 @@ def test_nothing_to_choose_from_is_an_error() -> None:
 
 
 def test_flawless_is_what_no_other_could_better() -> None:
-    assert Score(0.0, 1.0, True).flawless
-    assert Score(0.0, None, True).flawless
-    assert not Score(0.0, 0.95, True).flawless
-    assert not Score(0.1, 1.0, True).flawless
-    assert not Score(0.0, 1.0, False).flawless
+    assert Outcome(0.0, 1.0, True).flawless
+    assert Outcome(0.0, None, True).flawless
+    assert not Outcome(0.0, 0.95, True).flawless
+    assert not Outcome(0.1, 1.0, True).flawless
+    assert not Outcome(0.0, 1.0, False).flawless
 
 
 def test_the_reason_names_what_was_measured() -> None:
-    scores = [Score(0.25, 0.9, True), Score(0.0, None, False)]
+    scores = [Outcome(0.25, 0.9, True), Outcome(0.0, None, False)]
     assert reason(["delta with idk", "spul"], scores, 0, untried=0) == (
         "kept delta with idk (delta with idk: 25% of the forget prompts leak, 90% of the controls kept; "
         "spul: 0% of the forget prompts leak, no controls, below the gates)"
     )
-    near = [Score(0.0, 0.75, True, 20), Score(0.0, 0.85, True, 20)]
+    near = [Outcome(0.0, 0.75, True, 20), Outcome(0.0, 0.85, True, 20)]
     assert reason(["a", "b"], near, best(near), untried=0).endswith(
         "; it was tried before what kept more controls, by less than chance would"
     )
     assert reason(["a", "b"], near, 1, untried=0).endswith("85% of the controls kept)")
-    assert reason(["spul"], [Score(0, 1.0, True)], 0, untried=2).endswith(
+    assert reason(["spul"], [Outcome(0, 1.0, True)], 0, untried=2).endswith(
         "100% of the controls kept); 2 more not tried, for nothing can score better"
     )
