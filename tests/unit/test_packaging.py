@@ -6,18 +6,38 @@ import ast
 import stat
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+#: Of `adapters`, bottom to top: a room imports those before it.
+ROOMS = ("text", "artifact", "models", "evaluation", "data", "objectives", "training", "methods")
+#: Stand on the rooms; every other module at the top level lies beneath them, beside `artifact`.
+ROOF = {"registry", "selection", "carriers"}
+
+
 def imported(path: Path) -> Iterator[str]:
-    """Top-level names of the packages that a file imports, wherever in it the import stands."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Whatever a file imports at run time, by its full name, wherever in it the import stands."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module.partition(".")[0]
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # may be modules
 
 
 def offenders(folder: str, forbidden: set[str], *, but: str | None = None) -> list[str]:
@@ -25,8 +45,25 @@ def offenders(folder: str, forbidden: set[str], *, but: str | None = None) -> li
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sorted((ROOT / folder).rglob("*.py"))
         if but is None or not path.is_relative_to(ROOT / but)
-        for name in sorted(set(imported(path)) & forbidden)
+        for name in sorted({name.partition(".")[0] for name in imported(path)} & forbidden)
     ]
+
+
+def imports_within(package: str) -> dict[str, set[str]]:
+    """{module: the modules of the package that it imports}."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    return {name: set(imported(path)) & paths.keys() - {name} for name, path in paths.items()}
+
+
+def allowed(room: str) -> set[str]:
+    """Rooms and modules of the roof that a module may import. room: where it is, or its own name at the top level."""
+    if room in ROOF:
+        return {*ROOMS, *ROOF}
+    return set(ROOMS[: ROOMS.index(room) + 1]) if room in ROOMS else {"artifact"}
 
 
 class TestImports:
@@ -40,6 +77,19 @@ class TestImports:
     def test_nothing_is_unpickled(self) -> None:
         assert offenders("gateway", {"pickle", "dill", "cloudpickle"}) == []
         assert offenders("adapters", {"pickle", "dill", "cloudpickle"}) == []
+
+    def test_the_rooms_import_downwards(self) -> None:
+        upwards = [
+            f"{module} imports {other}"
+            for module, others in imports_within("adapters").items()
+            for other in others
+            if other.split(".")[1] in {*ROOMS, *ROOF} - allowed(module.split(".")[1])
+        ]
+        assert upwards == []
+
+    @pytest.mark.parametrize("package", ["adapters", "gateway"])
+    def test_no_module_imports_itself_through_others(self, package: str) -> None:
+        TopologicalSorter(imports_within(package)).prepare()  # raises CycleError, which names the modules
 
 
 class TestProject:
