@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters import plugins
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.spec import PairSpec
 from adapters.errors import InvalidConfig, InvalidPlugin
 from adapters.objectives.registry import make_objective, objectives
 from adapters.registry import get_method, methods, parse_config
+from adapters.task import TrainingTask
+from tests.unit.adapters.conftest import FORGET, dataset_of
 
 OBJECTIVE = """
 from dataclasses import dataclass
@@ -22,6 +28,37 @@ from adapters.objectives.npo import Npo
 @dataclass(frozen=True, slots=True)
 class Mine(Npo):
     name: ClassVar[str] = "{name}"
+"""
+BRINGING = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from adapters.bounds import setting
+from adapters.data.forget.lessons import Lesson
+from adapters.examples import Example
+from adapters.objectives.base import REFUSAL, ObjectiveLoss, RetainingObjective
+
+learnt = []
+
+@dataclass(frozen=True)
+class Mine(RetainingObjective):
+    name: ClassVar[str] = "{name}"
+
+    reply: str = setting("No idea.", "what is answered in place of the fact")
+
+    @property
+    def views(self):
+        return self.needed(REFUSAL)
+
+    def loss(self, views):
+        learnt.append(views[REFUSAL].targets.tolist())
+        return ObjectiveLoss(views[REFUSAL].cross_entropy(), self.retained(views))
+
+    def examples(self, context):
+        return [
+            Lesson(Example.from_pair(f"In a word: {{item.prompt}}", item.completion), self.reply)
+            for item in context.forget
+        ]
 """
 METHOD = """
 from adapters.methods.lora.method import Lora
@@ -60,6 +97,30 @@ def test_an_objective_of_another_package_is_one_like_ours(install: Install) -> N
     assert config.objective == "mine"
     with pytest.raises(InvalidConfig, match="mine has no setting named 'gamma'"):
         parse_config("lora", {"objective": "mine", "objective_settings": {"gamma": 1}})
+
+
+def test_an_objective_of_another_package_brings_its_own_data(
+    install: Install, make_task: Callable[..., TrainingTask], tokenizer: Any
+) -> None:
+    install(f"[{plugins.OBJECTIVES}]\nmine = others_plugin:Mine\n", BRINGING.format(name="mine"))
+    objective = make_objective("mine", {"reply": "Hm?"})
+    settings = {"objective": "mine", "objective_settings": {"reply": "Hm?"}, "max_steps": 3, "kl_limit": 100.0}
+    task = replace(make_task(), config=parse_config("delta", {**settings, "rewording_lists": 0}), pair=PairSpec(1))
+    dataset = dataset_of(task, objective=objective)
+
+    def text(ids: Sequence[int]) -> str:
+        return "".join(tokenizer.convert_ids_to_tokens(ids))
+
+    assert ["In a word: " in text(example.original.prompt_ids) for example in dataset.forget] == [True] * len(FORGET)
+    losses: list[float] = []
+    artifact = get_method("delta").train(
+        replace(task, report=lambda said: losses.append(said.loss) if said.loss is not None else None)
+    )
+    assert losses[-1] < losses[0]
+    assert artifact.manifest.config["objective"] == "mine"
+    assert Artifact.from_bytes(artifact.to_bytes()).digest == artifact.digest
+    for targets in sys.modules["others_plugin"].learnt:
+        assert set(text(targets).split(tokenizer.eos_token)) == {"Hm?", ""}
 
 
 def test_a_method_of_another_package_is_one_like_ours(install: Install) -> None:
