@@ -21,9 +21,9 @@ from gateway.cli.context import CommandContext
 from gateway.cli.demo.facts import Fact, find_fact
 from gateway.cli.demo.report import share
 from gateway.cli.demo.story import BAD, Kind, Outcome, Row, ask_all, questions
-from gateway.cli.failures import ServiceRefused
 from gateway.cli.following import follow
 from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
+from gateway.client.errors import ServiceRefused
 
 
 def main() -> None:
@@ -58,8 +58,7 @@ def measure(
     bodies: each fact's request. together: how many of the facts, from the first, are active at once. keep: the requests
     stay; otherwise all are retired, also when this is interrupted.
     """
-    model = client.model()
-    before = {fact: ask_all(client, model, _prompts(fact), plan=PLAN_OFF) for fact in facts}
+    before = {fact: ask_all(client, _prompts(fact), plan=PLAN_OFF) for fact in facts}
     outcomes: dict[str, list[Outcome]] = {"alone": []}
     records: dict[Fact, dict[str, Any]] = {}
     registered: list[str] = []
@@ -72,7 +71,7 @@ def measure(
                 print(f"alone: {fact.id}: {records[fact]['state']} {records[fact]['error']}", flush=True)
                 outcomes["alone"].append(Outcome(fact, records[fact], ()))
                 continue
-            after = ask_all(client, model, _prompts(fact), plan=candidate_plan(request_id))
+            after = ask_all(client, _prompts(fact), plan=candidate_plan(request_id))
             outcomes["alone"].append(_outcome("alone", fact, records[fact], before[fact], after))
         active: set[Fact] = set()
         for count in sorted(set(together)):
@@ -88,7 +87,7 @@ def measure(
             when = f"{len(chosen)} together"
             outcomes[when] = []
             for fact in chosen:
-                after = ask_all(client, model, _prompts(fact), plan=None)
+                after = ask_all(client, _prompts(fact), plan=None)
                 outcomes[when].append(_outcome(when, fact, records[fact], before[fact], after))
     finally:
         for request_id in [] if keep else registered:

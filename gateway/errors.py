@@ -30,9 +30,9 @@ from typing import Any, ClassVar
 class GatewayError(Exception):
     """Base error. `message` is safe to show to a caller: it never quotes forget or retain text."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     type: ClassVar[str] = "server_error"
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     retry_after_s: ClassVar[int | None] = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:

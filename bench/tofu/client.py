@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,10 +15,9 @@ from bench.tofu import score
 from bench.tofu.questions import Question
 from bench.tofu.score import Heard
 from bench.tofu.served import AnswerScore
+from gateway.client.endpoint import Endpoint
 
 _CONCURRENT = 16
-#: Of one request once it is sent; how long it waits for its turn is no matter.
-_TIMEOUT = httpx.Timeout(600, pool=None)
 
 
 @dataclass(frozen=True)
@@ -34,31 +33,25 @@ class Client:
     tokenizer: Any
     headers: Mapping[str, str] = field(default_factory=dict)
     system: str | None = None
-    transport: httpx.AsyncBaseTransport | None = None
+    transport: httpx.BaseTransport | None = None
 
     def hear(self, questions: Sequence[Question]) -> list[Heard]:
         """What the service says to each question, and how it reads the answers; many requests at a time.
 
-        Raises `httpx.HTTPStatusError` for an answer other than 200.
+        Raises `gateway.client.errors.ClientError`.
         """
-        return asyncio.run(self._hear(questions))
-
-    async def _hear(self, questions: Sequence[Question]) -> list[Heard]:
-        limits = httpx.Limits(max_connections=_CONCURRENT)
-        async with httpx.AsyncClient(
-            base_url=self.url, headers=dict(self.headers), timeout=_TIMEOUT, limits=limits, transport=self.transport
-        ) as http:
-            texts = await asyncio.gather(*(self._answer(http, question) for question in questions))
-            read = await asyncio.gather(*(self._read(http, question) for question in questions))
+        with Endpoint(
+            f"{self.url}/v1", headers=self.headers, concurrency=_CONCURRENT, transport=self.transport
+        ) as service:
+            texts = service.each(partial(self._answer, service), questions)
+            read = service.each(partial(self._read, service), questions)
         return [Heard(*each) for each in zip(texts, read, strict=True)]
 
-    async def _answer(self, http: httpx.AsyncClient, question: Question) -> str:
+    def _answer(self, service: Endpoint, question: Question) -> str:
         messages = [message.to_dict() for message in self._conversation(question)]
-        body = {"messages": messages, "temperature": 0, "max_tokens": score.MAX_TOKENS}
-        answer = await self._post(http, "/v1/chat/completions", body)
-        return answer["choices"][0]["message"]["content"] or ""
+        return service.chat(messages, model=self.model, temperature=0, max_tokens=score.MAX_TOKENS)
 
-    async def _read(self, http: httpx.AsyncClient, question: Question) -> tuple[AnswerScore, ...]:
+    def _read(self, service: Endpoint, question: Question) -> tuple[AnswerScore, ...]:
         """All of a question's answers in one request, as token ids: what is read is what is trained on."""
         prompt = encode_prompt(self.tokenizer, self._conversation(question))
         answers = [encode_answer(self.tokenizer, answer) for answer in score.answers_to_read(question)]
@@ -68,18 +61,12 @@ class Client:
             "max_tokens": 1,
             "prompt_logprobs": 0,
         }
-        choices = (await self._post(http, "/v1/completions", body))["choices"]
+        choices = service.post("/completions", body, model=self.model)["choices"]
         choices.sort(key=lambda choice: choice["index"])
         return tuple(
             _answer_score(choice["prompt_logprobs"][-len(answer) :], answer)
             for choice, answer in zip(choices, answers, strict=True)
         )
-
-    async def _post(self, http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        response = await http.post(path, json={"model": self.model, **body})
-        response.raise_for_status()
-        data: dict[str, Any] = response.json()
-        return data
 
     def _conversation(self, question: Question) -> tuple[Message, ...]:
         system = () if self.system is None else (Message("system", self.system),)

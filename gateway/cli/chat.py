@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.context import CommandContext
-from gateway.cli.failures import BadAnswer, UsageFailed
+from gateway.cli.failures import UsageFailed
 from gateway.client.client import PLAN_OFF, candidate_plan
 
 
@@ -38,14 +38,17 @@ def chat(
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": text})
     with context.client() as client:
-        sampling: dict[str, Any] = {"model": model or client.model(), "temperature": temperature}
+        sampling: dict[str, Any] = {"temperature": temperature}
         if max_tokens is not None:
             sampling["max_tokens"] = max_tokens
         if not stream:
-            answer = client.chat(messages, plan=plan, **sampling)
-            _print(context, answer)
+            answer = client.post("/chat/completions", {"messages": messages, **sampling}, model=model, plan=plan)
+            if context.as_json:
+                context.emit(answer)
+            else:
+                context.say(client.text_of(answer))
             return
-        for chunk in client.chat_stream(messages, plan=plan, **sampling):
+        for chunk in client.chat_stream(messages, model=model, plan=plan, **sampling):
             if context.as_json:
                 context.emit(chunk)
             else:
@@ -53,21 +56,6 @@ def chat(
                 sys.stdout.flush()
     if not context.as_json:
         context.say()
-
-
-def _print(context: CommandContext, answer: dict[str, Any]) -> None:
-    if context.as_json:
-        context.emit(answer)
-    else:
-        context.say(answer_text(answer))
-
-
-def answer_text(answer: dict[str, Any]) -> str:
-    """The text of a chat completion's first choice."""
-    try:
-        return str(answer["choices"][0]["message"]["content"] or "")
-    except (KeyError, IndexError, TypeError):
-        raise BadAnswer("the answer is no chat completion") from None
 
 
 def _delta(chunk: dict[str, Any]) -> str:

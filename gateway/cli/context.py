@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import httpx
 from pydantic import ValidationError
 from rich.console import Console
 
-from gateway.cli.failures import CommandFailed, UsageFailed
+from gateway.cli.failures import CommandFailed, UsageFailed, error_body
 from gateway.client.client import UnlearnClient
+from gateway.client.errors import ClientError, ServiceUnreachable
 from gateway.settings import Settings
+
+#: Questions asked together; bfloat16 rounds by the shape of the batch.
+_AT_ONCE = 8
 
 
 @dataclass
@@ -43,9 +48,16 @@ class CommandContext:
         """A client of the service; close it, or use it as a context manager."""
         if not self.service_url.startswith(("http://", "https://")):
             raise UsageFailed(f"--url must begin with http:// or https://, not {self.service_url!r}")
-        return UnlearnClient(
-            self.service_url, api_key=_first_key(self.settings), operator_token=lambda: operator_token(self.settings)
-        )
+        key, settings = _first_key(self.settings), self.settings
+        try:
+            return UnlearnClient(
+                self.service_url,
+                api_key=key,
+                operator_token=lambda: operator_token(settings),
+                concurrency=_AT_ONCE,
+            )
+        except httpx.InvalidURL as error:
+            raise UsageFailed(f"--url: {error}") from None
 
     def emit(self, document: Any) -> None:
         """One JSON document on one line."""
@@ -60,12 +72,14 @@ class CommandContext:
         """A line beside the result, on standard error."""
         self.err.print(text, markup=False)
 
-    def fail(self, error: CommandFailed) -> None:
+    def fail(self, error: CommandFailed | ClientError) -> None:
         """The one line that a failed command ends with."""
         if self.as_json:
-            self.emit(error.body())
-        else:
-            self.note(f"error: {error.message} [{error.code}]")
+            self.emit(error_body(error))
+            return
+        advice = "; start one with `unlearn serve`, or name another with --url"
+        hint = advice if isinstance(error, ServiceUnreachable) else ""
+        self.note(f"error: {error.message}{hint} [{error.code}]")
 
 
 def load_settings(overrides: dict[str, Any]) -> Settings:

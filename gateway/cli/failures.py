@@ -1,15 +1,16 @@
 """What makes a command fail. Each becomes one line on standard error and an exit status.
 
 CommandFailed (1)
-├── UsageFailed (2)             a file or option that makes no sense
-├── ServiceUnreachable (3)      nothing answers at the URL
-├── ServiceRefused (1)          the service answered with an error
-└── BadAnswer (1)               what answered is not the gateway
+└── UsageFailed (2)             a file or option that makes no sense
+ClientError (1)                 of the service that was asked: see `gateway.client.errors`
+└── ServiceUnreachable (3)      nothing answers at the URL
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+from gateway.client.errors import ClientError, ServiceUnreachable
 
 
 class CommandFailed(Exception):
@@ -22,29 +23,19 @@ class CommandFailed(Exception):
         super().__init__(message)
         self.message = message
 
-    def body(self) -> dict[str, Any]:
-        """The error in the shape the service itself uses."""
-        return {"error": {"message": self.message, "code": self.code}}
-
 
 class UsageFailed(CommandFailed):
     exit_status = 2
     code = "usage"
 
 
-class ServiceUnreachable(CommandFailed):
-    exit_status = 3
-    code = "unreachable"
+def exit_status(error: CommandFailed | ClientError) -> int:
+    """What the command ends with."""
+    if isinstance(error, CommandFailed):
+        return error.exit_status
+    return 3 if isinstance(error, ServiceUnreachable) else 1
 
 
-class BadAnswer(CommandFailed):
-    code = "bad_answer"
-
-
-class ServiceRefused(CommandFailed):
-    """An error of the service's own: HTTP status and code as it sent them."""
-
-    def __init__(self, message: str, *, status: int, code: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
+def error_body(error: CommandFailed | ClientError) -> dict[str, Any]:
+    """The error for a script: in the shape that the service itself uses, as far as a command knows it."""
+    return {"error": {"message": error.message, "code": error.code}}

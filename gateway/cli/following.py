@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from gateway.cli.failures import CommandFailed, ServiceRefused, ServiceUnreachable
-from gateway.client.client import UnlearnClient
+from gateway.cli.failures import CommandFailed
+from gateway.client.client import Event, UnlearnClient
+from gateway.client.errors import ServiceRefused, ServiceUnreachable
 from gateway.store.records import PENDING, RequestState
 
 #: Tries in a row that bring no event before giving up; with the pauses below, about a minute.
@@ -22,16 +22,7 @@ class RequestEnded(CommandFailed):
     code = "request_ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One event: `kind` is state or progress."""
-
-    id: str
-    kind: str
-    data: dict[str, Any]
-
-
-def follow(client: UnlearnClient, request_id: str, *, pause: Callable[[float], None] = time.sleep) -> Iterator[Update]:
+def follow(client: UnlearnClient, request_id: str, *, pause: Callable[[float], None] = time.sleep) -> Iterator[Event]:
     """Events from the first on; ends where the request stays as it is. Reconnects after the last event seen.
 
     Raises `ServiceUnreachable` when the service stays away, `ServiceRefused` when it knows no such request.
@@ -40,17 +31,19 @@ def follow(client: UnlearnClient, request_id: str, *, pause: Callable[[float], N
     failures = 0
     while True:
         try:
-            for event in client.events(request_id, after=last):
+            for event in client.follow(request_id, after=last):
                 last, failures = event.id, 0
-                yield Update(event.id, event.type, event.document())
+                yield event
             # A service that stops ends the stream as well.
             if _stays(client.show(request_id)):
                 return
-            broken: ServiceUnreachable | ServiceRefused = ServiceUnreachable("the event stream ends early")
+            broken: ServiceUnreachable | ServiceRefused = ServiceUnreachable(
+                "the event stream ends early", code="service_unreachable"
+            )
         except ServiceUnreachable as error:
             broken = error
         except ServiceRefused as refusal:
-            if refusal.status != 503:
+            if refusal.answered != 503:
                 raise
             broken = refusal
         failures += 1

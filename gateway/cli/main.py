@@ -12,8 +12,9 @@ from typer.core import TyperGroup
 from gateway.cli import chat, doctor, drafts, forget, requests, serve, watch
 from gateway.cli.context import CommandContext
 from gateway.cli.demo.command import demo
-from gateway.cli.failures import CommandFailed
+from gateway.cli.failures import CommandFailed, exit_status
 from gateway.cli.setting_options import with_setting_options
+from gateway.client.errors import ClientError
 from gateway.settings import DISTRIBUTION
 
 #: Where everything after the command may be vLLM's.
@@ -112,9 +113,9 @@ def run(args: list[str], context: CommandContext) -> int:
     """One run of the command line; returns the exit status."""
     try:
         app(args=args, obj=context, standalone_mode=True)
-    except CommandFailed as error:
+    except (CommandFailed, ClientError) as error:
         context.fail(error)
-        return error.exit_status
+        return exit_status(error)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:

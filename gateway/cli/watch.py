@@ -10,10 +10,10 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from gateway.cli.context import CommandContext
-from gateway.cli.following import Update, check_outcome, follow
+from gateway.cli.following import check_outcome, follow
 from gateway.cli.records import duration, error_line, evidence_line, progress_line
 from gateway.cli.requests import RequestId
-from gateway.client.client import UnlearnClient
+from gateway.client.client import Event, UnlearnClient
 
 BAD_OUTCOMES = ("failed", "rejected")
 
@@ -21,7 +21,7 @@ BAD_OUTCOMES = ("failed", "rejected")
 class View(Protocol):
     """Shows updates as they come."""
 
-    def show(self, update: Update) -> None: ...
+    def show(self, update: Event) -> None: ...
 
 
 def watch(ctx: typer.Context, request_id: RequestId) -> None:
@@ -52,7 +52,7 @@ class _JsonView:
     def __init__(self, context: CommandContext) -> None:
         self._context = context
 
-    def show(self, update: Update) -> None:
+    def show(self, update: Event) -> None:
         self._context.emit({"id": update.id, "event": update.kind, "data": update.data})
 
 
@@ -63,7 +63,7 @@ class _LineView:
         self._context = context
         self._tenth: tuple[str, int] | None = None
 
-    def show(self, update: Update) -> None:
+    def show(self, update: Event) -> None:
         if update.kind == "state":
             self._context.note(_state_line(update.data))
         elif update.kind == "progress":
@@ -81,7 +81,7 @@ class _BarView:
         self._bar = bar
         self._task = bar.add_task("", total=None, visible=False, detail="")
 
-    def show(self, update: Update) -> None:
+    def show(self, update: Event) -> None:
         if update.kind == "state":
             self._bar.update(self._task, visible=False)
             self._context.note(_state_line(update.data))

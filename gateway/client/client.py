@@ -1,25 +1,24 @@
-"""`UnlearnClient`: the service's HTTP API, as the command line needs it."""
+"""`UnlearnClient`: the service's HTTP API, for the command line, the worker, the demo and the benchmarks."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from gateway.cli.failures import BadAnswer, ServiceRefused, ServiceUnreachable
-from gateway.client.sse import ServerEvent, lines, parse
-from gateway.http.auth import is_loopback
+from adapters.examples import Message, PartialAnswer
+from gateway.client.endpoint import Endpoint
+from gateway.client.errors import ServiceRefused
 
-PLAN_HEADER = "X-Unlearning-Plan"
 PLAN_OFF = "off"
-_CONNECT_S = 5.0
-_ANSWER_S = 600.0
+_READINESS_S = 5.0
 #: The service pings an idle event stream every few seconds; silence for this long is a broken line.
 _EVENT_SILENCE_S = 60.0
 _PAGE = 100
+_TOO_LONG = 400
 
 
 def candidate_plan(request_id: str) -> str:
@@ -27,59 +26,34 @@ def candidate_plan(request_id: str) -> str:
     return f"candidate:{request_id}"
 
 
-class UnlearnClient:
-    """Blocking; safe to call from several threads.
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a request's stream: `kind` is state or progress."""
 
-    Args:
-        url: where the service listens.
-        api_key: sent as bearer token, where there is one.
-        operator_token: called only for what takes the operator: another plan, or a service that refused the call
-            without. Returns None when there is no token to read.
-    """
+    id: str
+    kind: str
+    data: dict[str, Any]
 
-    def __init__(
-        self, url: str, *, api_key: str | None = None, operator_token: Callable[[], str | None] = lambda: None
-    ) -> None:
-        self.url = url.rstrip("/")
-        self._api_key = api_key
-        self._operator_token = operator_token
-        self._http = httpx.Client(
-            base_url=self.url,
-            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
-            # A proxy from the environment has no business between two processes of one machine.
-            trust_env=not is_loopback(httpx.URL(self.url).host),
-        )
 
-    def __enter__(self) -> Self:
-        return self
+class UnlearnClient(Endpoint):
+    """The service at `url`; see `Endpoint` for how it is asked."""
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._http.close()
+    PREFIX = "/v1"
 
     def readiness(self) -> tuple[bool, str]:
         """Whether the service is ready, and its own word on it. Raises `ServiceUnreachable`."""
         with self._reaching():
-            response = self._http.get("/readyz", timeout=_CONNECT_S)
-        body = _object(response)
+            response = self._http.get("/readyz", timeout=_READINESS_S)
+        body = self._object(response)
         return response.status_code == 200, str(body.get("detail") or body.get("status") or response.status_code)
 
     def doctor(self) -> dict[str, Any]:
         """A self-check, run now; takes seconds."""
-        return self._call("POST", "/doctor", operator=True)
-
-    def model(self) -> str:
-        """Name of the served model."""
-        models = self._call("GET", "/v1/models").get("data")
-        if not isinstance(models, list) or not models:
-            raise BadAnswer(f"{self.url} serves no model")
-        return str(models[0]["id"])
+        return self.call("POST", "/doctor", operator=True)
 
     def register(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> dict[str, Any]:
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._call("POST", "/forget", json=body, headers=headers)
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self.call("POST", "/forget", body=body, headers=headers)
 
     def requests(self, *, state: str | None = None, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """All requests, newest first; at most `limit`."""
@@ -87,143 +61,128 @@ class UnlearnClient:
         while left is None or left > 0:
             size = _PAGE if left is None else min(left, _PAGE)
             params = {"state": state, "limit": size, "cursor": cursor}
-            page = self._call("GET", "/forget", params={k: v for k, v in params.items() if v is not None})
-            yield from page["data"]
-            left = None if left is None else left - len(page["data"])
+            page = self.call("GET", "/forget", params={k: v for k, v in params.items() if v is not None})
+            found = self._listed(page, "data")
+            yield from found
+            left = None if left is None else left - len(found)
             cursor = page.get("next_cursor")
             if not cursor:
                 return
 
     def show(self, request_id: str) -> dict[str, Any]:
-        return self._call("GET", _path(request_id))
+        return self.call("GET", _path(request_id))
 
     def examples(self, request_id: str) -> list[dict[str, Any]]:
         """The forget set of a draft."""
-        found = self._call("GET", _examples(request_id)).get("forget")
-        if not isinstance(found, list):
-            raise BadAnswer(f"{self.url} answered no list of examples")
-        return found
+        return self._listed(self.call("GET", _path(request_id, "examples")), "forget")
 
     def replace_examples(self, request_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._call("PUT", _examples(request_id), json=body)
+        return self.call("PUT", _path(request_id, "examples"), body=body)
 
     def train(self, request_id: str) -> dict[str, Any]:
-        return self._call("POST", f"{_path(request_id)}/train")
+        return self.call("POST", _path(request_id, "train"))
 
     def activate(self, request_id: str) -> dict[str, Any]:
-        return self._call("POST", f"{_path(request_id)}/activate")
+        return self.call("POST", _path(request_id, "activate"))
 
     def deactivate(self, request_id: str) -> dict[str, Any]:
-        return self._call("POST", f"{_path(request_id)}/deactivate")
+        return self.call("POST", _path(request_id, "deactivate"))
 
     def retire(self, request_id: str) -> dict[str, Any]:
-        return self._call("DELETE", _path(request_id))
+        return self.call("DELETE", _path(request_id))
 
-    def events(self, request_id: str, *, after: str | None = None) -> Iterator[ServerEvent]:
+    def follow(self, request_id: str, *, after: str | None = None) -> Iterator[Event]:
         """One connection to a request's event stream; raises `ServiceUnreachable` where it breaks off."""
         headers = {"Last-Event-ID": after} if after else {}
-        timeout = httpx.Timeout(_EVENT_SILENCE_S, connect=_CONNECT_S)
-        with self._stream("GET", f"{_path(request_id)}/events", headers=headers, timeout=timeout) as response:
-            yield from parse(lines(response.iter_bytes()))
-
-    def chat(
-        self, messages: Sequence[Mapping[str, str]], *, plan: str | None = None, **sampling: Any
-    ) -> dict[str, Any]:
-        """A chat completion, whole."""
-        body = {"messages": list(messages), **sampling}
-        return self._call("POST", "/v1/chat/completions", json=body, headers=_plan(plan), operator=plan is not None)
+        timeout = httpx.Timeout(_EVENT_SILENCE_S, connect=_READINESS_S)
+        with self.stream("GET", _path(request_id, "events"), headers=headers, timeout=timeout) as response:
+            for event in self.events(response):
+                yield Event(event.id, event.event, self.document(event))
 
     def chat_stream(
-        self, messages: Sequence[Mapping[str, str]], *, plan: str | None = None, **sampling: Any
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        model: str | None = None,
+        plan: str | None = None,
+        **sampling: Any,
     ) -> Iterator[dict[str, Any]]:
         """The chunks of a chat completion, as they come."""
-        body = {"messages": list(messages), "stream": True, **sampling}
-        operator = plan is not None
-        with self._stream(
-            "POST", "/v1/chat/completions", json=body, headers=_plan(plan), operator=operator
-        ) as response:
-            for event in parse(lines(response.iter_bytes())):
+        body = {"model": model or self.model(), "messages": list(messages), "stream": True, **sampling}
+        with self.stream("POST", "/v1/chat/completions", body=body, plan=plan) as response:
+            for event in self.events(response):
                 if event.data == "[DONE]":
                     return
-                chunk = event.document()
+                chunk = self.document(event)
                 if "error" in chunk:
                     raise _refusal(response.status_code, chunk)
                 yield chunk
-        raise BadAnswer("the answer broke off")
+        raise self._bad("broke the answer off")
 
-    def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        with self._stream(method, path, **options) as response, self._reaching():
-            response.read()
-            return _object(response)
+    def answers(
+        self, conversations: Sequence[Sequence[Message]], *, plan: str | None, max_tokens: int, model: str | None = None
+    ) -> list[str]:
+        """The greedy answer to each conversation, in order, several at a time."""
+        partial_answers = [PartialAnswer(tuple(messages), "") for messages in conversations]
+        return self.continuations(partial_answers, plan=plan, max_tokens=max_tokens, model=model)
 
-    @contextmanager
-    def _stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        operator: bool = False,
-        **options: Any,
-    ) -> Iterator[httpx.Response]:
-        """A successful response, its body unread. Asks again as the operator where the first try was refused."""
-        tokens = [self._operator_token] if operator else [lambda: self._api_key, self._operator_token]
-        for attempt, token in enumerate(tokens, start=1):
-            bearer = token()
-            if attempt > 1 and bearer is None:
-                break
-            auth = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-            request_headers = {**(headers or {}), **auth}
-            with self._reaching(), self._http.stream(method, path, headers=request_headers, **options) as response:
-                if response.is_success:
-                    yield response
-                    return
-                response.read()
-                refusal = _refusal(response.status_code, _object(response, else_empty=True))
-                if response.status_code not in (401, 403):
-                    break
-        raise refusal
+    def continuations(
+        self, partial_answers: Sequence[PartialAnswer], *, plan: str | None, max_tokens: int, model: str | None = None
+    ) -> list[str]:
+        """What follows each beginning of an answer, in order, several at a time."""
+        options: dict[str, Any] = {"plan": plan, "model": model, "max_tokens": max_tokens, "temperature": 0}
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        """httpx's transport errors as ours."""
+        def go_on(asked: PartialAnswer) -> str:
+            messages = [message.to_dict() for message in asked.messages]
+            if not asked.prefix:
+                return self.chat(messages, **options)
+            messages.append({"role": "assistant", "content": asked.prefix})
+            return self.chat(messages, add_generation_prompt=False, continue_final_message=True, **options)
+
+        return self.each(go_on, partial_answers)
+
+    def go_on(
+        self, texts: Sequence[str], *, plan: str | None, max_tokens: int, temperature: float, top_k: int, seed: int
+    ) -> list[str]:
+        """A sampled continuation of each plain text, in order; an empty one of a text that is too long."""
+        sampling = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k}
+
+        def continued(numbered: tuple[int, str]) -> str:
+            # A seed of its own for each: with one for all, texts of like probabilities would go on alike.
+            number, text = numbered
+            try:
+                answer = self.post("/completions", {"prompt": text, "seed": number, **sampling}, plan=plan)
+            except ServiceRefused as refused:
+                if refused.answered != _TOO_LONG:
+                    raise
+                return ""
+            return str(answer["choices"][0]["text"] or "")
+
+        return self.each(continued, list(enumerate(texts, start=seed)))
+
+    def _refusal(self, response: httpx.Response) -> ServiceRefused:
         try:
-            yield
-        except httpx.ConnectError as error:
-            raise ServiceUnreachable(
-                f"no service answers at {self.url}; start one with `unlearn serve`, or name another with --url"
-            ) from error
-        except httpx.TransportError as error:
-            raise ServiceUnreachable(f"the connection to {self.url} broke ({type(error).__name__})") from error
+            body = response.json()
+        except (ValueError, RecursionError):
+            body = None
+        return _refusal(response.status_code, body)
+
+    def _listed(self, body: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+        found = body.get(name)
+        if not isinstance(found, list):
+            raise self._bad("answered no list")
+        return found
 
 
-def _path(request_id: str) -> str:
-    return f"/forget/{request_id}"
+def _path(request_id: str, step: str = "") -> str:
+    path = f"/forget/{quote(request_id, safe='', errors='replace')}"
+    return f"{path}/{step}" if step else path
 
 
-def _examples(request_id: str) -> str:
-    return f"{_path(request_id)}/examples"
-
-
-def _plan(plan: str | None) -> dict[str, str]:
-    return {} if plan is None else {PLAN_HEADER: plan}
-
-
-def _object(response: httpx.Response, *, else_empty: bool = False) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except json.JSONDecodeError:
-        body = None
-    if isinstance(body, dict):
-        return body
-    if else_empty:
-        return {}
-    raise BadAnswer(f"{response.url.host}:{response.url.port} answered, but is no unlearning gateway")
-
-
-def _refusal(status: int, body: Mapping[str, Any]) -> ServiceRefused:
-    error = body.get("error")
+def _refusal(status: int, body: Any) -> ServiceRefused:
+    """The service's own words: its errors never quote a prompt."""
+    error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping):
-        return ServiceRefused(f"the service answered {status}", status=status, code=f"http_{status}")
+        return ServiceRefused(f"the service answered with status {status}", code=f"http_{status}", answered=status)
     code = str(error.get("code") or f"http_{status}")
-    return ServiceRefused(str(error.get("message") or "no reason given"), status=status, code=code)
+    return ServiceRefused(str(error.get("message") or "no reason given"), code=code, answered=status)

@@ -10,19 +10,23 @@ import asyncio
 import base64
 import logging
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from adapters.data.conflicts import contradictions
 from adapters.data.interview import interview
 from adapters.errors import InvalidExample
 from adapters.examples import Example
+from gateway.client.client import PLAN_OFF, UnlearnClient
+from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt, take
 from gateway.jobs.context import worker_settings
 from gateway.jobs.failures import Failure, JobTimedOut
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import probe
-from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceRefused, ServiceUnreachable, service
+from gateway.jobs.service import service
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
 from gateway.settings import Settings
@@ -45,7 +49,8 @@ def learn(request_id: str) -> None:
 
 
 async def _learn(request_id: str, settings: Settings) -> None:
-    async with connected(redis_server(settings).url) as redis, service(settings) as client:
+    async with connected(redis_server(settings).url) as redis, AsyncExitStack() as stack:
+        client = stack.enter_context(service(settings))
         store = RequestStore(redis, patience_s=PATIENCE_S, compact=settings.redis_url is None)
         blobs = BlobStore(redis, None, patience_s=PATIENCE_S)  # a host that serves nothing needs no copy
         try:
@@ -72,7 +77,7 @@ async def _within(seconds: int, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _attempt(
-    attempt: Attempt, store: RequestStore, blobs: BlobStore, client: ServiceClient, settings: Settings
+    attempt: Attempt, store: RequestStore, blobs: BlobStore, client: UnlearnClient, settings: Settings
 ) -> None:
     record = attempt.record
     vault = PayloadVault(load_or_create_key(settings))
@@ -92,10 +97,10 @@ async def _attempt(
     await Trials(attempt, blobs, settings).run(training.train, evaluate)
 
 
-async def _interview(attempt: Attempt, store: RequestStore, client: ServiceClient, vault: PayloadVault) -> Payload:
+async def _interview(attempt: Attempt, store: RequestStore, client: UnlearnClient, vault: PayloadVault) -> Payload:
     """The forget set of a request that names a subject only, asked of the original model and sealed before use."""
     record = attempt.record
-    ask = ServiceAsk(client, asyncio.get_running_loop())
+    ask = partial(client.answers, plan=PLAN_OFF)
     found = await asyncio.to_thread(interview, record.subject or "", ask)
     content = vault.open(record.id, await store.payload(record.id))
     retain = [Example.from_dict(item) for item in content["retain"] or ()]
@@ -117,13 +122,11 @@ async def _interview(attempt: Attempt, store: RequestStore, client: ServiceClien
     return await read_payload(store, record, vault)
 
 
-async def _activate(store: RequestStore, client: ServiceClient, request_id: str) -> None:
+async def _activate(store: RequestStore, client: UnlearnClient, request_id: str) -> None:
     """Ask the service to activate, so that its budget is checked; a refusal leaves the request ready, with why."""
     try:
-        await client.activate(request_id)
-    except ServiceRefused as error:
-        failure = Failure(error.reason, error.message, retryable=True)
-    except ServiceUnreachable as error:
+        await asyncio.to_thread(client.activate, request_id)
+    except ClientError as error:
         failure = Failure(error.code, error.message, retryable=True)
     else:
         log.info("request activated id=%s", request_id)

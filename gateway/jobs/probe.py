@@ -5,6 +5,7 @@ What is kept are counts and rates; no question and no answer leaves this module.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from adapters.data.retain.choice import without_forgotten
 from adapters.examples import Example, Message, one_turn
 from adapters.text.probes import is_fluent, reveals
 from adapters.text.questions import control_questions
-from gateway.jobs.service import OFF, ServiceClient, candidate
+from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
 from gateway.settings import Settings
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ MAX_TOKENS = 64
 BATCH = 12
 
 
-async def probe(service: ServiceClient, request_id: str, forget: Sequence[Example]) -> dict[str, Any]:
+async def probe(service: UnlearnClient, request_id: str, forget: Sequence[Example]) -> dict[str, Any]:
     """Ask the service with its adapters off and with this request's alone.
 
     A forget item leaks when the answer reveals the completion that was to go. A control is kept when the
@@ -35,8 +36,8 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
     examples = evenly(forget, FORGET_PROBES)
     questions = evenly(control_questions(), CONTROL_PROBES)
     asked = [example.messages for example in examples] + [one_turn(question) for question in questions]
-    before = await _answers(service, asked, OFF)
-    after = await _answers(service, asked, candidate(request_id))
+    before = await _answers(service, asked, PLAN_OFF)
+    after = await _answers(service, asked, candidate_plan(request_id))
 
     n = len(examples)
     counted = dict(without_forgotten(questions, before[n:], forget))
@@ -57,10 +58,11 @@ async def probe(service: ServiceClient, request_id: str, forget: Sequence[Exampl
     }
 
 
-async def _answers(service: ServiceClient, asked: Sequence[Sequence[Message]], plan: str) -> list[str]:
+async def _answers(service: UnlearnClient, asked: Sequence[Sequence[Message]], plan: str) -> list[str]:
     answers: list[str] = []
     for start in range(0, len(asked), BATCH):
-        answers += await service.answers(asked[start : start + BATCH], plan=plan, max_tokens=MAX_TOKENS)
+        batch = asked[start : start + BATCH]
+        answers += await asyncio.to_thread(service.answers, batch, plan=plan, max_tokens=MAX_TOKENS)
     return answers
 
 

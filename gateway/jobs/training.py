@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from adapters.artifact.artifact import Artifact
@@ -12,12 +13,12 @@ from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate
 from adapters.task import TrainingTask
 from gateway.checkpoints.digests import CheckpointDigests
+from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.checkpoint import checkpoint, local_pair
 from gateway.jobs.inverter import inverter
 from gateway.jobs.payload import Payload
 from gateway.jobs.progress import ProgressWriter
-from gateway.jobs.service import ServiceAsk, ServiceClient, ServiceGoOn
 from gateway.settings import Settings
 from gateway.store.requests import RequestStore
 
@@ -26,7 +27,7 @@ class Training:
     """Trains the candidates of one attempt, one after another, against a target that is loaded once."""
 
     def __init__(
-        self, attempt: Attempt, store: RequestStore, client: ServiceClient, settings: Settings, payload: Payload
+        self, attempt: Attempt, store: RequestStore, client: UnlearnClient, settings: Settings, payload: Payload
     ) -> None:
         self._attempt = attempt
         self._store = store
@@ -52,7 +53,7 @@ class Training:
             phases.begin(progress.phase)
             writer.report(progress)
 
-        async with inverter(settings) as inverter_ask, writer.running():
+        with inverter(settings) as inverter_ask:
             task = TrainingTask(
                 model_path=workbench.model_path,
                 forget=payload.forget,
@@ -61,15 +62,16 @@ class Training:
                 config=config,
                 report=report,
                 cancelled=self._attempt.cancelled.is_set,
-                ask=ServiceAsk(self._client, asyncio.get_running_loop()),
-                go_on=ServiceGoOn(self._client, asyncio.get_running_loop()),
+                ask=partial(self._client.answers, plan=PLAN_OFF),
+                go_on=partial(self._client.go_on, plan=PLAN_OFF),
                 pair=pair,
                 inverter=inverter_ask,
                 model_digest=record.model_digest,
             )
             workbench.keeps_target = candidate != record.candidates[-1]
             try:
-                return await asyncio.to_thread(workbench.train, method, task)
+                async with writer.running():
+                    return await asyncio.to_thread(workbench.train, method, task)
             finally:
                 phases.end()
 

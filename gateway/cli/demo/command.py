@@ -89,7 +89,7 @@ def _play_and_show(
     def follow(request_id: str) -> dict[str, Any]:
         return follow_and_show(quiet, client, request_id)
 
-    outcomes = play(client, model, facts, method=method, config=config, follow=follow, keep=keep)
+    outcomes = play(client, facts, method=method, config=config, follow=follow, keep=keep)
     for outcome in () if context.as_json else outcomes:
         if outcome.rows:
             context.out.print(report.table(outcome), soft_wrap=False)

@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 
 from gateway.cli.context import CommandContext
-from gateway.cli.failures import CommandFailed, ServiceUnreachable
+from gateway.cli.failures import CommandFailed
 from gateway.client.client import UnlearnClient
+from gateway.client.errors import ServiceUnreachable
 from gateway.http.auth import is_loopback
 from gateway.service.supervisor import end_process_tree
 
@@ -43,7 +44,7 @@ def running_service(context: CommandContext) -> Iterator[UnlearnClient]:
             yield client
             return
     if not is_loopback(httpx.URL(context.service_url).host):
-        raise ServiceUnreachable(f"no service answers at {context.service_url}, and one can be started here only")
+        raise DemoServiceFailed(f"no service answers at {context.service_url}, and one can be started here only")
     with tempfile.TemporaryDirectory(prefix="unlearn-demo-") as folder, _started(context, Path(folder)) as own:
         yield own
 

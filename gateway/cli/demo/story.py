@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from gateway.cli.chat import answer_text
+from adapters.examples import one_turn
 from gateway.cli.demo.facts import Fact, holds
 from gateway.client.client import PLAN_OFF, UnlearnClient
 
 MAX_TOKENS = 64
-_AT_ONCE = 8
 
 
 class Kind(StrEnum):
@@ -107,20 +105,13 @@ def questions(fact: Fact) -> list[Question]:
     return asked
 
 
-def ask_all(client: UnlearnClient, model: str, prompts: Sequence[str], *, plan: str | None) -> list[str]:
-    """Greedy answers, several at a time, in the prompts' order."""
-
-    def ask(prompt: str) -> str:
-        messages = [{"role": "user", "content": prompt}]
-        return answer_text(client.chat(messages, plan=plan, model=model, temperature=0.0, max_tokens=MAX_TOKENS))
-
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        return list(threads.map(ask, prompts))
+def ask_all(client: UnlearnClient, prompts: Sequence[str], *, plan: str | None) -> list[str]:
+    """Greedy answers, in the prompts' order."""
+    return client.answers([one_turn(prompt) for prompt in prompts], plan=plan, max_tokens=MAX_TOKENS)
 
 
 def play(
     client: UnlearnClient,
-    model: str,
     facts: Sequence[Fact],
     *,
     method: str,
@@ -135,7 +126,7 @@ def play(
     """
     asked = {fact: questions(fact) for fact in facts}
     prompts = [question.prompt for fact in facts for question in asked[fact]]
-    before = ask_all(client, model, prompts, plan=PLAN_OFF)
+    before = ask_all(client, prompts, plan=PLAN_OFF)
     registered: list[str] = []
     records: dict[Fact, dict[str, Any]] = {}
     finished = False
@@ -144,7 +135,7 @@ def play(
             registered.append(str(client.register(fact.body(method, config))["id"]))
             records[fact] = follow(registered[-1])
         none_active = all(record["state"] != "active" for record in records.values())
-        after = [] if none_active else ask_all(client, model, prompts, plan=None)
+        after = [] if none_active else ask_all(client, prompts, plan=None)
         finished = True
     finally:
         if not (keep and finished):

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from adapters.examples import Message
 from bench import facts as bench_facts
 from gateway.cli.demo.facts import find_fact
-from gateway.cli.demo.story import questions
-from gateway.cli.failures import ServiceRefused
+from gateway.cli.demo.story import MAX_TOKENS, questions
 from gateway.client.client import PLAN_OFF, UnlearnClient
+from gateway.client.errors import ServiceRefused
 
 FACTS = [find_fact("harry-potter"), find_fact("penicillin"), find_fact("symbol-of-gold")]
 
@@ -50,14 +51,17 @@ class Made:
     def retire(self, request_id: str) -> None:
         self.state[request_id] = "retired"
 
-    def chat(self, messages: Sequence[Mapping[str, str]], *, plan: str | None, **_: Any) -> dict[str, Any]:
+    def answers(self, conversations: Sequence[Sequence[Message]], *, plan: str | None, max_tokens: int) -> list[str]:
+        assert max_tokens == MAX_TOKENS
+        return [self._answer(messages[-1].content, plan) for messages in conversations]
+
+    def _answer(self, prompt: str, plan: str | None) -> str:
         applied = set(self.subjects.values()) if plan is None else {self.subjects.get((plan or "")[10:], "")}
         if plan == PLAN_OFF:
             applied = set()
-        prompt = messages[0]["content"]
         fact, question = next((f, q) for f in FACTS for q in questions(f) if q.prompt == prompt)
         gone = question.must_go and fact.subject in applied and not (plan is None and fact is FACTS[1])
-        return {"choices": [{"message": {"content": "I do not know." if gone else f"It is {question.term[0]}."}}]}
+        return "I do not know." if gone else f"It is {question.term[0]}."
 
 
 @pytest.fixture
@@ -84,7 +88,7 @@ def test_what_was_measured_stays_when_no_more_fit_together(made: Made, capsys: p
 
     def full(request_id: str) -> None:
         if "active" in made.state.values():
-            raise ServiceRefused("no more fit", status=409, code="invalid_config")
+            raise ServiceRefused("no more fit", answered=409, code="invalid_config")
         activate(request_id)
 
     made.activate = full  # type: ignore[method-assign]

@@ -13,6 +13,7 @@ from bench.tofu.client import Client
 from bench.tofu.questions import Question
 from bench.tofu.score import measure, score
 from bench.tofu.served import ServedModel
+from gateway.client.errors import ServiceRefused
 from tests.unit.adapters.conftest import save_model
 from tests.unit.bench.tofu.served_toy import ToyService, prompt_of
 
@@ -68,5 +69,5 @@ def test_a_system_message_stands_before_what_is_asked_and_what_is_read(tokenizer
 
 def test_a_service_that_refuses_is_an_error(tokenizer: Any) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(503))
-    with pytest.raises(httpx.HTTPStatusError):
+    with pytest.raises(ServiceRefused):
         Client("http://toy", "toy", tokenizer, transport=transport).hear(QUESTIONS)

@@ -81,7 +81,7 @@ def test_an_error_of_the_service_is_one_line_with_its_code(unlearn: Unlearn, stu
 
 def test_an_answer_that_is_no_gateways(unlearn: Unlearn, stub: Stub) -> None:
     stub.refusals["GET /forget"] = (502, {"oops": 1})
-    assert unlearn("list").err == "error: the service answered 502 [http_502]\n"
+    assert unlearn("list").err == "error: the service answered with status 502 [http_502]\n"
 
 
 def test_nobody_listening_says_how_to_start(capsys: object) -> None:

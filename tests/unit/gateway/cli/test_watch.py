@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.cli import following
-from gateway.cli.failures import ServiceRefused, ServiceUnreachable
 from gateway.cli.following import follow
 from gateway.client.client import UnlearnClient
+from gateway.client.errors import ServiceRefused, ServiceUnreachable
 from tests.unit.gateway.cli.conftest import Unlearn
 from tests.unit.gateway.cli.stub import Stub, event
 

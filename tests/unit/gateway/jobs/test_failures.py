@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from adapters.errors import InvalidConfig, InvalidExample, OutOfMemory, TrainingCancelled, TrainingDiverged
+from gateway.client.errors import ServiceRefused, ServiceUnreachable
 from gateway.errors import AdapterUnavailable, Forbidden, StoreUnavailable
 from gateway.jobs.failures import Failure, JobTimedOut, PayloadMissing, describe
-from gateway.jobs.service import ServiceRefused, ServiceUnreachable
 from gateway.store.vault import PayloadUnreadable
 
 
@@ -23,8 +23,9 @@ from gateway.store.vault import PayloadUnreadable
         (JobTimedOut("m"), "job_timeout", False),
         (StoreUnavailable("m"), "store_unavailable", True),
         (AdapterUnavailable("m"), "adapter_unavailable", True),
-        (ServiceUnreachable("m"), "service_unreachable", True),
-        (ServiceRefused("m", code="x"), "service_refused", False),
+        (ServiceUnreachable("m", code="service_unreachable"), "service_unreachable", True),
+        (ServiceRefused("m", code="x", answered=422), "x", False),
+        (ServiceRefused("m", code="not_ready", answered=503), "not_ready", True),
         (Forbidden("m"), "operator_only", False),
     ],
 )

@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import SecretStr
 
 from adapters.examples import Message
+from gateway.client.errors import BadAnswer, ServiceRefused, ServiceUnreachable
 from gateway.jobs.failures import describe
-from gateway.jobs.inverter import CONCURRENCY, TEMPERATURE, InverterRefused, InverterUnreachable, inverter
+from gateway.jobs.inverter import CONCURRENCY, TEMPERATURE, inverter
 from gateway.settings import Settings
 from tests.unit.gateway.jobs.stub_service import serving
 
@@ -79,13 +80,13 @@ def settings_for(endpoint: Endpoint, **changes: Any) -> Settings:
 
 async def ask(settings: Settings, *, patience_s: float = 5.0, read_timeout_s: float = 5.0) -> list[str]:
     """All of ASKED, from a thread as a trainer does."""
-    async with inverter(settings, patience_s=patience_s, read_timeout_s=read_timeout_s) as invert:
+    with inverter(settings, patience_s=patience_s, read_timeout_s=read_timeout_s) as invert:
         assert invert is not None
         return await asyncio.to_thread(invert, ASKED, max_tokens=7)
 
 
 async def test_without_an_endpoint_there_is_none() -> None:
-    async with inverter(Settings()) as invert:
+    with inverter(Settings()) as invert:
         assert invert is None
 
 
@@ -116,29 +117,30 @@ async def test_a_busy_endpoint_is_waited_for(endpoint: Endpoint) -> None:
 
 async def test_but_not_for_ever(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     endpoint.busy = 1000
-    with caplog.at_level(logging.INFO), pytest.raises(InverterUnreachable, match="status 429") as error:
+    with caplog.at_level(logging.INFO), pytest.raises(ServiceRefused, match="status 429") as error:
         await ask(settings_for(endpoint), patience_s=0.3)
     assert describe(error.value).retryable
+    assert error.value.code == "inverter_refused"
     assert "inverter busy" in caplog.text
     assert SECRET not in caplog.text + str(error.value)
 
 
 async def test_an_answer_that_takes_too_long_is_a_timeout(endpoint: Endpoint) -> None:
     endpoint.slow_s = 0.4
-    with pytest.raises(InverterUnreachable, match="ReadTimeout"):
+    with pytest.raises(ServiceUnreachable, match="ReadTimeout"):
         await ask(settings_for(endpoint), patience_s=0.1, read_timeout_s=0.05)
 
 
 async def test_an_endpoint_that_is_not_there() -> None:
     gone = Endpoint(url="http://127.0.0.1:9/v1")
-    with pytest.raises(InverterUnreachable, match="ConnectError"):
+    with pytest.raises(ServiceUnreachable, match="ConnectError"):
         await ask(settings_for(gone, inverter_model="big"), patience_s=0.1)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 301])
 async def test_an_error_that_waiting_does_not_mend_is_final_and_quotes_nothing(endpoint: Endpoint, status: int) -> None:
     endpoint.status = status
-    with pytest.raises(InverterRefused, match=f"^the inverter answered with status {status}$") as error:
+    with pytest.raises(ServiceRefused, match=f"^the inverter answered with status {status}$") as error:
         await ask(settings_for(endpoint))
     assert not describe(error.value).retryable
 
@@ -148,11 +150,12 @@ async def test_an_error_that_waiting_does_not_mend_is_final_and_quotes_nothing(e
 )
 async def test_what_is_no_chat_completion_is_refused(endpoint: Endpoint, reply: bytes) -> None:
     endpoint.reply = reply
-    with pytest.raises(InverterRefused, match=r"^the inverter's reply is not (JSON|a chat completion)$"):
+    with pytest.raises(BadAnswer, match=r"^the inverter at \S+ (answered something|gave no chat completion)") as error:
         await ask(settings_for(endpoint))
+    assert error.value.code == "inverter_bad_answer"
 
 
 async def test_a_listing_without_models_asks_for_a_name(endpoint: Endpoint) -> None:
     nothing = Endpoint(url=endpoint.url.removesuffix("/v1"))
-    with pytest.raises(InverterRefused, match="status 404"):
+    with pytest.raises(ServiceRefused, match="status 404"):
         await ask(settings_for(nothing))

@@ -341,7 +341,7 @@ async def test_a_token_that_the_service_refuses(register: Register, store: Reque
     await run(record.id, settings.model_copy(update={"operator_token": None}))
     failed = await store.get(record.id)
     assert failed.error is not None
-    assert (failed.state, failed.error["code"]) == (RequestState.FAILED, "service_refused")
+    assert (failed.state, failed.error["code"]) == (RequestState.FAILED, "operator_only")
     assert "operator's token" in failed.error["message"]
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from adapters.examples import Example
+from gateway.client.client import UnlearnClient
 from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, evenly, objection, probe
-from gateway.jobs.service import ServiceClient, service
+from gateway.jobs.service import service
 from gateway.settings import Settings
 from tests.unit.gateway.jobs.stub_service import StubService
 
@@ -19,7 +20,7 @@ def stub(service: StubService) -> StubService:
 
 
 async def evidence_of(settings: Settings) -> dict[str, Any]:
-    async with service(settings) as client:
+    with service(settings) as client:
         return await probe(client, "req_1", FORGET)
 
 
@@ -38,13 +39,13 @@ async def test_evidence_is_asked_in_the_same_groups_with_and_without_the_adapter
     settings: Settings, stub: StubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups: dict[str, list[list[str]]] = {}
-    answers = ServiceClient.answers
+    answers = UnlearnClient.answers
 
-    async def recorded(client: ServiceClient, asked: Any, *, plan: str, max_tokens: int) -> list[str]:
+    def recorded(client: UnlearnClient, asked: Any, *, plan: str, max_tokens: int) -> list[str]:
         groups.setdefault(plan, []).append([messages[-1].content for messages in asked])
-        return await answers(client, asked, plan=plan, max_tokens=max_tokens)
+        return answers(client, asked, plan=plan, max_tokens=max_tokens)
 
-    monkeypatch.setattr(ServiceClient, "answers", recorded)
+    monkeypatch.setattr(UnlearnClient, "answers", recorded)
     await evidence_of(settings)
     assert groups["off"] == groups["candidate:req_1"]
     assert [len(group) for group in groups["off"]] == [BATCH] * 3
