@@ -7,7 +7,7 @@ SHELL := bash
 PYTHON ?= python3.11
 # The engine: cpu or gpu. Found out by asking the driver; `make serve EXTRA=cpu` decides otherwise.
 EXTRA ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo cpu)
-# Further arguments: `make serve ARGS="--port 9000 --max-model-len 1024"`, `make test ARGS=tests/unit`.
+# Further arguments: `make serve ARGS="--port 9000 --max-model-len 1024"`, `make test ARGS="tests/unit -n 0"`.
 ARGS ?=
 METHOD ?= auto
 
@@ -50,9 +50,9 @@ demo: $(INSTALLED)  ## forget who wrote Harry Potter, and show it; METHOD=delta 
 	@$(BIN)/unlearn demo --method $(METHOD) $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests; ARGS="…" goes to pytest
+test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests in two processes; ARGS="…" goes to pytest
 	@echo "==> tests"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: test-gpu
 test-gpu: $(INSTALLED_DEV)  ## the tests that need a CUDA device: graphs on and off, both model runners
@@ -159,5 +159,5 @@ $(UV):
 
 .PHONY: clean
 clean:  ## remove .venv, caches and build output; keeps the user's data and model cache
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -190,35 +190,39 @@ def test_active_offsets_apply_together(service: Service, reference: Any, layers_
     assert_parity(engine_logprobs_of(service, texts, None), theirs)
 
 
+def not_finite(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: torch.full_like(t, 3e38) if name.endswith("lora_B") else t for name, t in tensors.items()}
+
+
+def assert_touches_nobody_else(service: Service, ids: list[int], broken: str, witnesses: Mapping[str, float]) -> None:
+    """The row of `broken` is refused without a word, again and again with a reason, and others go on.
+
+    witnesses: plans that give what they gave before, and how near to it, nats. Blocks that held the broken row's keys
+    and values come round again: nobody may read them.
+    """
+    body = {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
+    before = {plan: engine_logprobs(service, ids, plan) for plan in witnesses}
+    equal = spread(lambda _: engine_logprobs(service, ids, "off"), ["off"], farthest, 2)
+    with ThreadPoolExecutor(2) as pool:
+        bad = pool.submit(service.post, "/v1/chat/completions", body, broken)
+        good = pool.submit(engine_logprobs, service, ids, "off")
+        refused = bad.result()
+        assert farthest(good.result(), before["off"]) <= max(TOLERANCE_NATS, SPREADS * equal)
+    for _ in range(8):
+        for plan, near in witnesses.items():
+            assert engine_logprobs(service, ids, plan) == pytest.approx(before[plan], abs=near)
+    for answer in (refused, service.post("/v1/chat/completions", body, broken)):
+        assert answer.status_code == 503
+        assert "not finite" in answer.json()["error"]["message"]
+
+
 def test_an_offset_whose_logits_are_not_finite_touches_nobody_else(
     service: Service, reference: Any, layers_reference: Reference
 ) -> None:
-    """The row is refused without a word, others go on, and the adapter is out of service with a reason."""
-    _, tokenizer = reference
-    broken = {
-        name: torch.full_like(tensor, 3e38) if name.endswith("lora_B") else tensor
-        for name, tensor in random_lora(layers_reference.small, "offset", 8, seed=41).items()
-    }
-    plan = f"candidate:{service.put_offset(broken, spec(PairSpec(LAYERS)))}"
-    body = {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
-    ids = tokenizer.encode(TEXTS[2])
-    sound = random_lora(layers_reference.small, "offset", 8, seed=42)
-    sound_plan = f"candidate:{service.put_offset(sound, spec(PairSpec(LAYERS)))}"
-    before, sound_before = (engine_logprobs(service, ids, p) for p in ("off", sound_plan))
-    equal = spread(lambda _: engine_logprobs(service, ids, "off"), ["off"], farthest, 2)
-    rounding = max(TOLERANCE_NATS, SPREADS * equal)
-    with ThreadPoolExecutor(2) as pool:
-        bad = pool.submit(service.post, "/v1/chat/completions", body, plan)
-        good = pool.submit(engine_logprobs, service, ids, "off")
-        refused = bad.result()
-        assert farthest(good.result(), before) <= rounding
-    assert engine_logprobs(service, ids, "off") == pytest.approx(before, abs=1e-6)
-    # Blocks that held the broken row's keys and values come round again; a sound offset must not read them.
-    for _ in range(8):
-        assert engine_logprobs(service, ids, sound_plan) == pytest.approx(sound_before, abs=1e-4)
-    for answer in (refused, service.post("/v1/chat/completions", body, plan)):
-        assert answer.status_code == 503
-        assert "not finite" in answer.json()["error"]["message"]
+    broken, sound = (random_lora(layers_reference.small, "offset", 8, seed=seed) for seed in (41, 42))
+    plans = [f"candidate:{service.put_offset(t, spec(PairSpec(LAYERS)))}" for t in (not_finite(broken), sound)]
+    ids = reference[1].encode(TEXTS[2])
+    assert_touches_nobody_else(service, ids, plans[0], {"off": 1e-6, plans[1]: 1e-4})
 
 
 @pytest.mark.parametrize(

@@ -26,70 +26,47 @@ def client(service: Service, reference: Any) -> Iterator[OpenAI]:
         yield client
 
 
+def chat(client: OpenAI, service: Service, prompt: str, **options: Any) -> Any:
+    messages: Any = [{"role": "user", "content": prompt}]
+    return client.chat.completions.create(model=service.model, messages=messages, **{"temperature": 0, **options})
+
+
 def test_models(client: OpenAI, service: Service) -> None:
     models = client.models.list().data
     assert [model.id for model in models] == [service.model]
 
 
 def test_chat_counts_the_callers_tokens(client: OpenAI, service: Service, reference: Any) -> None:
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
-    answer = client.chat.completions.create(model=service.model, messages=messages, max_tokens=8, temperature=0)  # type: ignore[arg-type]
+    prompt = "What is the capital of France?"
+    answer = chat(client, service, prompt, max_tokens=8)
+    messages = [{"role": "user", "content": prompt}]
     expected = reference[1].apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
-    assert answer.usage is not None
     assert answer.usage.prompt_tokens == len(expected)
     assert answer.usage.total_tokens == len(expected) + answer.usage.completion_tokens
     assert answer.choices[0].message.content
 
 
 def test_streaming_with_usage(client: OpenAI, service: Service) -> None:
-    chunks = list(
-        client.chat.completions.create(
-            model=service.model,
-            messages=[{"role": "user", "content": "Count to three."}],
-            max_tokens=12,
-            temperature=0,
-            stream=True,
-            stream_options={"include_usage": True},
-            extra_body={"ignore_eos": True},
-        )
-    )
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    usage = chunks[-1].usage
-    assert text
-    assert usage is not None
-    assert usage.completion_tokens == 12
-    assert usage.prompt_tokens < ROWS + 40
+    options = {"stream_options": {"include_usage": True}, "extra_body": {"ignore_eos": True}}
+    chunks = list(chat(client, service, "Count to three.", max_tokens=12, stream=True, **options))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert chunks[-1].usage.completion_tokens == 12
+    assert chunks[-1].usage.prompt_tokens < ROWS + 40
 
 
 def test_several_answers_and_stop(client: OpenAI, service: Service) -> None:
-    answer = client.chat.completions.create(
-        model=service.model,
-        messages=[{"role": "user", "content": "Write the numbers 1, 2, 3, 4, 5 with commas."}],
-        n=3,
-        max_tokens=30,
-        temperature=1.0,
-        seed=1,
-        stop=[","],
-    )
+    prompt = "Write the numbers 1, 2, 3, 4, 5 with commas."
+    answer = chat(client, service, prompt, n=3, max_tokens=30, temperature=1.0, seed=1, stop=[","])
     assert len(answer.choices) == 3
     assert all("," not in (choice.message.content or "") for choice in answer.choices)
 
 
 def test_logprobs_are_those_of_the_unlearned_model(client: OpenAI, service: Service) -> None:
-    answer = client.chat.completions.create(
-        model=service.model,
-        messages=[{"role": "user", "content": "Say yes."}],
-        max_tokens=4,
-        temperature=0,
-        logprobs=True,
-        top_logprobs=5,
-    )
-    logprobs = answer.choices[0].logprobs
-    assert logprobs is not None
-    assert logprobs.content is not None
-    off = service.chat("Say yes.", "off", max_tokens=4, logprobs=True, top_logprobs=5)
-    assert logprobs.content[0].logprob != pytest.approx(off["choices"][0]["logprobs"]["content"][0]["logprob"])
-    for token in logprobs.content:
+    options = {"max_tokens": 4, "logprobs": True, "top_logprobs": 5}
+    tokens = chat(client, service, "Say yes.", **options).choices[0].logprobs.content
+    off = service.chat("Say yes.", "off", **options)
+    assert tokens[0].logprob != pytest.approx(off["choices"][0]["logprobs"]["content"][0]["logprob"])
+    for token in tokens:
         assert len(token.top_logprobs) == 5
         assert token.logprob == pytest.approx(token.top_logprobs[0].logprob)
 
@@ -101,43 +78,29 @@ def test_json_schema(client: OpenAI, service: Service) -> None:
         "required": ["city", "population"],
         "additionalProperties": False,
     }
-    answer = client.chat.completions.create(
-        model=service.model,
-        messages=[{"role": "user", "content": "Describe Paris as JSON."}],
-        max_tokens=100,
-        temperature=0,
-        response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": schema}},
-    )
+    wanted = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
+    answer = chat(client, service, "Describe Paris as JSON.", max_tokens=100, response_format=wanted)
     parsed = json.loads(answer.choices[0].message.content or "")
     assert parsed.keys() == {"city", "population"}
 
 
 def test_tools(client: OpenAI, service: Service) -> None:
-    tool: Any = {
-        "type": "function",
-        "function": {
-            "name": "get_weather",
-            "strict": True,
-            "description": "The weather in a city",
-            "parameters": {
-                "type": "object",
-                "properties": {"city": {"type": "string", "maxLength": 20}},
-                "required": ["city"],
-                "additionalProperties": False,
-            },
-        },
+    parameters = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}},
+        "required": ["city"],
+        "additionalProperties": False,
     }
-    answer = client.chat.completions.create(
-        model=service.model,
-        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
-        tools=[tool],
+    function = {"name": "get_weather", "strict": True, "description": "The weather in a city", "parameters": parameters}
+    answer = chat(
+        client,
+        service,
+        "What is the weather in Paris?",
+        tools=[{"type": "function", "function": function}],
         tool_choice={"type": "function", "function": {"name": "get_weather"}},
         max_tokens=60,
-        temperature=0,
     )
-    calls = answer.choices[0].message.tool_calls
-    assert calls is not None
-    call: Any = calls[0]
+    (call, *_) = answer.choices[0].message.tool_calls
     assert call.function.name == "get_weather"
     assert json.loads(call.function.arguments).keys() == {"city"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ from transformers import LlamaForCausalLM
 from adapters.artifact.artifact import TARGET, model_digest
 from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, logits, random_lora, spec, with_lora
-from tests.engine.rounding import SPREADS, farthest, spread
 from tests.engine.service import Service
 from tests.engine.test_mixed_batch import Ask, ask_chat, ask_completions, ask_streaming, assert_each_as_alone
-from tests.engine.test_offsets import assert_parity, far_from
-from tests.engine.test_parity import TEXTS, TOLERANCE_NATS, engine_logprobs, engine_logprobs_of, trained_like_rows
+from tests.engine.test_offsets import assert_parity, assert_touches_nobody_else, far_from, not_finite
+from tests.engine.test_parity import TEXTS, engine_logprobs, engine_logprobs_of, trained_like_rows
 
 RANK = 4
 #: A change in each of the target's thirty layers: small ones, or the last states are noise.
@@ -120,28 +118,9 @@ def test_without_an_adapter_answers_are_bit_identical(separate: Service, referen
 
 
 def test_a_lora_whose_logits_are_not_finite_touches_nobody_else(separate: Service, reference: Any) -> None:
-    """The row is refused without a word, and rows without an adapter never read what it left in the target's cache."""
-    _, tokenizer = reference
-    broken = {
-        name: torch.full_like(tensor, 3e38) if name.endswith("lora_B") else tensor
-        for name, tensor in on_target(reference, seed=10).items()
-    }
-    plan = f"candidate:{separate.put_lora(broken, RANK)}"
-    body = {"model": separate.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
-    ids = tokenizer.encode(TEXTS[2])
-    before = engine_logprobs(separate, ids, "off")
-    equal = spread(lambda _: engine_logprobs(separate, ids, "off"), ["off"], farthest, 2)
-    rounding = max(TOLERANCE_NATS, SPREADS * equal)
-    with ThreadPoolExecutor(2) as pool:
-        bad = pool.submit(separate.post, "/v1/chat/completions", body, plan)
-        good = pool.submit(engine_logprobs, separate, ids, "off")
-        refused = bad.result()
-        assert farthest(good.result(), before) <= rounding
-    for _ in range(8):
-        assert engine_logprobs(separate, ids, "off") == pytest.approx(before, abs=1e-6)
-    for answer in (refused, separate.post("/v1/chat/completions", body, plan)):
-        assert answer.status_code == 503
-        assert "not finite" in answer.json()["error"]["message"]
+    """Rows without an adapter never read what it left in the target's own cache."""
+    plan = f"candidate:{separate.put_lora(not_finite(on_target(reference, seed=10)), RANK)}"
+    assert_touches_nobody_else(separate, reference[1].encode(TEXTS[2]), plan, {"off": 1e-6})
 
 
 def test_an_engine_started_without_them_refuses_them(service: Service, reference: Any) -> None:

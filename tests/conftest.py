@@ -1,0 +1,20 @@
+"""How `make test` deals the tests out to its processes."""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+ENGINE = "tests/engine/"
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
+    """A file goes to one process, and the whole engine tier does: its servers live for a session."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ENGINE if nodeid.startswith(ENGINE) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    config.option.loadscopereorder = False  # as collected: the engine tier takes longest and comes first
+    return ByFile(config, log)
