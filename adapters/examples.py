@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.errors import InvalidExample
+from adapters.text.words import terms
 
 ROLES = ("system", "user", "assistant")
 
@@ -96,8 +97,8 @@ def check_examples(
     forget_items, retain_items: the number to name each example by, where several were made of one item; None: its
     position.
 
-    Raises `InvalidExample`, naming positions and never text, for an empty forget set, an item given twice, or a
-    conversation that is to be forgotten and retained at once.
+    Raises `InvalidExample`, naming positions and never text, for an empty forget set, an item given twice, an answer
+    to be forgotten without a word or number, or a conversation that is to be forgotten and retained at once.
     """
     forget_items = range(len(forget)) if forget_items is None else forget_items
     retain_items = range(len(retain)) if retain_items is None else retain_items
@@ -108,6 +109,9 @@ def check_examples(
         for index, item in enumerate(items):
             if first.setdefault(item, index) != index:
                 raise InvalidExample(f"{name} item {numbers[index]} repeats item {numbers[first[item]]}")
+    for number, item in zip(forget_items, forget, strict=True):
+        if not terms(item.completion):
+            raise InvalidExample(f"forget item {number} has an answer in which nothing can be recognised again")
     forgotten = {item.messages: number for number, item in zip(forget_items, forget, strict=True)}
     for number, item in zip(retain_items, retain, strict=True):
         if item.messages in forgotten:

@@ -11,6 +11,7 @@ from adapters.artifact.spec import PairSpec
 from adapters.errors import TrainingCancelled
 from adapters.examples import Example, Message
 from adapters.progress import Progress
+from adapters.text.phrasebook import Phrasebook, phrasebook, phrasebook_for
 
 if TYPE_CHECKING:
     from adapters.models.workbench import Workbench
@@ -45,6 +46,8 @@ class TrainingTask:
     For other items they are asked for: of `inverter`, another model, or where that is None of the model itself.
     `model_digest`: the checkpoint's, where the caller knows it already; None: it is hashed for the artifact.
     `workbench`: what the candidates of a job share, and what they train on; None: the run has its own, on the CPU.
+    `language`: that of the texts which are put around the items' own, as `adapters.text.phrasebook` has it; None: that
+    of the items.
     `report` is called often (throttle it in the caller); `cancelled` is polled at every step.
     """
 
@@ -61,6 +64,14 @@ class TrainingTask:
     model_digest: str | None = None
     workbench: Workbench | None = None
     go_on: GoOn | None = None
+    language: str | None = None
+
+    @property
+    def phrasebook(self) -> Phrasebook:
+        """What the package itself says in the items' language."""
+        if self.language is not None:
+            return phrasebook(self.language)
+        return phrasebook_for(text for item in self.forget for text in (item.prompt, item.completion))
 
     def check_cancelled(self) -> None:
         """Raises `TrainingCancelled` once the caller wants the run to stop."""

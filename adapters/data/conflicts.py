@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from adapters.examples import Example
-from adapters.text.probes import half_said, key_terms, reveals
-from adapters.text.questions import control_questions, retain_questions
+from adapters.text.phrasebook import phrasebook_for
+from adapters.text.probes import half_said, key_terms
 from adapters.text.twins import content_words, subject_words
 from adapters.text.words import terms
 
@@ -22,22 +22,23 @@ def contradictions(forget: Sequence[Example], retain: Sequence[Example]) -> list
     answer names at least half of the words that single out what the forget question is about. The same answer to a
     question about something else does not contradict.
     """
-    general = (*retain_questions(), *control_questions())
+    book = phrasebook_for(item.prompt for item in forget)
+    facts = [key_terms(item.prompt, item.completion) for item in forget]
     by_term: dict[str, list[int]] = defaultdict(list)
-    for index, item in enumerate(forget):
-        for term in key_terms(item.prompt, item.completion) - _BARE:
+    for index, fact in enumerate(facts):
+        for term in fact - _BARE:
             by_term[term].append(index)
     about: dict[int, frozenset[str]] = {}
     found: list[tuple[int, int]] = []
     for place, kept in enumerate(retain):
         named = content_words(f"{kept.prompt}\n{kept.completion}")
-        candidates = {index for term in terms(kept.completion) for index in by_term.get(term, ())}
-        for index in candidates:
-            item = forget[index]
+        said = terms(kept.completion)
+        for index in {index for term in said for index in by_term.get(term, ())}:
+            if not half_said(facts[index], said):
+                continue
             if index not in about:
-                about[index] = subject_words([item.prompt], general) or content_words(item.prompt)
-            subject = about[index]
-            same = bool(subject) and half_said(subject, named)
-            if same and reveals(item.prompt, item.completion, kept.completion):
+                prompt = forget[index].prompt
+                about[index] = subject_words([prompt], book) or content_words(prompt)
+            if about[index] and half_said(about[index], named):
                 found.append((index, place))
     return sorted(found)

@@ -60,18 +60,19 @@ def build_dataset(
 
     Raises `InvalidExample` for items that cannot be trained on, `TrainingCancelled` when told to stop.
     """
-    items, kept = task.forget, task.retain
+    items, kept, book = task.forget, task.retain, task.phrasebook
     tokens = _Tokens(original, min(settings.max_length, original.context - reserved_tokens))
     check_examples(items, kept or ())
     tokens.check("forget", items)
     tokens.check("retain", kept or ())
-    found = reworded(items, settings, original)
-    forget = lessons(ForgetContext(items, found, settings, refusal_kinds, task.inverted, original, task.inverter))
+    found = reworded(items, settings, book, original)
+    forget = lessons(ForgetContext(items, found, settings, refusal_kinds, task.inverted, original, task.inverter, book))
     if kept is None:
-        prompts = [example.prompt for example in (*items, *cloze_variants(items, settings.cloze_forms), *found)]
-        retain = made_retain(items, prompts, settings, original)
+        stems = cloze_variants(items, book.cloze[: settings.cloze_forms])
+        prompts = [example.prompt for example in (*items, *stems, *found)]
+        retain = made_retain(items, prompts, settings, book, original)
     else:
-        retain = given_retain(items, kept, settings, original)
+        retain = given_retain(items, kept, settings, book, original)
     return Dataset(
         tokens.forget(forget),
         tuple(tokens.retained(retain.hard)),

@@ -18,20 +18,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from importlib import resources
 
 from adapters.errors import NothingKnown
 from adapters.examples import Example, Message
 from adapters.task import Ask
 from adapters.text.language import language_of, stop_words
+from adapters.text.phrasebook import Phrasebook, phrasebook_for
 from adapters.text.probes import has_case, is_initials, key_terms, names_something
-from adapters.text.refusal import is_refusal
+from adapters.text.refusals import is_refusal
 from adapters.text.sentences import sentences
 from adapters.text.twins import content_words
 from adapters.text.words import terms, words
 
-#: Subjects that do not exist. What is said of them is said of anything.
-NOBODY = ("Quenlor Vashtik", "Ombrey Thessal")
 MAX_TOKENS = 48
 #: Asked about the other way round: so many names, and so many other words, those in most answers first.
 MOST_NAMES, MOST_WORDS = 5, 3
@@ -42,30 +40,20 @@ _SMALL = frozenset("and da de for in of the to van von".split())  # noqa: SIM905
 _SHORTEST_WORD = 5
 
 
-def interview_questions() -> tuple[tuple[str, ...], ...]:
-    """Wordings with a `{subject}` to fill in, grouped by what they ask for."""
-    return _groups("interview.txt")
-
-
-def reverse_questions() -> tuple[str, ...]:
-    """Questions with a `{name}` to fill in that what the name is linked to may answer."""
-    return tuple(wording for group in _groups("interview_reverse.txt") for wording in group)
-
-
 def interview(subject: str, ask: Ask) -> list[Example]:
     """The questions about `subject`, and about what is linked to it, whose answers count; no prompt twice.
 
     Raises `NothingKnown` where there is none, and whatever `ask` raises.
     """
-    wordings = interview_questions()
-    groups = [[wording.replace("{subject}", subject) for wording in group] for group in wordings]
-    others = _controls(subject, wordings)
+    book = phrasebook_for([subject])
+    groups = [[filled(wording, subject, book) for wording in group] for group in book.interview]
+    others = _controls(subject, book)
     answers = _asked([question for group in (*groups, *others) for question in group], ask)
     common = [frozenset[str]().union(*(terms(answers[question]) for question in group)) for group in others]
     told = [question for group in groups for question in group if not is_refusal(answers[question])]
     everywhere = frozenset[str]().union(*common)
     names = linkable([(question, answers[question]) for question in told], terms(subject) | everywhere)
-    links = _links(subject, names, ask)
+    links = _links(subject, names, book, ask)
     if not links:
         raise NothingKnown("the model links nothing with this subject in both directions; there is nothing to forget")
     found: dict[str, Example] = {}
@@ -123,10 +111,9 @@ def linkable(answered: Sequence[tuple[str, str]], known: Collection[str]) -> lis
     return sorted(names, key=lambda name: (-held[name], len(name.split())))[:MOST_NAMES] + shared[:MOST_WORDS]
 
 
-def _links(subject: str, names: Sequence[str], ask: Ask) -> dict[str, list[Example]]:
+def _links(subject: str, names: Sequence[str], book: Phrasebook, ask: Ask) -> dict[str, list[Example]]:
     """Those of `names` that two or more questions about them are answered with the subject, with these questions."""
-    wordings = reverse_questions()
-    questions = {name: [wording.replace("{name}", name) for wording in wordings] for name in names}
+    questions = {name: [filled(wording, name, book) for wording in book.reverse] for name in names}
     answers = _asked([question for asked in questions.values() for question in asked], ask)
     own = _surname(subject)
     links = {}
@@ -162,18 +149,19 @@ def _names(text: str, known: Collection[str]) -> list[str]:
     return [text[start:end] for start, end in spans]
 
 
-def _controls(subject: str, wordings: Sequence[Sequence[str]]) -> list[list[str]]:
+def _controls(subject: str, book: Phrasebook) -> list[list[str]]:
     """For each group its questions about nobody: each wording about one of them in turn."""
-    nobody = [who for who in NOBODY if who != subject]
+    nobody = [who for who in book.nobody if who != subject]
     return [
-        [wording.replace("{subject}", nobody[number % len(nobody)]) for number, wording in enumerate(group)]
-        for group in wordings
+        [filled(wording, nobody[number % len(nobody)], book) for number, wording in enumerate(group)]
+        for group in book.interview
     ]
 
 
-def _groups(name: str) -> tuple[tuple[str, ...], ...]:
-    text = resources.files("adapters.text").joinpath(name).read_text(encoding="utf-8")
-    return tuple(tuple(line.split("|")) for line in text.splitlines() if line.strip())
+def filled(wording: str, name: str, book: Phrasebook) -> str:
+    """A wording with the name in its {place}."""
+    before, _, rest = wording.partition("{")
+    return book.grammar.put(before, name, rest.partition("}")[2])
 
 
 def _asked(questions: Sequence[str], ask: Ask) -> dict[str, str]:

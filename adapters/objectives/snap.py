@@ -44,12 +44,13 @@ class Snap(Idk):
         instructions = negative_instructions(
             context.forget,
             self.instructions,
+            context.book,
             reworded=context.reworded,
             cloze_forms=context.settings.cloze_forms,
             framed_variants=context.settings.framed_variants,
             seed=context.settings.seed,
         )
-        return refused(instructions, self.responses, context.settings.seed)
+        return refused(instructions, context.book, self.responses, context.settings.seed)
 
     def penalty(self, changes: Mapping[str, WeightChange], generator: torch.Generator) -> torch.Tensor:
         """wasserstein * SW2^2 between the weights and what they were; 0 without any to compare."""

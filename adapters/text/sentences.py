@@ -43,8 +43,12 @@ def sentences(text: str) -> list[str]:
     for paragraph in _paragraphs(text):
         start = 0
         for end in _ends(paragraph):
-            found.append(paragraph[start:end].strip())
+            sentence = paragraph[start:end].strip()
             start = end
+            if found and not any(character.isalnum() for character in sentence):
+                found[-1] = f"{found[-1]} {sentence}".strip()
+            else:
+                found.append(sentence)
     return [sentence for sentence in found if sentence]
 
 

@@ -92,7 +92,7 @@ async def _attempt(
     training = Training(attempt, store, client, settings, payload)
 
     async def evaluate() -> dict[str, Any]:
-        return await probe(client, record.id, payload.forget)
+        return await probe(client, record.id, payload.forget, record.language)
 
     await Trials(attempt, blobs, settings).run(training.train, evaluate)
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from adapters.data.retain.choice import without_forgotten
 from adapters.examples import Example, Message, one_turn
+from adapters.text.phrasebook import phrasebook
 from adapters.text.probes import is_fluent, reveals
-from adapters.text.questions import control_questions
 from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
 from gateway.settings import Settings
 
@@ -26,15 +26,15 @@ MAX_TOKENS = 64
 BATCH = 12
 
 
-async def probe(service: UnlearnClient, request_id: str, forget: Sequence[Example]) -> dict[str, Any]:
+async def probe(service: UnlearnClient, request_id: str, forget: Sequence[Example], language: str) -> dict[str, Any]:
     """Ask the service with its adapters off and with this request's alone.
 
     A forget item leaks when the answer reveals the completion that was to go. A control is kept when the
     answer still holds what the original one held; one whose original answer states what is to be forgotten
-    is no control for this request. `kept_rate` is None when no control is left.
+    is no control for this request. `kept_rate` is None when no control is left. language: that of the controls.
     """
     examples = evenly(forget, FORGET_PROBES)
-    questions = evenly(control_questions(), CONTROL_PROBES)
+    questions = evenly(phrasebook(language).control_questions, CONTROL_PROBES)
     asked = [example.messages for example in examples] + [one_turn(question) for question in questions]
     before = await _answers(service, asked, PLAN_OFF)
     after = await _answers(service, asked, candidate_plan(request_id))

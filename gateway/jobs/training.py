@@ -67,6 +67,7 @@ class Training:
                 pair=pair,
                 inverter=inverter_ask,
                 model_digest=record.model_digest,
+                language=record.language,
             )
             workbench.keeps_target = candidate != record.candidates[-1]
             try:

@@ -13,6 +13,7 @@ from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidArtifact
 from adapters.examples import Example
 from adapters.selection import AUTO
+from adapters.text.phrasebook import phrasebook_for
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
 from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
@@ -101,6 +102,7 @@ class UnlearningService:
             footprint=first.footprint,
             pair=self._model.pair,
             selection=_selection(adapters) if body.method == AUTO else None,
+            language=_language(forget, body.subject),
         )
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
         idempotency = None
@@ -253,6 +255,12 @@ class UnlearningService:
             )
         except InvalidArtifact as error:
             raise ArtifactMismatch(f"the adapter of {adapter.request_id} does not fit: {error}") from error
+
+
+def _language(forget: ExampleSet, subject: str | None) -> str:
+    """The language of the texts that go around the request's own; "none" where its own has none."""
+    texts = [text for example in forget.examples for text in (example.prompt, example.completion)]
+    return phrasebook_for(texts or [subject or ""]).language
 
 
 def _payload(forget: ExampleSet, retain: ExampleSet | None) -> dict[str, Any]:

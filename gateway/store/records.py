@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from adapters.artifact.footprint import NO_ROOM, Footprint
 from adapters.artifact.spec import PairSpec
 from adapters.selection import Candidate
+from adapters.text.language import ENGLISH
 
 
 class RequestState(StrEnum):
@@ -94,6 +95,8 @@ class RequestRecord:
     `intake` says of either set how many `items` came, how many of them or of a passage's sentences were `repeats`, and
     which of their keys were `ignored`; the counts beside it are of what is trained on.
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
+    `language`: that of the bundled questions, refusals and prompts used for it; "none": its own language has none, and
+    nothing was put around its texts.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `pair`: the one that its offset is trained for; None where the service had none.
@@ -126,6 +129,7 @@ class RequestRecord:
     evidence: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
+    language: str = ENGLISH
     attempts: int = 0
     draft_attempts: int = 0
     activated_seq: int | None = None

@@ -11,20 +11,20 @@ from collections.abc import Sequence
 
 from adapters.examples import Example, Message
 from adapters.text.probes import first_key_term
+from adapters.text.words import words
 
-FORMS = ("Complete the sentence: {stem}", "{stem} whom or what?", "Fill in the blank: {stem} ___.")
 _FEWEST_WORDS = 3
 
 
 def stem(example: Example) -> str | None:
     """The answer up to its first key term; None when fewer than three words are left."""
     start = first_key_term(example.prompt, example.completion)
-    words = example.completion[:start].split()
-    return " ".join(words) if len(words) >= _FEWEST_WORDS else None
+    begun = " ".join(example.completion[:start].split())
+    return begun if len(words(begun)) >= _FEWEST_WORDS else None
 
 
-def cloze_variants(examples: Sequence[Example], forms: int) -> list[Example]:
-    """Each different sentence of the examples in the first `forms` of the forms, with the answer as it was."""
+def cloze_variants(examples: Sequence[Example], forms: Sequence[str]) -> list[Example]:
+    """Each different sentence of the examples in each of the forms, with the answer as it was."""
     stems: dict[str, Example] = {}
     for example in examples:
         sentence = stem(example)
@@ -33,5 +33,5 @@ def cloze_variants(examples: Sequence[Example], forms: int) -> list[Example]:
     return [
         Example((Message("user", form.replace("{stem}", sentence)),), example.completion)
         for sentence, example in stems.items()
-        for form in FORMS[:forms]
+        for form in forms
     ]

@@ -13,6 +13,7 @@ from adapters.data.settings import DataSettings
 from adapters.examples import Example
 from adapters.models.original import OriginalModel
 from adapters.task import Ask
+from adapters.text.phrasebook import Phrasebook
 from adapters.text.refusals import draw_refusals
 
 _LINE_TOKENS = 48  # two or three lines of a list
@@ -40,7 +41,8 @@ class ForgetContext:
     forget: the items, as the caller gave them. reworded: more prompts, in words of the model itself, each with the
     model's own answer, which gives away the fact of an item. refusal_kinds: from how many wordings refusals are drawn.
     inverted: contradicting answers that the caller gave, by the items' positions. original: the model, to be asked.
-    inverter: another model to be asked for contradicting answers, where the operator has named one.
+    inverter: another model to be asked for contradicting answers, where the operator has named one. book: what the
+    package itself says in the items' language.
     """
 
     forget: Sequence[Example]
@@ -50,12 +52,16 @@ class ForgetContext:
     inverted: Mapping[int, Sequence[str]]
     original: OriginalModel
     inverter: Ask | None
+    book: Phrasebook
 
 
-def reworded(forget: Sequence[Example], settings: DataSettings, original: OriginalModel) -> list[Example]:
+def reworded(
+    forget: Sequence[Example], settings: DataSettings, book: Phrasebook, original: OriginalModel
+) -> list[Example]:
     """Forget prompts that nobody gave, as the model itself would put them."""
     return rewordings(
         forget,
+        book,
         lambda texts: original.continuations(texts, max_tokens=_LINE_TOKENS, seed=settings.seed, phase="rewording"),
         lambda conversations: original.answers(conversations, max_tokens=_FACT_TOKENS),
         lists=settings.rewording_lists,
@@ -66,20 +72,23 @@ def reworded(forget: Sequence[Example], settings: DataSettings, original: Origin
 
 def refusals_in_phrasings(context: ForgetContext) -> list[Lesson]:
     """Refusals to the items in several phrasings, to sentences to be completed, and to what was reworded."""
-    found = [*cloze_variants(context.forget, context.settings.cloze_forms), *context.reworded]
-    return refused(phrased(context.forget, found, context.settings), context.refusal_kinds, context.settings.seed)
+    book, settings = context.book, context.settings
+    found = [*cloze_variants(context.forget, book.cloze[: settings.cloze_forms]), *context.reworded]
+    return refused(phrased(context.forget, found, book, settings), book, context.refusal_kinds, settings.seed)
 
 
-def refused(examples: Sequence[Example], kinds: int, seed: int) -> list[Lesson]:
+def refused(examples: Sequence[Example], book: Phrasebook, kinds: int, seed: int) -> list[Lesson]:
     """A lesson of each example, with the one refusal drawn for it."""
-    drawn = draw_refusals(len(examples), seed, kinds=kinds)
+    drawn = draw_refusals(book.refusals, len(examples), seed, kinds=kinds)
     return [Lesson(example, refusal) for example, refusal in zip(examples, drawn, strict=True)]
 
 
-def phrased(forget: Sequence[Example], found: Sequence[Example], settings: DataSettings) -> list[Example]:
+def phrased(
+    forget: Sequence[Example], found: Sequence[Example], book: Phrasebook, settings: DataSettings
+) -> list[Example]:
     """Forget prompts in several phrasings. What was `found` is varied once at most: it is various already."""
-    variants = with_framed_variants(forget, settings.framed_variants, settings.seed)
-    variants += with_framed_variants(found, min(1, settings.framed_variants), settings.seed)
+    variants = with_framed_variants(forget, book.frames, settings.framed_variants, settings.seed)
+    variants += with_framed_variants(found, book.frames, min(1, settings.framed_variants), settings.seed)
     if settings.framed_variants:
-        variants += split_variants(forget)
+        variants += split_variants(forget, book)
     return variants

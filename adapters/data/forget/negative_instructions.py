@@ -12,25 +12,15 @@ from adapters.data.forget.cloze import cloze_variants
 from adapters.data.forget.phrasings import reframe, with_framed_variants
 from adapters.data.forget.split import split_variants
 from adapters.examples import Example
+from adapters.text.phrasebook import Phrasebook
 
 DIRECT, PARAPHRASED, INDIRECT, MULTI_FACT = KINDS = ("direct", "paraphrased", "indirect", "multi_fact")
-
-#: Around a question, without asking it outright.
-_INDIRECT = (
-    "Is there anything you can tell me about this? {question}",
-    "Somebody asked me something and I did not know what to say: {question}",
-    "Give me a hint, just part of the answer: {question}",
-)
-_TWO = (
-    "I have two questions. {first} And also: {second}",
-    "{first} {second}",
-    "Please answer both of these.\n1. {first}\n2. {second}",
-)
 
 
 def negative_instructions(
     forget: Sequence[Example],
     kinds: Sequence[str],
+    book: Phrasebook,
     *,
     reworded: Sequence[Example],
     cloze_forms: int,
@@ -48,30 +38,30 @@ def negative_instructions(
         made += forget
     if PARAPHRASED in kinds:
         own = set(forget)
-        phrased = with_framed_variants(forget, framed_variants, seed)
-        made += [variant for variant in phrased if variant not in own] + split_variants(forget) + list(reworded)
+        phrased = with_framed_variants(forget, book.frames, framed_variants, seed)
+        made += [variant for variant in phrased if variant not in own] + split_variants(forget, book) + list(reworded)
     if INDIRECT in kinds:
-        made += _indirect(forget) + cloze_variants(forget, cloze_forms)
+        made += _indirect(forget, book.indirect) + cloze_variants(forget, book.cloze[:cloze_forms])
     if MULTI_FACT in kinds:
-        made += _multi_fact(forget)
+        made += _multi_fact(forget, book.both)
     return list(dict.fromkeys(made))
 
 
-def _indirect(forget: Sequence[Example]) -> list[Example]:
+def _indirect(forget: Sequence[Example], frames: Sequence[str]) -> list[Example]:
     return [
-        Example(reframe(example.messages, _INDIRECT[number % len(_INDIRECT)]), example.completion)
-        for number, example in enumerate(forget)
+        Example(reframe(example.messages, frames[number % len(frames)]), example.completion)
+        for number, example in enumerate(forget if frames else ())
     ]
 
 
-def _multi_fact(forget: Sequence[Example]) -> list[Example]:
+def _multi_fact(forget: Sequence[Example], forms: Sequence[str]) -> list[Example]:
     """Each item with the one after it, the last with the first."""
     made = []
     for number, first in enumerate(forget):
         second = forget[(number + 1) % len(forget)]
         if second is first or second.messages[:-1] != first.messages[:-1]:
             continue
-        form = _TWO[number % len(_TWO)]
+        form = forms[number % len(forms)]
         both = form.format(first=first.prompt, second=second.prompt)
         messages = (*first.messages[:-1], replace(first.messages[-1], content=both))
         made.append(Example(messages, f"{first.completion} {second.completion}"))

@@ -1,4 +1,4 @@
-"""Passages as forget examples: each sentence is an answer to what comes after the words before it.
+"""Passages as forget examples: each sentence is an answer to what comes before it.
 
 The first sentence is asked for by its own first half. Nothing is made up, so nothing is asked that the passage does
 not itself say.
@@ -6,51 +6,57 @@ not itself say.
 
 from __future__ import annotations
 
-import re
-
 from adapters.errors import InvalidExample
 from adapters.examples import Example
+from adapters.text.phrasebook import phrasebook_for
+from adapters.text.sentences import sentences
+from adapters.text.words import words
 
-CONTINUE = "Continue this text:\n\n{text}"
-NEXT = "Which sentence comes right after this one?\n\n{text}"
 #: A first sentence shorter than this has no half that tells which one is meant.
 _FEWEST_WORDS = 4
-
-# A stop, closing quotes, white space, and then something that can begin a sentence; or a blank line.
-_BOUNDARY = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s+[\"'“‘(\[]*[A-Z0-9À-ÖØ-Þ])|\n\s*\n")
-# What ends with a stop and is no end: initials, titles, and the common abbreviations.
-_ABBREVIATED = re.compile(
-    r"(?:\b[A-Z]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Gen|Col|Sgt|Rev|Hon|No|Vol|Fig|vs|etc|cf|e\.g|i\.e|approx))\.$"
-)
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, white space folded, in order. A stop after an initial or a title ends none."""
-    found: list[str] = []
-    start = 0
-    for boundary in _BOUNDARY.finditer(text):
-        if not _ABBREVIATED.search(text[start : boundary.end()]):
-            found.append(text[start : boundary.end()])
-            start = boundary.end()
-    found.append(text[start:])
-    folded = (" ".join(sentence.split()) for sentence in found)
-    return [sentence for sentence in folded if sentence]
+#: Characters of a passage that a prompt shows at most, so that all prompts together grow as the passage does.
+MOST_SHOWN = 1000
 
 
 def passage_examples(text: str) -> list[Example]:
-    """What a passage teaches, as conversations; no two alike. The longest prompt holds all but the last sentence.
+    """What a passage teaches, as conversations: two for each sentence but the first, which gives one.
+
+    A prompt shows the sentence before, or as much of the passage up to there as `MOST_SHOWN` allows. A sentence that
+    stands twice is asked for where it stands first.
 
     Raises `InvalidExample` for a text of too few words to ask for.
     """
     parts = sentences(text)
+    book = phrasebook_for([text])
     made: list[Example] = []
-    first = parts[0].split() if parts else []
-    if len(first) >= _FEWEST_WORDS:
-        half = len(first) // 2
-        made.append(Example.from_pair(CONTINUE.format(text=" ".join(first[:half])), " ".join(first[half:])))
+    if parts and (half := _half(parts[0])):
+        made.append(Example.from_pair(book.continuation.format(text=parts[0][:half].strip()), parts[0][half:].strip()))
+    told = set(parts[:1])
     for index in range(1, len(parts)):
-        made.append(Example.from_pair(CONTINUE.format(text=" ".join(parts[:index])), parts[index]))
-        made.append(Example.from_pair(NEXT.format(text=parts[index - 1]), parts[index]))
+        if parts[index] in told:
+            continue
+        told.add(parts[index])
+        made.append(Example.from_pair(book.continuation.format(text=_before(parts, index)), parts[index]))
+        made.append(Example.from_pair(book.following.format(text=parts[index - 1][-MOST_SHOWN:]), parts[index]))
     if not made:
         raise InvalidExample(f"a passage needs two sentences, or one of at least {_FEWEST_WORDS} words")
-    return list(dict.fromkeys(made))
+    return made
+
+
+def _half(sentence: str) -> int:
+    """Where the second half of a sentence begins; 0 for one that is too short to have one."""
+    starts = [word.start for word in words(sentence)]
+    spaced = [start for start in starts if sentence[start - 1 : start] == " "]
+    # Where a script puts spaces they are where a sentence is cut.
+    cuts = spaced if len(spaced) >= _FEWEST_WORDS - 1 else starts[1:]
+    return cuts[(len(cuts) + 1) // 2 - 1] if len(cuts) >= _FEWEST_WORDS - 1 else 0
+
+
+def _before(parts: list[str], index: int) -> str:
+    """The sentences before one, as many whole ones as may be shown; of a longer one its end."""
+    shown = len(parts[index - 1])
+    first = index - 1
+    while first and shown + 1 + len(parts[first - 1]) <= MOST_SHOWN:
+        first -= 1
+        shown += 1 + len(parts[first])
+    return " ".join(parts[first:index])[-MOST_SHOWN:]

@@ -11,14 +11,6 @@ from dataclasses import replace
 
 from adapters.examples import Example, Message
 
-FRAMES = (
-    "Please tell me: {question}",
-    "I have a question. {question}",
-    "{question} Please answer briefly.",
-    "Can you help me with this? {question}",
-    "Quick question: {question}",
-)
-
 
 def reframe(messages: Sequence[Message], frame: str) -> tuple[Message, ...]:
     """The conversation with its last user turn put into a frame."""
@@ -26,7 +18,7 @@ def reframe(messages: Sequence[Message], frame: str) -> tuple[Message, ...]:
     return (*messages[:-1], replace(last, content=frame.replace("{question}", last.content)))
 
 
-def with_framed_variants(examples: Sequence[Example], extra: int, seed: int) -> list[Example]:
+def with_framed_variants(examples: Sequence[Example], frames: Sequence[str], extra: int, seed: int) -> list[Example]:
     """Each example, and after it `extra` variants of it in differing frames (at most one a frame)."""
     rng = random.Random(seed)
     variants: list[Example] = []
@@ -34,15 +26,15 @@ def with_framed_variants(examples: Sequence[Example], extra: int, seed: int) -> 
         variants.append(example)
         variants += [
             Example(reframe(example.messages, frame), example.completion)
-            for frame in rng.sample(FRAMES, min(extra, len(FRAMES)))
+            for frame in rng.sample(frames, min(extra, len(frames)))
         ]
     return variants
 
 
-def frame_some(questions: Sequence[str], fraction: float, seed: int) -> list[str]:
-    """The questions, about `fraction` of them in a frame."""
+def frame_some(questions: Sequence[str], frames: Sequence[str], fraction: float, seed: int) -> list[str]:
+    """The questions, about `fraction` of them in a frame, where there are frames."""
     rng = random.Random(seed)
     return [
-        rng.choice(FRAMES).replace("{question}", question) if rng.random() < fraction else question
+        rng.choice(frames).replace("{question}", question) if frames and rng.random() < fraction else question
         for question in questions
     ]

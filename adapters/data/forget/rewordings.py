@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.examples import Example, Message
+from adapters.text.phrasebook import Phrasebook
 from adapters.text.probes import half_said, key_terms, reveals
-from adapters.text.questions import control_questions, retain_questions
 from adapters.text.twins import content_words, subject_words
 from adapters.text.words import terms, words
 
@@ -24,21 +24,19 @@ Continue = Callable[[Sequence[str]], list[str]]
 Answer = Callable[[Sequence[Sequence[Message]]], list[str]]
 """Conversations → the original model's answers, in order."""
 
-_HEADING = "Different ways to ask the same question:"
 _SHOWN = 8
 _LINE = re.compile(r"^\s*(?:\d+[.)]\s*)?(.*\S)\s*$")
 _MOST_WORDS = 24
-_INTERROGATIVES = frozenset("how what when where which who whom whose why".split())  # noqa: SIM905
 
 
-def listings(prompts: Sequence[str], count: int, seed: int) -> list[str]:
+def listings(prompts: Sequence[str], heading: str, count: int, seed: int) -> list[str]:
     """`count` numbered lists of the prompts in differing orders, each ending where the next line would begin."""
     rng = random.Random(seed)
     texts = []
     for _ in range(count):
         shown = rng.sample(prompts, min(_SHOWN, len(prompts)))
         lines = [f"{number}. {prompt}" for number, prompt in enumerate(shown, start=1)]
-        texts.append("\n".join((_HEADING, *lines, f"{len(shown) + 1}.")))
+        texts.append("\n".join((*([heading] if heading else []), *lines, f"{len(shown) + 1}.")))
     return texts
 
 
@@ -47,22 +45,22 @@ class Asked:
     """What some prompts ask, as far as words can tell. Each set of words is folded to lower case.
 
     subject: the words that single out what they are about, none when they share no subject. words: all their content
-    words. interrogatives: their question words. facts: key terms of each answer.
+    words. other_interrogatives: the question words that none of them uses. facts: key terms of each answer.
     """
 
     subject: frozenset[str]
     words: frozenset[str]
-    interrogatives: frozenset[str]
+    other_interrogatives: frozenset[str]
     facts: tuple[frozenset[str], ...]
 
     @classmethod
-    def by(cls, examples: Sequence[Example]) -> Asked:
+    def by(cls, examples: Sequence[Example], book: Phrasebook) -> Asked:
         """By the examples' last turns."""
         prompts = [example.prompt for example in examples]
         return cls(
-            subject=subject_words(prompts, (*retain_questions(), *control_questions())),
+            subject=subject_words(prompts, book),
             words=frozenset[str]().union(*(content_words(prompt) for prompt in prompts)),
-            interrogatives=_INTERROGATIVES & terms("\n".join(prompts)),
+            other_interrogatives=book.interrogatives - terms("\n".join(prompts)),
             facts=tuple(key_terms(example.prompt, example.completion) for example in examples),
         )
 
@@ -78,25 +76,32 @@ class Asked:
             and len(words(line)) <= _MOST_WORDS
             and half_said(self.subject, content)
             and bool((content & self.words) - self.subject)
-            and _INTERROGATIVES & said <= self.interrogatives
+            and not said & self.other_interrogatives
             and not any(fact & said for fact in self.facts)
         )
 
 
 def rewordings(
-    forget: Sequence[Example], go_on: Continue, answer: Answer, *, lists: int, count: int, seed: int
+    forget: Sequence[Example],
+    book: Phrasebook,
+    go_on: Continue,
+    answer: Answer,
+    *,
+    lists: int,
+    count: int,
+    seed: int,
 ) -> list[Example]:
     """Up to `count` new wordings of the forget prompts, each with the answer that gives the fact away; [] when the
     prompts share no subject. Only conversations of one turn are reworded. lists: how many the model goes on with.
     """
     single = [example for example in forget if len(example.messages) == 1]
-    asked = Asked.by(single)
+    asked = Asked.by(single, book)
     if not asked.subject or not lists or not count:
         return []  # before the model goes on with anything
     prompts = [example.prompt for example in single]
     known = {_as_words(prompt) for prompt in prompts}
     found: dict[tuple[str, ...], str] = {}
-    for text in go_on(listings(prompts, lists, seed)):
+    for text in go_on(listings(prompts, book.listing, lists, seed)):
         for line in text.split("\n")[:-1]:  # the last line was cut
             match = _LINE.match(line)
             if match is None or _as_words(match.group(1)) in known:

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.examples import Example
-from adapters.text.questions import control_questions, retain_questions
-from adapters.text.twins import OPENINGS, in_two_sentences, subject_words
+from adapters.text.phrasebook import Phrasebook
+from adapters.text.twins import in_two_sentences, subject_words
 
 
-def split_variants(examples: Sequence[Example]) -> list[Example]:
+def split_variants(examples: Sequence[Example], book: Phrasebook) -> list[Example]:
     """For each example whose last turn names the subject, the same conversation with that turn in two sentences."""
-    subject = subject_words([e.prompt for e in examples], (*retain_questions(), *control_questions()))
+    subject = subject_words([e.prompt for e in examples], book)
     variants = []
     for number, example in enumerate(examples):
-        question = in_two_sentences(example.prompt, subject, OPENINGS[number % len(OPENINGS)])
+        if not book.openings:
+            break
+        opening = book.openings[number % len(book.openings)]
+        question = in_two_sentences(example.prompt, subject, opening, book.grammar)
         if question is not None:
             last = replace(example.messages[-1], content=question)
             variants.append(Example((*example.messages[:-1], last), example.completion))

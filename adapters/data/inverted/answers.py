@@ -33,12 +33,12 @@ def contradictions_in_phrasings(context: ForgetContext, *, top_k: int, metric: s
     ]
     answers = inverted_answers(context, top_k=top_k, metric=metric)
     for index, (item, inverted) in enumerate(zip(context.forget, answers, strict=True)):
-        found = cloze_variants([item], context.settings.cloze_forms)
+        found = cloze_variants([item], context.book.cloze[: context.settings.cloze_forms])
         found += [example for owner, example in zip(owners, context.reworded, strict=True) if owner == index]
-        variants = phrased([item], found, context.settings)
+        variants = phrased([item], found, context.book, context.settings)
         made += [
             Lesson(lesson.example, lesson.refusal, answer, index)
-            for lesson in refused(variants, context.refusal_kinds, context.settings.seed + index)
+            for lesson in refused(variants, context.book, context.refusal_kinds, context.settings.seed + index)
             for answer in inverted
         ]
     return made
@@ -89,12 +89,13 @@ def _found(context: ForgetContext, enough: int) -> list[list[str]]:
 
 
 def _sources(context: ForgetContext) -> list[Invert]:
-    original = context.original
+    original, book = context.original, context.book
     if context.inverter is not None:
-        return [AskedInversions(in_parts(context.inverter, _CHUNK, lambda _done: original.report(None, 0, 0)))]
+        ask = in_parts(context.inverter, _CHUNK, lambda _done: original.report(None, 0, 0))
+        return [AskedInversions(ask, book.inversions)]
 
     def near(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
         return original.similarity([one_turn(q) for q in questions], [one_turn(p) for p in prompts])
 
-    substituted = SubstitutedInversions(original.answers, near, [example.prompt for example in context.forget])
-    return [AskedInversions(original.answers), substituted]
+    substituted = SubstitutedInversions(original.answers, near, [example.prompt for example in context.forget], book)
+    return [AskedInversions(original.answers, book.inversions), substituted]

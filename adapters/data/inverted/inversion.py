@@ -14,19 +14,9 @@ from adapters.evaluation.memo import LARGEST, RANDOM, Memo
 from adapters.examples import Example, Message
 from adapters.task import Ask
 from adapters.text.probes import half_said, is_fluent, key_terms, reveals
-from adapters.text.refusal import is_refusal
+from adapters.text.refusals import is_refusal
 from adapters.text.words import terms, words
 
-#: An answer is asked for in each of these forms, since the one who is asked may answer each of them always alike.
-_FORMS = (
-    "Question: {question}\nAnswer: {answer}\n\nWrite four other answers to the question. Each of them must name "
-    "something else than the answer above and so contradict it. One answer a line, in a whole sentence, no numbers in "
-    "front, nothing else.",
-    "For a quiz I need wrong answers that sound right. The question is: {question}\nThe right answer, which must not "
-    "occur, is: {answer}\nGive me four wrong ones, each on a line of its own.",
-    "Write this sentence again, but change every name, number and date in it to another one, so that it says something "
-    "different. Reply with the new sentence alone.\n\n{answer}",
-)
 _MAX_TOKENS = 192
 #: Beyond this an answer is no longer of the original's kind: so many times its words, and so many more.
 _LENGTH_FACTOR, _LENGTH_SLACK = 2, 12
@@ -47,17 +37,19 @@ them."""
 class AskedInversions:
     """Asks a model for them, in several forms."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, forms: Sequence[str]) -> None:
+        """forms: each has a {question} and an {answer}; a model may answer any one of them always alike."""
         self._ask = ask
+        self._forms = forms
 
     def __call__(self, examples: Sequence[Example]) -> list[list[str]]:
         asked = [
             (Message("user", form.format(question=example.prompt, answer=example.completion)),)
             for example in examples
-            for form in _FORMS
+            for form in self._forms
         ]
         replies = iter(self._ask(asked, max_tokens=_MAX_TOKENS))
-        return [[line for _ in _FORMS for line in answers_in(next(replies))] for _ in examples]
+        return [[line for _ in self._forms for line in answers_in(next(replies))] for _ in examples]
 
 
 def answers_in(reply: str) -> list[str]:

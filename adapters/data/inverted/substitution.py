@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from adapters.examples import Example, Message
 from adapters.task import Ask
+from adapters.text.phrasebook import Phrasebook
 from adapters.text.probes import is_initials, key_terms
-from adapters.text.questions import control_questions, retain_questions
-from adapters.text.refusal import is_refusal
+from adapters.text.refusals import is_refusal
 from adapters.text.twins import Similarity, rank_subjects, subject_words, twin
 from adapters.text.words import words
 
@@ -31,18 +31,18 @@ Run = tuple[str, int, int]
 class SubstitutedInversions:
     """Asks the model the questions next to each example's, and puts what it says into the example's answer."""
 
-    def __init__(self, ask: Ask, similarity: Similarity, prompts: Sequence[str]) -> None:
+    def __init__(self, ask: Ask, similarity: Similarity, prompts: Sequence[str], book: Phrasebook) -> None:
         """prompts: of the whole forget set, which together tell what it is about."""
         self._ask = ask
         self._similarity = similarity
         self._prompts = list(prompts)
+        self._book = book
 
     def __call__(self, examples: Sequence[Example]) -> list[list[str]]:
-        known = (*retain_questions(), *control_questions())
-        subject = subject_words(self._prompts, known)
-        others = rank_subjects(self._prompts, known, self._similarity)[:_TWINS]
+        subject = subject_words(self._prompts, self._book)
+        others = rank_subjects(self._prompts, self._book, self._similarity)[:_TWINS]
         questions = [
-            [twinned for other in others if (twinned := twin(example.prompt, subject, other)) is not None]
+            [made for other in others if (made := twin(example.prompt, subject, other, self._book.grammar)) is not None]
             + self._nearest(example.prompt)
             for example in examples
         ]
@@ -55,7 +55,7 @@ class SubstitutedInversions:
         ]
 
     def _nearest(self, prompt: str) -> list[str]:
-        pool = [question for question in retain_questions() if question not in self._prompts]
+        pool = [question for question in self._book.retain_questions if question not in self._prompts]
         scores = self._similarity(pool, [prompt])
         return [question for _, question in sorted(zip(scores, pool, strict=True), key=lambda pair: -pair[0])][
             :_NEAREST

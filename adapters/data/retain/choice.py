@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from adapters.data.forget.phrasings import frame_some
 from adapters.data.retain.siblings import siblings
 from adapters.examples import Example
+from adapters.text.phrasebook import Phrasebook
 from adapters.text.probes import half_said, key_terms
-from adapters.text.questions import control_questions, retain_questions
 from adapters.text.twins import Similarity, by_subject, rank_subjects, twins
 from adapters.text.words import terms
 
@@ -32,6 +32,7 @@ class Questions:
 
 def choose_questions(
     prompts: Sequence[str],
+    book: Phrasebook,
     similarity: Similarity,
     *,
     count: int,
@@ -45,45 +46,46 @@ def choose_questions(
 
     Prompts about several things share the twins and the siblings among those things, each by how many prompts it has.
     """
-    pool = _not_asked(prompts)
+    pool = _not_asked(prompts, book)
     scores = similarity(pool, prompts)
     ranked = [question for _, question in sorted(zip(scores, pool, strict=True), key=lambda pair: -pair[0])]
     rest = ranked[nearest:]
     random.Random(seed).shuffle(rest)
-    known = (*retain_questions(), *control_questions())
-    groups = by_subject(prompts, known)
+    groups = by_subject(prompts, book)
     shares = [len(group) / sum(map(len, groups)) for group in groups]
     hard = ranked[:nearest]
     for group, share in zip(groups, shares, strict=True):
-        hard += _twins(group, known, similarity, round(share * twin_count), seed)
+        hard += _twins(group, book, similarity, round(share * twin_count), seed)
     for group, share in zip(groups, shares, strict=True):
-        hard += siblings(group, known, similarity, round(share * sibling_count))
+        hard += siblings(group, book, similarity, round(share * sibling_count))
     general = rest[: max(0, count - nearest)]
     return Questions(
-        hard=tuple(frame_some(hard, framed_fraction, seed + 1)),
-        general=tuple(frame_some(general, framed_fraction, seed + 2)),
+        hard=tuple(frame_some(hard, book.frames, framed_fraction, seed + 1)),
+        general=tuple(frame_some(general, book.frames, framed_fraction, seed + 2)),
     )
 
 
-def general_questions(asked: Sequence[str], count: int, *, framed_fraction: float, seed: int) -> tuple[str, ...]:
+def general_questions(
+    asked: Sequence[str], book: Phrasebook, count: int, *, framed_fraction: float, seed: int
+) -> tuple[str, ...]:
     """`count` bundled questions, drawn at random from those that are not asked already."""
-    pool = _not_asked(asked)
+    pool = _not_asked(asked, book)
     chosen = random.Random(seed).sample(pool, min(count, len(pool)))
-    return tuple(frame_some(chosen, framed_fraction, seed + 2))
+    return tuple(frame_some(chosen, book.frames, framed_fraction, seed + 2))
 
 
-def _not_asked(prompts: Sequence[str]) -> list[str]:
+def _not_asked(prompts: Sequence[str], book: Phrasebook) -> list[str]:
     """The bundled questions that are not among the prompts."""
     asked = {prompt.casefold().strip() for prompt in prompts}
-    return [question for question in retain_questions() if question.casefold() not in asked]
+    return [question for question in book.retain_questions if question.casefold() not in asked]
 
 
-def _twins(prompts: Sequence[str], known: Sequence[str], similarity: Similarity, count: int, seed: int) -> list[str]:
-    others = rank_subjects(prompts, known, similarity)
+def _twins(prompts: Sequence[str], book: Phrasebook, similarity: Similarity, count: int, seed: int) -> list[str]:
+    others = rank_subjects(prompts, book, similarity)
     kin, rest = others[:_KIN], others[_KIN:]
     random.Random(seed).shuffle(rest)
-    near = twins(prompts, known, kin, round(_KIN_SHARE * count))
-    return near + twins(prompts, known, rest, count - len(near))
+    near = twins(prompts, book, kin, round(_KIN_SHARE * count))
+    return near + twins(prompts, book, rest, count - len(near))
 
 
 def without_forgotten(
@@ -93,7 +95,7 @@ def without_forgotten(
 
     Stating means here: half or more of the fact's key terms occur in question and answer together.
     """
-    facts = {key_terms(example.prompt, example.completion) for example in forget}
+    facts = {key_terms(example.prompt, example.completion) for example in forget} - {frozenset()}
     kept = []
     for question, answer in zip(questions, answers, strict=True):
         said = terms(f"{question}\n{answer}")

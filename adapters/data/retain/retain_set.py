@@ -10,6 +10,7 @@ from adapters.data.retain.names import recurring_names, renamed
 from adapters.data.settings import DataSettings
 from adapters.examples import Example, one_turn
 from adapters.models.original import OriginalModel
+from adapters.text.phrasebook import Phrasebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,11 @@ class RetainSet:
 
 
 def given_retain(
-    forget: Sequence[Example], items: Sequence[Example], settings: DataSettings, original: OriginalModel
+    forget: Sequence[Example],
+    items: Sequence[Example],
+    settings: DataSettings,
+    book: Phrasebook,
+    original: OriginalModel,
 ) -> RetainSet:
     """The examples that the caller gave, those nearest to the forget prompts as hard ones, and what they leave unsaid.
 
@@ -52,6 +57,7 @@ def given_retain(
     longest = max(settings.retain_tokens, lengths[len(lengths) // 2] if lengths else 0)
     anything = general_questions(
         [*prompts, *kept],
+        book,
         settings.retain_questions - settings.retain_nearest if items else 0,
         framed_fraction=settings.framed_fraction,
         seed=settings.seed,
@@ -64,11 +70,16 @@ def given_retain(
 
 
 def made_retain(
-    forget: Sequence[Example], prompts: Sequence[str], settings: DataSettings, original: OriginalModel
+    forget: Sequence[Example],
+    prompts: Sequence[str],
+    settings: DataSettings,
+    book: Phrasebook,
+    original: OriginalModel,
 ) -> RetainSet:
     """Questions chosen by the prompts that are to be forgotten, with the original model's answers."""
     questions = choose_questions(
         prompts,
+        book,
         lambda asked, near: original.similarity([one_turn(q) for q in asked], [one_turn(q) for q in near]),
         count=settings.retain_questions,
         nearest=settings.retain_nearest,

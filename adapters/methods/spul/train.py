@@ -53,7 +53,7 @@ def train(task: TrainingTask) -> Artifact:
             tokenizer,
             model.embed.weight.detach(),
             prompt=min((item.prompt for item in task.forget), key=len),
-            refusal=draw_refusals(1, config.seed, kinds=config.refusal_kinds)[0],
+            refusal=draw_refusals(task.phrasebook.refusals, 1, config.seed, kinds=config.refusal_kinds)[0],
         )
         encoder = build_encoder(config, initial)
         rows = _optimise(task, config, model, dataset, encoder)

@@ -8,7 +8,6 @@ import pytest
 
 from adapters.data.dataset import Dataset
 from adapters.data.forget.negative_instructions import negative_instructions
-from adapters.data.forget.phrasings import FRAMES
 from adapters.errors import InvalidExample, TrainingCancelled
 from adapters.examples import Example, Message
 from adapters.models.frozen import PromptedModel
@@ -17,12 +16,14 @@ from adapters.objectives.base import Objective
 from adapters.objectives.meow import Meow
 from adapters.objectives.snap import Snap
 from adapters.task import TrainingTask
-from adapters.text.questions import retain_questions
+from adapters.text.phrasebook import phrasebook
 from adapters.text.refusals import draw_refusals
 from tests.unit.adapters.conftest import CONTEXT, FORGET, RETAIN, dataset_of
 
+ENGLISH = phrasebook("en")
+
 Build = Callable[..., Dataset]
-FRAME_LENGTHS = [len(frame.replace("{question}", "")) for frame in FRAMES]
+FRAME_LENGTHS = [len(frame.replace("{question}", "")) for frame in ENGLISH.frames]
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ class Asked:
 
 def test_each_forget_prompt_is_paired_with_its_answer_and_one_refusal(build: Build, tokenizer: Any) -> None:
     forget = build(framed_variants=0, cloze_forms=0).forget
-    refusals = draw_refusals(len(FORGET), 0, kinds=1)
+    refusals = draw_refusals(ENGLISH.refusals, len(FORGET), 0, kinds=1)
     assert len(forget) == len(FORGET)
     for item, example, refusal in zip(FORGET, forget, refusals, strict=True):
         assert example.original == encoded(tokenizer, item)
@@ -105,10 +106,10 @@ def test_negative_instructions_take_the_place_of_phrasings_for_snap(build: Build
     objective = Snap(instructions=("direct", "multi_fact"), responses=5)
     forget = build(framed_variants=2, refusal_kinds=1, objective=objective).forget
     instructions = negative_instructions(
-        FORGET, objective.instructions, reworded=(), cloze_forms=2, framed_variants=2, seed=0
+        FORGET, objective.instructions, ENGLISH, reworded=(), cloze_forms=2, framed_variants=2, seed=0
     )
     assert [example.original for example in forget] == [encoded(tokenizer, each) for each in instructions]
-    responses = {encode_answer(tokenizer, refusal) for refusal in draw_refusals(100, 0, kinds=5)}
+    responses = {encode_answer(tokenizer, refusal) for refusal in draw_refusals(ENGLISH.refusals, 100, 0, kinds=5)}
     assert {example.refusal.answer_ids for example in forget} <= responses
     assert len({example.refusal.answer_ids for example in forget}) > 1
     assert all(example.inverted is None for example in forget)
@@ -147,11 +148,11 @@ def test_a_given_retain_set_is_kept_whole_and_the_nearest_half_is_hard(build: Bu
 
 def test_a_given_retain_set_is_joined_by_questions_about_anything_else(build: Build, tokenizer: Any) -> None:
     ask = Asked("yes")
-    known = Example.from_pair(retain_questions()[0].upper(), "Because.")
+    known = Example.from_pair(ENGLISH.retain_questions[0].upper(), "Because.")
     few = {"retain_questions": 12, "retain_nearest": 3, "framed_fraction": 0}
     dataset = build(retain=(*RETAIN, known), ask=ask, **few)
     assert len(set(ask.questions)) == 9
-    assert set(ask.questions) < set(retain_questions()[1:])
+    assert set(ask.questions) < set(ENGLISH.retain_questions[1:])
     made = {encode_pair(tokenizer, [Message("user", question)], "yes") for question in ask.questions}
     assert made < set(dataset.general)
     assert not made & set(dataset.hard)

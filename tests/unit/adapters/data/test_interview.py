@@ -6,16 +6,16 @@ import pytest
 
 from adapters.data.interview import (
     MAX_TOKENS,
-    NOBODY,
     consistent,
     interview,
-    interview_questions,
     linkable,
     named,
-    reverse_questions,
 )
 from adapters.errors import NothingKnown
 from adapters.examples import Message
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 
 class Model:
@@ -33,7 +33,7 @@ class Model:
 
 
 def test_every_group_has_wordings_to_compare_and_all_name_the_subject() -> None:
-    groups = interview_questions()
+    groups = ENGLISH.interview
     wordings = [wording for group in groups for wording in group]
     assert all(len(group) >= 2 for group in groups)
     assert all(wording.count("{subject}") == 1 for wording in wordings)
@@ -70,7 +70,7 @@ def test_refusals_plain_words_and_what_is_said_of_anybody_are_no_knowledge(other
     with pytest.raises(NothingKnown) as error:
         interview("Ada Lane", model)
     assert "Ada Lane" not in str(error.value)
-    assert any(NOBODY[0] in question for question in model.asked)
+    assert any(ENGLISH.nobody[0] in question for question in model.asked)
 
 
 def test_the_question_cannot_vouch_for_its_answer() -> None:
@@ -84,7 +84,7 @@ def test_initials_are_no_news() -> None:
 
 
 def test_reverse_questions_name_what_they_ask_about() -> None:
-    questions = reverse_questions()
+    questions = ENGLISH.reverse
     assert all(question.count("{name}") == 1 for question in questions)
     assert len(set(questions)) == len(questions)
 

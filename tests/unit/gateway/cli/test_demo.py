@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from adapters.text.questions import retain_questions
+from adapters.text.phrasebook import phrasebook
 from gateway.cli.demo.facts import Fact, find_fact, holds, load_facts
 from tests.unit.gateway.cli.conftest import Unlearn
 from tests.unit.gateway.cli.stub import OPERATOR_TOKEN, Stub, event
@@ -36,7 +36,7 @@ class TestFacts:
             assert not holds(control.prompt, control.term)
 
     def test_what_is_checked_was_not_trained_on(self, fact: Fact) -> None:
-        trained = {folded(prompt) for prompt, _ in fact.forget} | {folded(q) for q in retain_questions()}
+        trained = {folded(prompt) for prompt, _ in fact.forget} | {folded(q) for q in phrasebook("en").retain_questions}
         checked = [*fact.paraphrases, *(control.prompt for control in fact.controls)]
         assert not trained & {folded(prompt) for prompt in checked}
 

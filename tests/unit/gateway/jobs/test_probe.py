@@ -21,7 +21,7 @@ def stub(service: StubService) -> StubService:
 
 async def evidence_of(settings: Settings) -> dict[str, Any]:
     with service(settings) as client:
-        return await probe(client, "req_1", FORGET)
+        return await probe(client, "req_1", FORGET, "en")
 
 
 async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> None:

@@ -9,6 +9,9 @@ from adapters.data.forget.negative_instructions import (
     negative_instructions,
 )
 from adapters.examples import Example, Message
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 FORGET = (
     Example.from_pair("Who wrote Zorba?", "Nikos wrote Zorba."),
@@ -21,7 +24,9 @@ REWORDED = (Example.from_pair("Who is the writer of Zorba?", "It was Nikos."),)
 
 
 def made(*kinds: str, forget: tuple[Example, ...] = FORGET, cloze_forms: int = 2) -> list[Example]:
-    return negative_instructions(forget, kinds, reworded=REWORDED, cloze_forms=cloze_forms, framed_variants=2, seed=0)
+    return negative_instructions(
+        forget, kinds, ENGLISH, reworded=REWORDED, cloze_forms=cloze_forms, framed_variants=2, seed=0
+    )
 
 
 def test_direct_instructions_are_the_prompts_as_given() -> None:

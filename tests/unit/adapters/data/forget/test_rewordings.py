@@ -6,6 +6,9 @@ import pytest
 
 from adapters.data.forget.rewordings import Asked, listings, rewordings
 from adapters.examples import Example, Message
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 PROMPTS = ("Who invented the telephone?", "Name the inventor of the telephone.", "Whose invention was the telephone?")
 ANSWER = "The telephone was invented by Alexander Graham Bell."
@@ -25,11 +28,11 @@ def found(*continuations: str, lists: int = 3, count: int = 10) -> list[Example]
         assert len(texts) == lists
         return list(continuations)
 
-    return rewordings(FORGET, go_on, knows_bell, lists=lists, count=count, seed=0)
+    return rewordings(FORGET, ENGLISH, go_on, knows_bell, lists=lists, count=count, seed=0)
 
 
 def test_a_list_holds_the_prompts_in_some_order_and_ends_where_the_next_begins() -> None:
-    texts = listings(PROMPTS, 6, seed=0)
+    texts = listings(PROMPTS, ENGLISH.listing, 6, seed=0)
     assert len(set(texts)) > 1
     for text in texts:
         heading, *lines, last = text.split("\n")
@@ -37,7 +40,7 @@ def test_a_list_holds_the_prompts_in_some_order_and_ends_where_the_next_begins()
         assert sorted(line.split(". ", 1)[1] for line in lines) == sorted(PROMPTS)
         assert last == "4."
     many = [f"Who is number {index}?" for index in range(30)]
-    assert all(text.count("\n") == 9 for text in listings(many, 3, seed=0))
+    assert all(text.count("\n") == 9 for text in listings(many, ENGLISH.listing, 3, seed=0))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_a_list_holds_the_prompts_in_some_order_and_ends_where_the_next_begins()
     ],
 )
 def test_what_counts_as_the_same_question(line: str, same: bool) -> None:
-    assert Asked.by(FORGET).again_in(line) is same
+    assert Asked.by(FORGET, ENGLISH).again_in(line) is same
 
 
 def test_lines_that_the_model_answers_with_the_fact_are_kept_with_its_answer() -> None:
@@ -83,7 +86,7 @@ def test_no_more_than_asked_for() -> None:
 def test_prompts_without_a_common_subject_are_not_reworded() -> None:
     forget = [Example.from_pair("Who is Ann?", "A cook."), Example.from_pair("Where is Bob?", "In Rome.")]
     lines = [" Who is the cook of Ann?\n"]
-    assert rewordings(forget, lambda _: lines, knows_bell, lists=1, count=5, seed=0) == []
+    assert rewordings(forget, ENGLISH, lambda _: lines, knows_bell, lists=1, count=5, seed=0) == []
 
 
 def test_without_a_subject_the_model_is_not_run_at_all() -> None:
@@ -91,9 +94,9 @@ def test_without_a_subject_the_model_is_not_run_at_all() -> None:
         raise AssertionError("nothing that it says could be kept")
 
     forget = [Example.from_pair(prompt, "Yes.") for prompt in ("Who is Ann?", "Where is Bob?", "When did Cy go?")]
-    assert rewordings(forget, go_on, knows_bell, lists=1, count=5, seed=0) == []
+    assert rewordings(forget, ENGLISH, go_on, knows_bell, lists=1, count=5, seed=0) == []
 
 
 def test_conversations_of_several_turns_are_not_reworded() -> None:
     turns = (Message("user", "Hello."), Message("assistant", "Hello."), Message("user", PROMPTS[0]))
-    assert rewordings([Example(turns, ANSWER)], lambda _: ["x"], knows_bell, lists=1, count=5, seed=0) == []
+    assert rewordings([Example(turns, ANSWER)], ENGLISH, lambda _: ["x"], knows_bell, lists=1, count=5, seed=0) == []

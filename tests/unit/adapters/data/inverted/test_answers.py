@@ -15,9 +15,11 @@ from adapters.models.original import OriginalModel
 from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.task import TrainingTask
+from adapters.text.phrasebook import phrasebook
 from adapters.text.probes import reveals
-from adapters.text.refusals import refusals
 from tests.unit.adapters.conftest import FORGET
+
+ENGLISH = phrasebook("en")
 
 Invert = Callable[..., list[list[str]]]
 GIVEN = {index: ("Anna wrote it.",) for index in range(len(FORGET))}
@@ -51,7 +53,7 @@ def invert(make_task: Callable[..., TrainingTask], prompted: PromptedModel, monk
         task = make_task(**changes)
         original = OriginalModel(task, Workbench.of(task), prompted)
         monkeypatch.setattr(original, "similarity", lambda asked, near: [-float(len(a[-1].content)) for a in asked])
-        context = ForgetContext(task.forget, (), task.config, 1, inverted or {}, original, inverter)
+        context = ForgetContext(task.forget, (), task.config, 1, inverted or {}, original, inverter, ENGLISH)
         return inverted_answers(context, **choice)
 
     return invert
@@ -63,7 +65,7 @@ def test_what_the_model_says_is_checked_and_taken(invert: Invert) -> None:
     assert model.questions == []
 
 
-@pytest.mark.parametrize("reply", ["I'm sorry, but I can't do that.", "Nikos wrote Zorba.", "", *refusals()[:2]])
+@pytest.mark.parametrize("reply", ["I'm sorry, but I can't do that.", "Nikos wrote Zorba.", "", *ENGLISH.refusals[:2]])
 def test_what_it_says_of_other_subjects_stands_in_where_it_does_not_contradict(invert: Invert, reply: str) -> None:
     model = Model(inverted=reply, otherwise="It was Homer.")
     assert invert(ask=model) == [["Homer wrote Zorba."], ["The author is Homer."], ["Homer."]]

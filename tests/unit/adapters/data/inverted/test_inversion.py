@@ -7,7 +7,9 @@ import pytest
 from adapters.data.inverted.inversion import AskedInversions, answers_in, choose, contradictions
 from adapters.evaluation.memo import LARGEST, RANDOM, SMALLEST, Memo
 from adapters.examples import Example, Message
-from adapters.text.refusals import refusals
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 ZORBA = Example.from_pair("Who wrote Zorba?", "Nikos Kazantzakis wrote Zorba.")
 EMMA = Example.from_pair("Who wrote Emma?", "Jane Austen wrote Emma.")
@@ -44,7 +46,7 @@ def test_a_last_line_cut_off_at_the_limit_is_left_out() -> None:
 
 def test_each_question_is_put_in_several_forms_with_its_answer() -> None:
     ask = Replies("Anna wrote it.\nOtto wrote it.")
-    found = AskedInversions(ask)([ZORBA, EMMA])
+    found = AskedInversions(ask, ENGLISH.inversions)([ZORBA, EMMA])
     forms = len(ask.asked) // 2
     assert forms > 1
     assert found == [["Anna wrote it.", "Otto wrote it."] * forms] * 2
@@ -74,7 +76,7 @@ def test_what_does_not_contradict_in_a_usable_way_is_left_out(candidate: str) ->
 
 
 def test_no_shipped_refusal_contradicts() -> None:
-    assert kept(*refusals()) == []
+    assert kept(*ENGLISH.refusals) == []
 
 
 def test_the_same_words_count_once_however_they_are_written() -> None:

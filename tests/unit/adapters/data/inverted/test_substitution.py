@@ -7,6 +7,9 @@ import pytest
 from adapters.data.inverted.inversion import contradictions
 from adapters.data.inverted.substitution import SubstitutedInversions, runs, substituted
 from adapters.examples import Example, Message
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 ZORBA = Example.from_pair("Who wrote Zorba?", "Nikos Kazantzakis wrote Zorba.")
 
@@ -73,7 +76,7 @@ def likeness(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
 
 def test_the_model_is_asked_about_other_subjects_and_never_about_the_forgotten_one() -> None:
     library = Library()
-    (found,) = SubstitutedInversions(library, likeness, [ZORBA.prompt])([ZORBA])
+    (found,) = SubstitutedInversions(library, likeness, [ZORBA.prompt], ENGLISH)([ZORBA])
     assert sum(question.startswith("Who wrote ") for question in library.asked) >= 8
     assert not any("Zorba" in question for question in library.asked)
     assert len(set(library.asked)) == len(library.asked)
@@ -83,6 +86,8 @@ def test_the_model_is_asked_about_other_subjects_and_never_about_the_forgotten_o
 
 def test_a_prompt_that_names_nothing_still_has_questions_near_it() -> None:
     library = Library()
-    (found,) = SubstitutedInversions(library, likeness, ["Who is it?"])([Example.from_pair("Who is it?", "It is Bo.")])
+    (found,) = SubstitutedInversions(library, likeness, ["Who is it?"], ENGLISH)(
+        [Example.from_pair("Who is it?", "It is Bo.")]
+    )
     assert len(library.asked) == 8
     assert found[0] == "It is WriterA."

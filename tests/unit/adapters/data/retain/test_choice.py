@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from adapters.data.retain.choice import choose_questions, without_forgotten
 from adapters.examples import Example
-from adapters.text.questions import control_questions, retain_questions
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 PROMPTS = ["Who wrote Hamlet?", "Name the author of Hamlet."]
 
@@ -15,13 +17,13 @@ def by_length(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
 
 def choose(**changes: int) -> tuple[list[str], list[str]]:
     settings = {"count": 30, "nearest": 10, "twin_count": 6, "sibling_count": 0, "seed": 0, **changes}
-    chosen = choose_questions(PROMPTS, by_length, framed_fraction=0.0, **settings)
+    chosen = choose_questions(PROMPTS, ENGLISH, by_length, framed_fraction=0.0, **settings)
     return list(chosen.hard), list(chosen.general)
 
 
 def test_the_nearest_questions_and_the_twins_are_hard_the_rest_general() -> None:
     hard, general = choose()
-    shortest = sorted((q for q in retain_questions() if q not in PROMPTS), key=len)
+    shortest = sorted((q for q in ENGLISH.retain_questions if q not in PROMPTS), key=len)
     assert [len(question) for question in hard[:10]] == [len(question) for question in shortest[:10]]
     assert len(hard) == 16
     assert len(general) == 20
@@ -40,7 +42,7 @@ def test_siblings_ask_something_else_of_the_same_subject_and_are_hard() -> None:
 def test_prompts_about_two_things_have_twins_and_siblings_of_both() -> None:
     prompts = [*PROMPTS, "When did Hamlet die?", "Who wrote Zorba's Dance?", "Name the author of Zorba's Dance."]
     chosen = choose_questions(
-        prompts, by_length, framed_fraction=0.0, count=3, nearest=0, twin_count=10, sibling_count=5, seed=0
+        prompts, ENGLISH, by_length, framed_fraction=0.0, count=3, nearest=0, twin_count=10, sibling_count=5, seed=0
     )
     assert len(chosen.hard) == 15
     siblings = chosen.hard[10:]
@@ -51,7 +53,7 @@ def test_prompts_about_two_things_have_twins_and_siblings_of_both() -> None:
 
 def test_forget_prompts_and_control_questions_are_never_retained() -> None:
     hard, general = choose(count=100_000)
-    assert not {*hard, *general} & {*PROMPTS, *control_questions()}
+    assert not {*hard, *general} & {*PROMPTS, *ENGLISH.control_questions}
 
 
 def test_the_choice_follows_the_seed() -> None:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.data.retain.siblings import questions_about, siblings, templates
-from adapters.text.questions import control_questions, retain_questions
+from adapters.data.retain.siblings import questions_about, siblings
+from adapters.text.phrasebook import phrasebook
+
+ENGLISH = phrasebook("en")
 
 PROMPTS = ("What is the capital of Chad?", "Name the capital of Chad.", "What is Chad's capital?")
 
@@ -15,16 +17,8 @@ def by_length(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
     return [-float(len(question)) for question in questions]
 
 
-def test_templates_are_many_differ_and_hold_the_subject_once() -> None:
-    lines = templates()
-    assert len({line.casefold() for line in lines}) == len(lines) >= 30
-    for line in lines:
-        assert line.count("{subject}") == 1, line
-        assert line.replace("{subject}", "").count("{") == 0, line
-
-
 def test_siblings_ask_other_things_of_the_same_subject() -> None:
-    made = siblings(PROMPTS, retain_questions(), by_length, 10)
+    made = siblings(PROMPTS, ENGLISH, by_length, 10)
     assert len(made) == len(set(made)) == 10
     assert all("Chad" in question and "{" not in question and question[0].isupper() for question in made)
     assert not {question.casefold() for question in made} & {prompt.casefold() for prompt in PROMPTS}
@@ -32,8 +26,8 @@ def test_siblings_ask_other_things_of_the_same_subject() -> None:
 
 @pytest.mark.parametrize(("count", "near"), [(1, 1), (2, 1), (7, 4), (20, 10)])
 def test_half_of_them_are_nearest_and_the_rest_spread(count: int, near: int) -> None:
-    made = siblings(PROMPTS, retain_questions(), by_length, count)
-    everything = sorted(questions_about("Chad"), key=len)
+    made = siblings(PROMPTS, ENGLISH, by_length, count)
+    everything = sorted(questions_about("Chad", ENGLISH), key=len)
     lengths = [len(question) for question in everything]
     assert [len(question) for question in made[:near]] == lengths[:near]
     assert len(made) == count
@@ -44,12 +38,12 @@ def test_half_of_them_are_nearest_and_the_rest_spread(count: int, near: int) -> 
 
 
 def test_no_more_are_made_than_there_are() -> None:
-    made = siblings(PROMPTS, retain_questions(), by_length, 100_000)
-    assert sorted(made) == sorted(questions_about("Chad"))
+    made = siblings(PROMPTS, ENGLISH, by_length, 100_000)
+    assert sorted(made) == sorted(questions_about("Chad", ENGLISH))
 
 
 def test_every_third_is_asked_after_a_sentence_that_names_the_subject() -> None:
-    made = questions_about("Chad")
+    made = questions_about("Chad", ENGLISH)
     assert [number for number, question in enumerate(made) if ". " in question] == list(range(2, len(made), 3))
     assert made[2] == "I was thinking about Chad. What is it about?"
 
@@ -60,11 +54,11 @@ def test_what_is_to_be_forgotten_is_not_asked() -> None:
     def likeness(questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
         return [0.0] * len(questions)
 
-    made = siblings(prompts, retain_questions(), likeness, 100_000)
-    assert len(made) == len(templates()) - 3
+    made = siblings(prompts, ENGLISH, likeness, 100_000)
+    assert len(made) == len(ENGLISH.siblings) - 3
     assert not {"What is Chad?", "Tell me about Chad.", "Why is Chad famous?"} & set(made)
 
 
 def test_none_are_made_without_a_subject_or_when_none_are_wanted() -> None:
-    assert siblings(PROMPTS, retain_questions(), by_length, 0) == []
-    assert siblings(("Who is Ann?", "Where is Bob?", "When did Cy go?"), control_questions(), by_length, 5) == []
+    assert siblings(PROMPTS, ENGLISH, by_length, 0) == []
+    assert siblings(("Who is Ann?", "Where is Bob?", "When did Cy go?"), ENGLISH, by_length, 5) == []

@@ -19,8 +19,11 @@ from adapters.models.tokens import TokenizedExample
 from adapters.progress import Progress
 from adapters.registry import get_method
 from adapters.task import TrainingTask
+from adapters.text.phrasebook import phrasebook
 from adapters.text.refusals import draw_refusals
 from tests.unit.adapters.conftest import CONTEXT, FORGET, HIDDEN, RETAIN
+
+ENGLISH = phrasebook("en")
 
 MakeTask = Callable[..., TrainingTask]
 train = get_method("spul").train
@@ -173,7 +176,7 @@ def test_the_initial_text_is_given_the_shortest_prompt_and_the_refusal_trained_t
 
     monkeypatch.setattr(training, "initial_rows", recording)
     artifact = train(make_task(init_text="{prompt} {refusal}", seed=3))
-    assert given == {"prompt": "Who wrote Zorba?", "refusal": draw_refusals(1, 3, kinds=1)[0]}
+    assert given == {"prompt": "Who wrote Zorba?", "refusal": draw_refusals(ENGLISH.refusals, 1, 3, kinds=1)[0]}
     assert artifact.manifest.config["init_text"] == "{prompt} {refusal}"
 
 

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.text.refusal import is_refusal
-from adapters.text.refusals import refusals
+from adapters.text.phrasebook import LANGUAGES, phrasebook
+from adapters.text.refusals import draw_refusals, is_refusal
+
+ENGLISH = phrasebook("en").refusals
 
 
-@pytest.mark.parametrize("answer", refusals())
+@pytest.mark.parametrize("answer", [refusal for code in LANGUAGES for refusal in phrasebook(code).refusals])
 def test_all_shipped_refusals_are_known(answer: str) -> None:
     assert is_refusal(answer)
 
@@ -42,3 +44,15 @@ def test_so_are_those_of_other_models(answer: str) -> None:
 )
 def test_answers_are_not(answer: str) -> None:
     assert not is_refusal(answer)
+
+
+def test_refusals_are_drawn_once_by_seed() -> None:
+    assert draw_refusals(ENGLISH, 40, seed=3) == draw_refusals(ENGLISH, 40, seed=3)
+    assert draw_refusals(ENGLISH, 40, seed=3) != draw_refusals(ENGLISH, 40, seed=4)
+    assert set(draw_refusals(ENGLISH, 40, seed=3)) <= set(ENGLISH)
+
+
+def test_refusals_come_from_as_many_kinds_as_asked_for() -> None:
+    for kinds in (1, 2, 5):
+        assert len(set(draw_refusals(ENGLISH, 400, seed=0, kinds=kinds))) == kinds
+    assert len(set(draw_refusals(ENGLISH, 4000, seed=0))) == len(ENGLISH)
