@@ -26,7 +26,7 @@ from adapters.text.language import language_of, stop_words
 from adapters.text.phrasebook import Phrasebook, phrasebook_for
 from adapters.text.probes import has_case, is_initials, key_terms, names_something
 from adapters.text.refusals import is_refusal
-from adapters.text.sentences import sentences
+from adapters.text.sentences import joined, sentences
 from adapters.text.twins import content_words
 from adapters.text.words import terms, words
 
@@ -174,4 +174,4 @@ def _example(question: str, answer: str, fact: Collection[str]) -> Example:
     """The answer up to the end of the first sentence that holds a term of the fact."""
     parts = sentences(answer)
     end = next((index for index, part in enumerate(parts) if terms(part) & frozenset(fact)), len(parts) - 1)
-    return Example.from_pair(question, " ".join(parts[: end + 1]))
+    return Example.from_pair(question, joined(parts[: end + 1]))

@@ -21,6 +21,7 @@ class Grammar:
         pronoun: what stands for something named before. possessive: what stands for its genitive with "'s", if any.
         prepositions: words after which the pronoun cannot stand.
         spaced: whether words are written apart.
+        article_stays: whether a name without an article takes that of the name in whose place it comes.
     """
 
     pronoun: str
@@ -30,6 +31,7 @@ class Grammar:
     possessive: str | None = None
     prepositions: tuple[str, ...] = ()
     spaced: bool = True
+    article_stays: bool = False
 
     def article_before(self, before: str) -> tuple[str, str]:
         """The text before a name without the name's article, and the article: ("de ", "le") where it ends in "du "."""
@@ -46,16 +48,25 @@ class Grammar:
         return f"{before[: found.start()]}{preposition} ", article
 
     def named(self, before: str, name: str) -> str:
-        """A name with the article that it has in the text."""
-        _, article = self.article_before(before)
+        """A name with the article that it has in the text, as large or small as that is unless it begins the text."""
+        bare, article = self.article_before(before)
+        if not self.article_stays and bare.strip() and self._stands_alone(before, bare, article):
+            article = before[len(bare) :].strip()
         return f"{article}{name}" if article.endswith("'") or not article else f"{article} {name}"
 
     def put(self, before: str, name: str, after: str) -> str:
         """The text with a name between `before` and `after`, which may bring its own article."""
+        if before and name[:1] == before[-1] == "《":
+            name = name.strip("《》")
         bare, article = self.article_before(before)
         own = name.lower().startswith(tuple(a if a.endswith("'") else f"{a} " for a in self.articles))
-        stands_alone = len(bare) + len(article) == len(before.rstrip()) and not article.endswith("'")
-        return f"{self._joined(before if stands_alone and not own else bare, name)}{after}".strip()
+        keeps = self.article_stays and not own and self._stands_alone(before, bare, article)
+        return f"{self._joined(before if keeps else bare, name)}{after}".strip()
+
+    @staticmethod
+    def _stands_alone(before: str, bare: str, article: str) -> bool:
+        """Whether the article is a word of its own: neither merged nor elided."""
+        return len(bare) + len(article) == len(before.rstrip()) and not article.endswith("'")
 
     def _joined(self, before: str, name: str) -> str:
         if not self.spaced:

@@ -16,7 +16,7 @@ from adapters.text.grammar import Grammar
 from adapters.text.language import ENGLISH, language_of
 from adapters.text.words import fold
 
-LANGUAGES = (ENGLISH,)
+LANGUAGES = (ENGLISH, "de", "fr", "es", "zh")
 #: The language of a phrasebook that has no words of its own.
 NO_LANGUAGE = "none"
 

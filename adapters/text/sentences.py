@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from icu4py.breakers import SentenceBreaker
 
@@ -28,6 +28,7 @@ _GERMAN_MONTHS = tuple(
 )
 _LAST_WORD = re.compile(r"(?<!\w)((?:[^\W_]|[.\u0300-\u036f\u0900-\u0dff])*)\.$")
 _OPENING = ("Ps", "Pi")
+_CLOSING = "\"'”’»)]"
 # Thai and Lao letters on both sides of a space.
 _THAI_SPACE = re.compile(r"(?<=[\u0e00-\u0eff]) (?=[\u0e00-\u0eff])")
 #: A clause of fewer characters than this is no sentence of its own in Thai.
@@ -50,6 +51,18 @@ def sentences(text: str) -> list[str]:
             else:
                 found.append(sentence)
     return [sentence for sentence in found if sentence]
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Sentences as one text, with a space between two where the script has spaces."""
+    return "".join(
+        part if number == len(parts) - 1 or _is_wide(part.rstrip(_CLOSING)[-1:]) else f"{part} "
+        for number, part in enumerate(parts)
+    )
+
+
+def _is_wide(character: str) -> bool:
+    return bool(character) and unicodedata.east_asian_width(character) in "WF"
 
 
 def _paragraphs(text: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from typing import TypeVar
 from adapters.text.grammar import Grammar
 from adapters.text.language import language_of, language_of_words, stop_words
 from adapters.text.phrasebook import Phrasebook
+from adapters.text.probes import has_case
 from adapters.text.words import terms, words
 
 T = TypeVar("T")
@@ -23,9 +24,13 @@ Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
 
 
 def content_words(text: str, language: str | None = None) -> frozenset[str]:
-    """The words of a text, folded, without those that any text may hold; language None: as the text is."""
+    """The words of a text, folded, without those that any text may hold; language None: as the text is.
+
+    The letter before a hyphen ("e-mail") is none of them, unless there are only letters.
+    """
     found = words(text)
-    return frozenset(word.term for word in found) - stop_words(language or language_of_words(text, found))
+    content = frozenset(word.term for word in found) - stop_words(language or language_of_words(text, found))
+    return frozenset(term for term in content if len(term) > 1 or not has_case(term)) or content
 
 
 @lru_cache(maxsize=8)

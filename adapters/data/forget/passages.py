@@ -9,7 +9,7 @@ from __future__ import annotations
 from adapters.errors import InvalidExample
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook_for
-from adapters.text.sentences import sentences
+from adapters.text.sentences import joined, sentences
 from adapters.text.words import words
 
 #: A first sentence shorter than this has no half that tells which one is meant.
@@ -59,4 +59,4 @@ def _before(parts: list[str], index: int) -> str:
     while first and shown + 1 + len(parts[first - 1]) <= MOST_SHOWN:
         first -= 1
         shown += 1 + len(parts[first])
-    return " ".join(parts[first:index])[-MOST_SHOWN:]
+    return joined(parts[first:index])[-MOST_SHOWN:]

@@ -61,3 +61,11 @@ def test_sets_that_cannot_be_trained_on_together(
 def test_sets_that_can() -> None:
     check_examples((A,), (B,))
     check_examples((A, B), ())
+
+
+@pytest.mark.parametrize("answer", ["👍", "…", "— !", "🙂🙃", "___"])
+def test_an_answer_without_a_word_cannot_be_forgotten(answer: str) -> None:
+    wordless = Example.from_pair("What does Tom think of it?", answer)
+    with pytest.raises(InvalidExample, match="forget item 7 has an answer in which nothing can be recognised again"):
+        check_examples((A, wordless), (), forget_items=(3, 7))
+    check_examples((A,), (wordless,))

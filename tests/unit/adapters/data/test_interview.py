@@ -32,14 +32,6 @@ class Model:
         return [next((a for key, a in self.answers.items() if key in q), self.otherwise) for q in questions]
 
 
-def test_every_group_has_wordings_to_compare_and_all_name_the_subject() -> None:
-    groups = ENGLISH.interview
-    wordings = [wording for group in groups for wording in group]
-    assert all(len(group) >= 2 for group in groups)
-    assert all(wording.count("{subject}") == 1 for wording in wordings)
-    assert len(set(wordings)) == len(wordings)
-
-
 def test_answers_that_agree_in_what_they_name_are_the_forget_set() -> None:
     model = Model(
         {
@@ -81,12 +73,6 @@ def test_the_question_cannot_vouch_for_its_answer() -> None:
 def test_initials_are_no_news() -> None:
     """However they are written: "J. K." in the question are "J.K." in the answer."""
     assert named("Who is J. K. Lane?", "J.K. Lane is a writer.") == frozenset()
-
-
-def test_reverse_questions_name_what_they_ask_about() -> None:
-    questions = ENGLISH.reverse
-    assert all(question.count("{name}") == 1 for question in questions)
-    assert len(set(questions)) == len(questions)
 
 
 def test_what_the_answers_name_is_asked_about_the_other_way_round() -> None:
@@ -132,3 +118,17 @@ def test_what_may_be_linked_are_names_and_words_that_several_answers_share() -> 
 def test_a_short_name_comes_before_the_longer_ones_that_hold_it() -> None:
     answered = [("Which is best?", "It is Silver Otter and the Moon."), ("Which is worst?", "It is Silver Otter.")]
     assert linkable(answered, ()) == ["Silver Otter", "Silver Otter and the Moon"]
+
+
+def test_a_script_without_capitals_names_things_too() -> None:
+    model = Model(
+        {
+            "林晓梅最著名的作品": "林晓梅最著名的作品是《银水獭》。它卖得很好。",
+            "银水獭是谁写的": "《银水獭》是林晓梅写的。",
+            "银水獭的作者": "作者是林晓梅。",
+        },
+        otherwise="对不起，我不知道。",
+    )
+    found = {example.prompt: example.completion for example in interview("林晓梅", model)}
+    assert found["林晓梅最著名的作品是什么？"] == "林晓梅最著名的作品是《银水獭》。"
+    assert found["银水獭的作者是谁？"] == "作者是林晓梅。"
