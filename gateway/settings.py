@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         description="factor on the differences that the self-check allows; raise it for a cache or weights in 8 bits",
     )
     gate_max_leak: float = Field(
-        default=0.25,
+        default=0.0,
         ge=0,
         le=1,
         description="largest share of forget prompts that may still leak; a request above it is rejected",

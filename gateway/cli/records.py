@@ -57,6 +57,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "model", record.get("model") or ""
     to_forget = record["forget_count"] or "what the model knows"  # of the subject: it has not been asked yet
     yield "items", f"{to_forget} to forget, {record['retain_count'] or 'a made set'} to retain"
+    yield "given", "; ".join(_given(name, each) for name, each in (record.get("intake") or {}).items() if each["items"])
     yield "activation", record.get("activation") or ""
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
@@ -97,6 +98,8 @@ def evidence_line(evidence: Record) -> str:
         parts.append(f"{forget['n']} forget prompts leaked {before:.0%} of the time before, {after:.0%} after")
     if controls.get("n"):
         parts.append(f"{controls['kept_rate']:.0%} of {controls['n']} control answers kept")
+    if evidence.get("verdict") == "nothing_known":
+        parts.append("nothing of it was known before")
     return "; ".join(parts)
 
 
@@ -125,6 +128,16 @@ def duration(seconds: float) -> str:
 def styled_state(state: str) -> str:
     style = _STYLES.get(state)
     return f"[{style}]{state}[/{style}]" if style else state
+
+
+def _given(name: str, intake: Record) -> str:
+    """`forget: 9 items, repeats: 2, ignored: messages.name`."""
+    parts = [f"{name}: {intake['items']} items"]
+    if intake["repeats"]:
+        parts.append(f"repeats: {intake['repeats']}")
+    if intake["ignored"]:
+        parts.append(f"ignored: {', '.join(intake['ignored'])}")
+    return ", ".join(parts)
 
 
 def _adapter(record: Record) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from adapters.data.retain.choice import without_forgotten
@@ -64,6 +65,21 @@ async def _answers(service: UnlearnClient, asked: Sequence[Sequence[Message]], p
         batch = asked[start : start + BATCH]
         answers += await asyncio.to_thread(service.answers, batch, plan=plan, max_tokens=MAX_TOKENS)
     return answers
+
+
+class Verdict(StrEnum):
+    """What the evidence comes to. NOTHING_KNOWN: no forget prompt leaked before, so there was nothing to forget."""
+
+    FORGOTTEN = "forgotten"
+    NOTHING_KNOWN = "nothing_known"
+    REJECTED = "rejected"
+
+
+def verdict(evidence: dict[str, Any], settings: Settings) -> Verdict:
+    """Harm is harm, also where nothing was known: the gates come first."""
+    if objection(evidence, settings) is not None:
+        return Verdict.REJECTED
+    return Verdict.FORGOTTEN if evidence["forget"]["leak_rate_before"] else Verdict.NOTHING_KNOWN
 
 
 def objection(evidence: dict[str, Any], settings: Settings) -> str | None:

@@ -21,12 +21,19 @@ from adapters.selection import Candidate, Outcome
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, describe
-from gateway.jobs.probe import objection
+from gateway.jobs.probe import Verdict, objection, verdict
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
 
 log = logging.getLogger(__name__)
+
+_NOTHING_KNOWN = Failure(
+    "nothing_known",
+    "the model did not state what is to be forgotten before either, so the adapter is not applied by itself; "
+    "check the prompts, or activate the request",
+    retryable=False,
+)
 
 Train = Callable[[Candidate], Awaitable[Artifact]]
 Probe = Callable[[], Awaitable[dict[str, Any]]]
@@ -134,19 +141,23 @@ class Trials:
         kept = usable[position]
         assert kept.digest is not None
         assert kept.evidence is not None
-        changes: dict[str, Any] = {"evidence": kept.evidence}
+        judged = verdict(kept.evidence, self._settings)
+        changes: dict[str, Any] = {"evidence": {**kept.evidence, "verdict": judged.value}}
         if self._attempt.record.selection is not None:
             why = selection.reason([trial.label for trial in usable], scores, position, untried=untried)
             changes |= _served_as(Candidate(kept.method, kept.config), kept.digest, kept.artifact_bytes)
             changes["selection"] = self._selection() | {"why": why}
         if self._attempt.record.state is RequestState.TRAINING:  # the last candidate failed, an earlier one is kept
             await self._attempt.advance(RequestState.EVALUATING)
-        problem = objection(kept.evidence, self._settings)
-        if problem is None:
-            await self._attempt.advance(RequestState.READY, **changes)
-        else:
+        if judged is Verdict.REJECTED:
+            problem = objection(kept.evidence, self._settings) or ""
             error = Failure("evaluation_rejected", problem, retryable=False).to_dict()
             await self._attempt.advance(RequestState.REJECTED, **changes, error=error)
+        else:
+            # As with every activation that the caller wanted and does not get, the record says why.
+            if judged is Verdict.NOTHING_KNOWN and self._attempt.record.activation == "auto":
+                changes["error"] = _NOTHING_KNOWN.to_dict()
+            await self._attempt.advance(RequestState.READY, **changes)
 
     def _selection(self) -> dict[str, Any]:
         record = self._attempt.record

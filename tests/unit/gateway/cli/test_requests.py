@@ -42,17 +42,23 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
         evidence={
             "forget": {"n": 7, "leak_rate_before": 1.0, "leak_rate_after": 0.5},
             "controls": {"n": 12, "kept_rate": 0.75},
+            "verdict": "nothing_known",
         },
         error={"code": "gate", "message": "half still leak", "retryable": False},
         digest="ab" * 32,
         artifact_bytes=27_648,
         timings={"training_s": 83.2},
         phases={"data": {"rewording": 8.4, "retain": 5.0}, "states": {"caching": 3.2}},
+        intake={
+            "forget": {"items": 3, "repeats": 1, "ignored": ["messages.name", "tools"]},
+            "retain": {"items": 0, "repeats": 0, "ignored": []},
+        },
     )
     out = " ".join(unlearn("show", "req_a").out.split())
     for words in (
         "rejected",
-        "7 forget prompts leaked 100% of the time before, 50% after; 75% of 12 control answers kept",
+        "7 forget prompts leaked 100% of the time before, 50% after; 75% of 12 control answers kept; nothing",
+        "given forget: 3 items, repeats: 1, ignored: messages.name, tools ",
         "half still leak [gate]",
         "24 virtual tokens, 27 KiB",
         "training 1m23s",

@@ -55,7 +55,7 @@ async def test_an_adapter_that_forgets_nothing(settings: Settings, stub: StubSer
     stub.forgets = False
     evidence = await evidence_of(settings)
     assert evidence["forget"]["leak_rate_after"] == 1.0
-    assert objection(evidence, settings) == "100% of the forget prompts still leak, 25% may"
+    assert objection(evidence, settings) == "100% of the forget prompts still leak, 0% may"
 
 
 async def test_an_adapter_that_forgets_everything(settings: Settings, stub: StubService) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ from tests.unit.gateway.jobs.toy import ToyArtifact
 pytestmark = pytest.mark.usefixtures("toy_method")
 
 
-def evidence(leak: float, kept: float) -> dict[str, Any]:
-    return {"forget": {"leak_rate_after": leak}, "controls": {"n": 1000, "kept_rate": kept}}
+def evidence(leak: float, kept: float, *, before: float = 1.0) -> dict[str, Any]:
+    forget = {"leak_rate_before": before, "leak_rate_after": leak}
+    return {"forget": forget, "controls": {"n": 1000, "kept_rate": kept}}
 
 
 class Laboratory:
@@ -72,7 +74,8 @@ async def test_the_best_is_kept_with_the_reason_and_the_others_are_deleted(
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9), evidence(0.0, 0.8))
     record = await lab.run((await register(selection=lab.selection)).id)
-    assert (record.state, record.config, record.evidence) == (RequestState.READY, {"steps": 2}, evidence(0.0, 0.9))
+    assert (record.state, record.config) == (RequestState.READY, {"steps": 2})
+    assert record.evidence == {**evidence(0.0, 0.9), "verdict": "forgotten"}
     assert record.selection is not None
     assert [trial["config"]["steps"] for trial in record.selection["trials"]] == lab.trained == [1, 2, 3]
     assert "20% of the forget prompts leak" in record.selection["why"]
@@ -92,7 +95,7 @@ async def test_what_cannot_be_bettered_ends_the_search(register: Register, redis
 async def test_one_that_diverges_is_noted_and_the_others_count(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
-    lab = Laboratory(redis, settings, evidence(0.1, 1.0), None)
+    lab = Laboratory(redis, settings, evidence(0.0, 0.9), None)
     record = await lab.run((await register(selection=lab.selection)).id)
     assert (record.state, record.config) == (RequestState.READY, {"steps": 1})
     assert record.selection is not None
@@ -110,9 +113,44 @@ async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.9, 1.0), evidence(0.5, 1.0))
     record = await lab.run((await register(selection=lab.selection)).id)
-    assert (record.state, record.evidence) == (RequestState.REJECTED, evidence(0.5, 1.0))
+    assert record.state is RequestState.REJECTED
+    assert record.evidence == {**evidence(0.5, 1.0), "verdict": "rejected"}
     assert record.error is not None
     assert record.error["message"].startswith("50% of the forget prompts still leak")
+
+
+@pytest.mark.parametrize(
+    ("found", "activation", "state", "verdict", "code"),
+    [
+        (evidence(0.0, 1.0, before=0.0), "auto", RequestState.READY, "nothing_known", "nothing_known"),
+        (evidence(0.0, 1.0, before=0.0), "manual", RequestState.READY, "nothing_known", None),
+        (evidence(0.0, 1.0, before=0.1), "auto", RequestState.READY, "forgotten", None),
+        (evidence(0.1, 1.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+        (evidence(0.1, 1.0, before=0.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+        (evidence(0.0, 0.5, before=0.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+    ],
+)
+async def test_the_verdict_says_whether_there_was_anything_to_forget(
+    register: Register,
+    redis: Redis,
+    settings: Settings,
+    found: dict[str, Any],
+    activation: str,
+    state: RequestState,
+    verdict: str,
+    code: str | None,
+) -> None:
+    lab = Laboratory(redis, settings, found)
+    record = await lab.run((await register(selection=lab.selection, activation=activation)).id)
+    assert (record.state, (record.evidence or {})["verdict"], (record.error or {}).get("code")) == (
+        state,
+        verdict,
+        code,
+    )
+    assert record.awaits_activation is (verdict == "forgotten")
+    async with asyncio.timeout(20):  # whoever follows it is not left waiting
+        events = [event async for event in lab.store.events(record.id)] if verdict != "forgotten" else []
+    assert not events or events[-1].data["state"] == state
 
 
 async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
