@@ -6,17 +6,18 @@ its files looked like then; files that look otherwise are hashed again.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from adapters.artifact.artifact import checkpoint_files, model_digest
 
@@ -81,14 +82,10 @@ class CheckpointDigests:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            handle = self._file.with_suffix(".lock").open("w")
-        except OSError:
-            yield  # a cache that cannot be written is shared with nobody
-            return
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            with suppress(OSError):  # a cache that cannot be written is shared with nobody
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(FileLock(self._file.with_suffix(".lock")))
             yield
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_LOCK = ".lock"
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -21,37 +19,24 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as held:
-        with _locked(parent):
+        with _lock(parent):
             for folder in parent.iterdir():
                 if folder.is_dir() and not _lives(folder):
                     shutil.rmtree(folder, ignore_errors=True)
             own = Path(tempfile.mkdtemp(dir=parent))
-            held.enter_context(_locked(own))
+            held.enter_context(_lock(own))
         held.callback(shutil.rmtree, own, ignore_errors=True)
         yield own
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = _open(folder)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder / ".lock", mode=0o600)
 
 
 def _lives(folder: Path) -> bool:
     """Whether a process holds the folder's lock."""
-    descriptor = _open(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        with _lock(folder).acquire(timeout=0):
+            return False
+    except Timeout:
         return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def _open(folder: Path) -> int:
-    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import stat
+import sys
 import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,6 +94,22 @@ class TestImports:
     @pytest.mark.parametrize("package", ["adapters", "gateway"])
     def test_no_module_imports_itself_through_others(self, package: str) -> None:
         TopologicalSorter(imports_within(package)).prepare()  # raises CycleError, which names the modules
+
+    @pytest.mark.parametrize("folder", ["adapters", "gateway"])
+    def test_what_is_imported_is_declared(self, folder: str) -> None:
+        """By the project itself: another package may stop needing it."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        lines = [
+            *project["dependencies"],
+            *(line for extra in project["optional-dependencies"].values() for line in extra),
+        ]
+        declared = {canonicalize_name(Requirement(line).name) for line in lines}
+        installed = packages_distributions()
+        ours = {"adapters", "gateway"} | sys.stdlib_module_names
+        files = (ROOT / folder).rglob("*.py")
+        names = {name.partition(".")[0] for path in files for name in imported(path)} - ours
+        missing = {name for name in names if declared.isdisjoint(map(canonicalize_name, installed.get(name, ())))}
+        assert missing == set()
 
 
 class TestProject:
