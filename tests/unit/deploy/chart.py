@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +57,7 @@ class Rendered:
     def pods(self) -> Iterator[tuple[str, Document]]:
         """(component, pod) for each pod that would run: its labels under metadata, its specification under spec."""
         for document in self.documents:
-            pod = (
-                document
-                if document["kind"] == "Pod"
-                else document["spec"].get("template")
-                if "spec" in document
-                else None
-            )
+            pod = document if document["kind"] == "Pod" else document.get("spec", {}).get("template")
             if pod and "containers" in pod["spec"]:
                 yield pod["metadata"]["labels"]["app.kubernetes.io/component"], pod
 
@@ -90,19 +86,24 @@ def defaults() -> Document:
 
 
 def render(name: str = "cpu", values: Mapping[str, Any] | None = None) -> Rendered:
-    """The chart with an example's values, and `values` on top. Raises `RenderFailed`."""
-    text = _release(["template"], name, values)
-    return Rendered(tuple(document for document in yaml.safe_load_all(text) if document))
+    """The chart with an example's values, and `values` on top; cached, not to be changed. Raises `RenderFailed`."""
+    return _rendered(name, json.dumps(values or {}))
 
 
 def notes(name: str, values: Mapping[str, Any] | None = None) -> str:
     """What helm tells whoever installs it."""
-    return _release(["install", "--dry-run=client"], name, values).partition("NOTES:")[2]
+    return _release("install --dry-run=client", name, json.dumps(values or {})).partition("NOTES:")[2]
 
 
-def _release(command: list[str], name: str, values: Mapping[str, Any] | None) -> str:
+@cache
+def _rendered(name: str, values: str) -> Rendered:
+    documents = yaml.load_all(_release("template", name, values), Loader=yaml.CSafeLoader)
+    return Rendered(tuple(document for document in documents if document))
+
+
+def _release(command: str, name: str, values: str) -> str:
     files = ["-f", str(CHART / f"examples/{name}.yaml")] if name else []
-    done = helm(*command, RELEASE, str(CHART), "--namespace", NAMESPACE, *files, values=values or {})
+    done = helm(*command.split(), RELEASE, str(CHART), "--namespace", NAMESPACE, *files, values=json.loads(values))
     if done.returncode:
         raise RenderFailed(done.stderr)
     return done.stdout

@@ -1,4 +1,4 @@
-"""Each example rendered once."""
+"""The three examples as the chart renders them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pytest
 from tests.unit.deploy.chart import Rendered, render
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def cpu() -> Rendered:
     return render("cpu")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def gpu() -> Rendered:
     return render("gpu")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def everything() -> Rendered:
     return render("everything")
 
@@ -25,5 +25,4 @@ def everything() -> Rendered:
 @pytest.fixture(params=["cpu", "gpu", "everything"])
 def rendered(request: pytest.FixtureRequest) -> Rendered:
     """Each of them in turn."""
-    found: Rendered = request.getfixturevalue(request.param)
-    return found
+    return render(request.param)

@@ -99,8 +99,8 @@ class TestSettings:
         assert rendered.container("worker")["args"] == ["worker"]
 
     @pytest.mark.parametrize(("name", "device"), [("cpu", "auto"), ("gpu", "cuda"), ("everything", "cpu")])
-    def test_a_worker_is_told_its_device(self, name: str, device: str, request: pytest.FixtureRequest) -> None:
-        rendered: Rendered = request.getfixturevalue(name)
+    def test_a_worker_is_told_its_device(self, name: str, device: str) -> None:
+        rendered = render(name)
         assert rendered.env("worker")["UNLEARN_WORKER_DEVICE"] == device
         assert "UNLEARN_WORKER_DEVICE" not in rendered.env("gateway")
 

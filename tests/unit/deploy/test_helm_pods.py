@@ -158,7 +158,7 @@ class TestHelmTest:
                 pass
 
         with HTTPServer(("127.0.0.1", 0), Answer) as server:
-            thread = threading.Thread(target=server.serve_forever)
+            thread = threading.Thread(target=server.serve_forever, args=[0.01])
             thread.start()
             yield f"http://127.0.0.1:{server.server_port}", statuses
             server.shutdown()

@@ -13,12 +13,15 @@ import psutil
 import pytest
 import yaml
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, ConnectionError, OutOfMemoryError
+from redis.retry import Retry
 
 from gateway.store.embedded import server_binary
 from tests.unit.deploy.chart import ROOT, Rendered
 
 PASSWORD = "0f3a55c29b"
+ONCE = Retry(NoBackoff(), 0)
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def server(script: str, folder: Path, port: int) -> Iterator[Redis]:
     (folder / "password").write_text(f"{PASSWORD}\n")
     path = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin"}
     process = subprocess.Popen(["sh", "-c", script], env=path, stdout=subprocess.DEVNULL)
-    client = Redis(port=port, password=PASSWORD)
+    client = Redis(port=port, password=PASSWORD, retry=ONCE)
     try:
         for _ in range(100):
             try:
@@ -72,7 +75,7 @@ def test_it_keeps_what_it_is_told_behind_a_password(server: Redis, folder: Path,
     assert {name: config[name] for name in wanted} == wanted
     assert config["maxmemory"] == str(2**30)
     assert config["dir"] == str(folder)
-    with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+    with Redis(port=port, retry=ONCE) as stranger, pytest.raises(AuthenticationError):
         stranger.ping()
     server.config_set("maxmemory", "1")
     with pytest.raises(OutOfMemoryError):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from bench.tofu.search import Search
 from bench.tofu.splits import Split
 from bench.tofu.table import plot, table
 from bench.tofu.world import World
+from gateway.settings import Settings
 from tests.unit.adapters.conftest import save_model
 from tests.unit.bench.tofu.served_toy import ToyService
 
@@ -39,21 +42,19 @@ DELTA = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 0}
 LISTED = (Row("filter", "keyword_filter"), Row("soft", "spul", SETTINGS), Row("prompt", "refusal_prompt"))
 
 
+@dataclass
 class Started:
-    """Stands for `Service`; says what was started and put."""
+    """Stands for the services that are started; knows their settings, and what was put."""
 
-    url, model = "http://toy", "toy"
-    running: ClassVar[list[Any]] = []
-    artifacts: ClassVar[list[Artifact]] = []
+    settings: list[Settings] = field(default_factory=list)
+    artifacts: list[Artifact] = field(default_factory=list)
+    url: str = "http://toy"
+    model: str = "toy"
 
-    def __init__(self, settings: Any, *_: Any, **__: Any) -> None:
-        self._settings = settings
-
-    def start(self) -> None:
-        self.running.append(self._settings)
-
-    def stop(self) -> None:
-        pass
+    @contextmanager
+    def running(self, folder: Path, *, environment: Any, **settings: Any) -> Iterator[Started]:
+        self.settings.append(Settings(data_dir=folder, **settings))
+        yield self
 
     def put_artifact(self, artifact: Artifact) -> str:
         self.artifacts.append(artifact)
@@ -71,20 +72,24 @@ def world(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def toy(world: World, monkeypatch: pytest.MonkeyPatch) -> ToyService:
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    started = Started()
+    monkeypatch.setattr("bench.tofu.report.running", started.running)
+    return started
+
+
+@pytest.fixture
+def toy(world: World, started: Started, monkeypatch: pytest.MonkeyPatch) -> ToyService:
     def train(command: Sequence[str], **_: Any) -> None:
         monkeypatch.setattr(sys, "argv", ["search", *command[3:]])
         search_command.main()
 
     service = ToyService(PromptedModel.load(world.full), load_tokenizer(str(world.full)))
-    monkeypatch.setattr(Started, "running", [])
-    monkeypatch.setattr(Started, "artifacts", [])
     monkeypatch.setattr(
         "bench.tofu.search.split_questions", lambda name, kept: Split(FORGET, RETAIN, NEIGHBOURS, MISSPELT)
     )
     monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
     monkeypatch.setattr("bench.tofu.report.subprocess.run", train)
-    monkeypatch.setattr("bench.tofu.report.Service", Started)
     monkeypatch.setattr("bench.tofu.report.Client", functools.partial(Client, transport=service.transport))
     return service
 
@@ -93,7 +98,7 @@ def made(world: World, rows: Sequence[Row] = LISTED) -> list[dict[str, Any]]:
     return Report(Search(world, "report"), rows, ReportLog(world.folder / "report.jsonl"), threads=1).run()
 
 
-def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToyService) -> None:
+def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToyService, started: Started) -> None:
     lines = made(world)
     assert [line["name"] for line in lines] == ["filter", "soft", "prompt"]
     for line in lines:
@@ -106,9 +111,9 @@ def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToySe
         assert filtered["items"]["after"][part] == filtered["items"]["before"][part]
     assert (soft["seed"], soft["config"]["max_steps"]) == (0, 1)
     assert isinstance(soft["train_s"], float)
-    (artifact,) = Started.artifacts
+    (artifact,) = started.artifacts
     assert len(artifact.to_bytes()) == soft["artifact_bytes"] == Path(soft["artifact"]).stat().st_size
-    assert [Path(settings.model).name for settings in Started.running] == ["full", "retain"]
+    assert [Path(str(settings.model)).name for settings in started.settings] == ["full", "retain"]
     plans = {request.headers["x-unlearning-plan"] for request in toy.requests}
     assert plans == {"off", "candidate:req_1"}
     systems = [body["messages"][0]["content"] for body in toy.bodies("/v1/chat/completions")]
@@ -119,7 +124,7 @@ def test_what_is_in_the_log_is_not_made_again(world: World, toy: ToyService, mon
     first = made(world, LISTED[:2])
     lines = (world.folder / "report.jsonl").read_text().splitlines()
     monkeypatch.setattr("bench.tofu.report.subprocess.run", lambda *_, **__: pytest.fail("was trained again"))
-    monkeypatch.setattr(Started, "start", lambda _: pytest.fail("was asked again"))
+    monkeypatch.setattr("bench.tofu.report.running", lambda *_, **__: pytest.fail("was asked again"))
     assert made(world, LISTED[:2]) == first
     assert (world.folder / "report.jsonl").read_text().splitlines() == lines
     assert len(lines) == 4
@@ -128,12 +133,14 @@ def test_what_is_in_the_log_is_not_made_again(world: World, toy: ToyService, mon
     assert line["name"] == "renamed"
 
 
-def test_a_pair_of_other_layers_is_trained_for_served_and_logged_apart(world: World, toy: ToyService) -> None:
+def test_a_pair_of_other_layers_is_trained_for_served_and_logged_apart(
+    world: World, toy: ToyService, started: Started
+) -> None:
     log, rows = ReportLog(world.folder / "report.jsonl"), [Row("offset", "delta", {"max_steps": 1, **DELTA})]
     for layers in (None, 1):
         Report(Search(world, "report", layers), rows, log, threads=1).run()
-    assert [settings.offset_layers for settings in Started.running] == [None, 0, 1]  # the second for the reference
-    offsets = [artifact.manifest.offset for artifact in Started.artifacts]
+    assert [settings.offset_layers for settings in started.settings] == [None, 0, 1]  # the second for the reference
+    offsets = [artifact.manifest.offset for artifact in started.artifacts]
     assert [offset.pair.layers for offset in offsets if offset is not None] == [2, 1]
 
 

@@ -22,7 +22,7 @@ from gateway.store.records import FINAL, TRANSITIONS, RequestRecord, RequestStat
 from gateway.store.requests import RequestStore
 from tests.unit.gateway.store.samples import sample, stored
 
-LEGAL = [(before, after) for before in RequestState for after in TRANSITIONS[before]]
+LEGAL = [(before, after) for before in RequestState for after in sorted(TRANSITIONS[before])]
 ILLEGAL = [(before, after) for before in RequestState for after in RequestState if after not in TRANSITIONS[before]]
 
 
