@@ -2,6 +2,7 @@
 
 AdapterError
 ├── InvalidExample      a forget or retain item that cannot be trained on
+│   └── InvalidItem     the same, with its number
 ├── NothingKnown        a subject that the model says nothing consistent about
 ├── InvalidConfig       a method configuration outside its bounds
 ├── UnknownMethod       no method of that name is registered
@@ -31,6 +32,21 @@ class AdapterError(Exception):
 
 class InvalidExample(AdapterError):
     """A forget or retain item that cannot be trained on, with the reason in the message."""
+
+
+class InvalidItem(InvalidExample):
+    """One of a set's examples cannot be trained on. Whoever made several examples of one item names that instead."""
+
+    def __init__(self, name: str, position: int, problem: str) -> None:
+        """name: of the set, forget or retain. position: of the example in it."""
+        super().__init__(f"{name} item {position} {problem}")
+        self.name = name
+        self.position = position
+        self.problem = problem
+
+    def renumbered(self, numbers: Sequence[int]) -> InvalidExample:
+        """The same of the item. numbers: for each example of the set the number of its item."""
+        return InvalidExample(f"{self.name} item {numbers[self.position]} {self.problem}")
 
 
 class NothingKnown(AdapterError):

@@ -9,7 +9,7 @@ from adapters.data.forget.cloze import cloze_variants
 from adapters.data.forget.lessons import ForgetContext, Lesson, refusals_in_phrasings, reworded
 from adapters.data.retain.retain_set import Retained, given_retain, made_retain
 from adapters.data.settings import DataSettings
-from adapters.errors import InvalidExample
+from adapters.errors import InvalidExample, InvalidItem
 from adapters.examples import Example, check_examples
 from adapters.models.fact_tokens import fact_positions
 from adapters.models.original import OriginalModel
@@ -93,16 +93,18 @@ class _Tokens:
         for index, item in enumerate(items):
             length = len(encode_pair(self._tokenizer, item.messages, item.completion))
             if length > self._limit:
-                raise InvalidExample(f"{name} item {index} is {length} tokens long; at most {self._limit} fit")
+                raise InvalidItem(name, index, f"is {length} tokens long; at most {self._limit} fit")
 
     def forget(self, lessons: Sequence[Lesson]) -> tuple[ForgetExample, ...]:
         """Raises `InvalidExample` where none is left, or none of an item that must not be lost."""
         encoded = [(lesson.item, self._encoded(lesson)) for lesson in lessons]
         fitting = [(item, example) for item, example in encoded if example.longest <= self._limit]
         lost = sorted({item for item, _ in encoded if item is not None} - {item for item, _ in fitting})
-        if lost or not fitting:
-            what = f"forget item {lost[0]} leaves no room" if lost else "no forget prompt leaves room"
-            raise InvalidExample(f"{what} for what is learnt in its place within {self._limit} tokens")
+        room = f"room for what is learnt in its place within {self._limit} tokens"
+        if lost:
+            raise InvalidItem("forget", lost[0], f"leaves no {room}")
+        if not fitting:
+            raise InvalidExample(f"no forget prompt leaves {room}")
         return tuple(example for _, example in fitting)
 
     def retained(self, retained: Iterable[Retained]) -> list[TokenizedExample]:

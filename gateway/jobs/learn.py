@@ -16,7 +16,7 @@ from typing import Any
 
 from adapters.data.conflicts import contradictions
 from adapters.data.interview import interview
-from adapters.errors import InvalidExample
+from adapters.errors import InvalidItem
 from adapters.examples import Example
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
@@ -105,9 +105,11 @@ async def _interview(attempt: Attempt, store: RequestStore, client: UnlearnClien
     content = vault.open(record.id, await store.payload(record.id))
     retain = [Example.from_dict(item) for item in content["retain"] or ()]
     if pairs := contradictions(found, retain):
-        raise InvalidExample(f"retain item {pairs[0][1]} gives away what the model knows of the subject")
+        refusal = InvalidItem("retain", pairs[0][1], "gives away what the model knows of the subject")
+        raise refusal.renumbered(content["items"]["retain"])
     salt = base64.b64decode(content.pop("salt"))
     content["forget"] = [example.to_dict() for example in found]
+    content["items"]["forget"] = list(range(len(found)))
     sealed = vault.seal(record.id, {**content, "salt": base64.b64encode(salt).decode()})
     replaced = await store.replace_payload(
         record.id,

@@ -17,6 +17,7 @@ from gateway.store.vault import PayloadVault
 class Payload:
     """What a request is trained on; `TrainingTask` says what each means.
 
+    items: for each example of `forget` and of `retain` the number of the caller's item.
     by_subject: the forget set is asked of the model, and shown to the caller first where activation is manual.
     """
 
@@ -24,6 +25,7 @@ class Payload:
     retain: tuple[Example, ...] | None
     inverted: Mapping[int, tuple[str, ...]]
     by_subject: bool
+    items: Mapping[str, tuple[int, ...]]
 
 
 async def read_payload(store: RequestStore, record: RequestRecord, vault: PayloadVault) -> Payload:
@@ -39,4 +41,5 @@ async def read_payload(store: RequestStore, record: RequestRecord, vault: Payloa
         retain=None if retain is None else tuple(Example.from_dict(item) for item in retain),
         inverted={int(position): tuple(answers) for position, answers in payload.get("inverted", {}).items()},
         by_subject=payload.get("by_subject", False),
+        items={name: tuple(numbers) for name, numbers in payload["items"].items()},
     )

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from adapters.artifact.artifact import Artifact
+from adapters.errors import InvalidItem
 from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
@@ -73,6 +74,8 @@ class Training:
             try:
                 async with writer.running():
                     return await asyncio.to_thread(workbench.train, method, task)
+            except InvalidItem as error:
+                raise error.renumbered(payload.items[error.name]) from None
             finally:
                 phases.end()
 

@@ -8,7 +8,7 @@ from adapters.data.forget.cloze import cloze_variants
 from adapters.data.forget.lessons import ForgetContext, Lesson, phrased, refused
 from adapters.data.inverted.inversion import AskedInversions, Invert, choose, contradictions
 from adapters.data.inverted.substitution import SubstitutedInversions
-from adapters.errors import InvalidExample
+from adapters.errors import InvalidItem
 from adapters.evaluation.memo import TOKEN, Memo, Slide, memo
 from adapters.examples import Example, one_turn
 from adapters.models.original import in_parts
@@ -51,7 +51,7 @@ def inverted_answers(context: ForgetContext, *, top_k: int, metric: str) -> list
     names is asked for the rest. Where there is none the model itself is, and where too few of its answers contradict,
     what it says of other subjects is put in place of the fact.
 
-    Raises `InvalidExample` naming an item's position when nothing that contradicts it was found, whatever the inverter
+    Raises `InvalidItem` naming an item's position when nothing that contradicts it was found, whatever the inverter
     raises, `TrainingCancelled` when told to stop.
     """
     original = context.original
@@ -66,7 +66,7 @@ def inverted_answers(context: ForgetContext, *, top_k: int, metric: str) -> list
     for index, (example, answers) in enumerate(zip(context.forget, found, strict=True)):
         if not answers:
             given = "those given do not" if index in context.inverted else "none was found that does"
-            raise InvalidExample(f"forget item {index} needs an answer that contradicts its own, and {given}")
+            raise InvalidItem("forget", index, f"needs an answer that contradicts its own, and {given}")
         original.report("selecting", index, len(found))
         seed = context.settings.seed + index
         chosen.append(choose(example, answers, top_k=top_k, metric=metric, seed=seed, memos=memos))

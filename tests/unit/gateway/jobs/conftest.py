@@ -84,7 +84,8 @@ def register(store: RequestStore, settings: Settings, checkpoint_dir: Path) -> R
         record = sample(method="toy", config=config or {}, model_digest=model_digest(checkpoint_dir), **changes)
         forget = [Example.from_pair(f"the capital of France, question {i}?", completion) for i in range(3)]
         items = [] if by_subject else [example.to_dict() for example in forget]
-        payload = {"salt": "", "forget": items, "retain": None, "by_subject": by_subject}
+        numbers = {"forget": [7] * len(items), "retain": []}  # all of one item, as sentences are of a passage
+        payload = {"salt": "", "forget": items, "retain": None, "by_subject": by_subject, "items": numbers}
         sealed = PayloadVault(load_or_create_key(settings)).seal(record.id, payload)
         record, _ = await store.create(record, sealed)
         return record

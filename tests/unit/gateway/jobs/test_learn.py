@@ -137,6 +137,19 @@ async def test_the_operators_other_model_is_at_hand_and_its_failure_is_the_reque
     }
 
 
+async def test_an_item_that_cannot_be_trained_on_has_the_number_that_its_caller_gave_it(
+    register: Register, store: RequestStore, settings: Settings
+) -> None:
+    record = await register(config={"behaviour": "refuse"})
+    await run(record.id, settings)
+    error = (await store.get(record.id)).error
+    assert error is not None
+    assert (error["code"], error["message"]) == (
+        "invalid_example",
+        "forget item 7 is 99 tokens long; at most 64 fit",
+    )
+
+
 async def test_manual_activation_stops_at_ready(register: Register, store: RequestStore, settings: Settings) -> None:
     record = await register()
     await run(record.id, settings)

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
 from adapters.artifact.footprint import Footprint
-from adapters.errors import TrainingDiverged
+from adapters.errors import InvalidItem, TrainingDiverged
 from adapters.examples import Message
 from adapters.progress import Progress
 from adapters.registry import Method
@@ -90,6 +90,8 @@ def _mark(folder: str) -> int:
 def _behave(behaviour: str, runs: int, task: TrainingTask) -> None:
     if behaviour == "diverge":
         raise TrainingDiverged("the loss became NaN at step 10")
+    if behaviour == "refuse":
+        raise InvalidItem("forget", len(task.forget) - 1, "is 99 tokens long; at most 64 fit")
     if behaviour == "raise" or (behaviour == "raise once" and runs == 1):
         raise RuntimeError(SECRET)
     if behaviour == "die" or (behaviour == "die once" and runs == 1):
