@@ -114,8 +114,7 @@ async def _interview(attempt: Attempt, store: RequestStore, client: UnlearnClien
     replaced = await store.replace_payload(
         record.id,
         sealed,
-        forget_count=len(found),
-        commitment=commitment(salt, content),
+        {"forget_count": len(found), "commitment": commitment(salt, content)},
         state=RequestState.TRAINING,
         attempt=attempt.number,
     )

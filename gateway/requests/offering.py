@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +76,6 @@ class Offering:
             assert refusal is not None
             raise refusal
         return found
-
-    def max_length(self, candidates: Sequence[Candidate]) -> int:
-        """Tokens of the longest example that all of them learn from. Raises `Unprocessable` as `adapters` does."""
-        return min(self._adapter(candidate).max_length for candidate in candidates)
 
     def _offer(self) -> Offer:
         return Offer(

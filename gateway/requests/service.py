@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
@@ -18,6 +18,7 @@ from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
 from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
 from gateway.policy.plan import AdapterRef
 from gateway.requests.example_set import ExampleSet, check_sets, example_set
+from gateway.requests.items import Item
 from gateway.requests.offering import Adapter, Offering, ServedModel
 from gateway.requests.schemas import ExamplesBody, ForgetBody
 from gateway.settings import Settings
@@ -78,15 +79,14 @@ class UnlearningService:
 
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
-        forget, retain, adapters = await asyncio.to_thread(self._checked, body)
-        first = adapters[0]  # `auto` has several; the request is the first's until its worker tries another
+        forget, retain = await asyncio.to_thread(self._sets, body)
+        served = await asyncio.to_thread(self._served, body.method, body.config, forget, retain)
         payload = _payload(forget, retain)
         salt = new_salt()
         now = time.time()
         record = RequestRecord(
             id=new_request_id(),
             tenant="default",
-            method=first.candidate.method,
             activation=body.activation,
             created_at=now,
             updated_at=now,
@@ -97,12 +97,10 @@ class UnlearningService:
             model=self._model.name,
             model_digest=self._model.digest,
             subject=body.subject,
-            config=dict(first.candidate.config),
             scope=body.scope.model_dump(),
-            footprint=first.footprint,
             pair=self._model.pair,
-            selection=_selection(adapters) if body.method == AUTO else None,
             language=_language(forget, body.subject),
+            **served,
         )
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
         idempotency = None
@@ -131,18 +129,21 @@ class UnlearningService:
         """Another forget set for a draft, checked as at registration. Raises `StateConflict`, `Unprocessable`."""
         record, content = await self._draft(request_id)
         retain = _retained(content)
-        forget = await asyncio.to_thread(
-            self._checked_draft, body, retain, self._offering.max_length(record.candidates)
-        )
+        forget = await asyncio.to_thread(self._set, "forget", body.forget)
+        method, config = record.method, record.config
+        if record.selection is not None:
+            method, config = AUTO, record.selection["asked"]
+        served = await asyncio.to_thread(self._served, method, config, forget, retain)
         salt = content.pop("salt")
         content |= _payload(forget, retain) | {"by_subject": True}
-        replaced = await self.store.replace_payload(
-            request_id,
-            self._vault.seal(request_id, {**content, "salt": salt}),
-            forget_count=len(forget.examples),
-            commitment=commitment(base64.b64decode(salt), content),
-            state=RequestState.DRAFTED,
-        )
+        changes = {
+            **served,
+            "forget_count": len(forget.examples),
+            "intake": {**record.intake, "forget": forget.intake()},
+            "commitment": commitment(base64.b64decode(salt), content),
+        }
+        sealed = self._vault.seal(request_id, {**content, "salt": salt})
+        replaced = await self.store.replace_payload(request_id, sealed, changes, state=RequestState.DRAFTED)
         if not replaced:
             raise StateConflict("the request is no draft any more")
         return await self.store.get(request_id)
@@ -203,28 +204,35 @@ class UnlearningService:
         audit.info("retired request=%s", record.id)
         return record
 
-    def _checked(self, body: ForgetBody) -> tuple[ExampleSet, ExampleSet | None, Sequence[Adapter]]:
-        """Both sets, the forget set empty where it is still to be asked for, and what the request may be served with.
+    def _sets(self, body: ForgetBody) -> tuple[ExampleSet, ExampleSet | None]:
+        """Both sets; an empty forget set where it is still to be asked for. Raises `Unprocessable`."""
+        return self._set("forget", body.forget or ()), None if body.retain is None else self._set("retain", body.retain)
 
-        Raises `Unprocessable`.
+    def _set(self, name: str, items: Sequence[Item]) -> ExampleSet:
+        return example_set(name, items, most=self._settings.max_examples)
+
+    def _served(
+        self, method: str, config: Mapping[str, Any], forget: ExampleSet, retain: ExampleSet | None
+    ) -> dict[str, Any]:
+        """Fields of the record of a request for these sets: what it may be served with.
+
+        Of a request for `auto` there may be several; it is the first's until its worker tries another.
+
+        Raises `Unprocessable`, also for sets that cannot be trained on.
         """
-        most = self._settings.max_examples
-        forget = example_set("forget", body.forget or (), most=most)
-        retain = None if body.retain is None else example_set("retain", body.retain, most=most)
-        adapters = self._offering.adapters(body.method, len(forget.examples), body.config)
+        adapters = self._offering.adapters(method, len(forget.examples), config)
         limit = min(adapter.max_length for adapter in adapters)
-        for name, each in (("forget", forget), ("retain", retain or ExampleSet())):
-            self._check_lengths(name, each, limit)
+        self._check_lengths("forget", forget, limit)
+        self._check_lengths("retain", retain or ExampleSet(), limit)
         if forget.examples:
             check_sets(forget, retain or ExampleSet())
-        return forget, retain, adapters
-
-    def _checked_draft(self, body: ExamplesBody, retain: ExampleSet | None, limit: int) -> ExampleSet:
-        """Raises `Unprocessable`."""
-        forget = example_set("forget", body.forget, most=self._settings.max_examples)
-        self._check_lengths("forget", forget, limit)
-        check_sets(forget, retain or ExampleSet())
-        return forget
+        candidate = adapters[0].candidate
+        return {
+            "method": candidate.method,
+            "config": dict(candidate.config),
+            "footprint": adapters[0].footprint,
+            "selection": _selection(adapters, config) if method == AUTO else None,
+        }
 
     def _check_lengths(self, name: str, examples: ExampleSet, limit: int) -> None:
         whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
@@ -282,7 +290,7 @@ def _retained(payload: dict[str, Any]) -> ExampleSet | None:
     return ExampleSet(examples, tuple(payload["items"]["retain"]))
 
 
-def _selection(adapters: Sequence[Adapter]) -> dict[str, Any]:
+def _selection(adapters: Sequence[Adapter], config: Mapping[str, Any]) -> dict[str, Any]:
     """The record's `selection` before anything was tried."""
     candidates = [{"method": a.candidate.method, "config": dict(a.candidate.config)} for a in adapters]
-    return {"candidates": candidates, "trials": []}
+    return {"asked": dict(config), "candidates": candidates, "trials": []}

@@ -101,8 +101,8 @@ class RequestRecord:
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `pair`: the one that its offset is trained for; None where the service had none.
     `activated_seq` orders the active requests and grows with each activation. `selection`, on a request that left the
-    method to the service: its `candidates`, the `trials` made of them, and `why` one was kept; `method` and
-    `config` are then those of the first candidate until another is tried.
+    method to the service: the settings it `asked` for, its `candidates`, the `trials` made of them, and `why` one was
+    kept; `method` and `config` are then those of the first candidate until another is tried.
     """
 
     id: str

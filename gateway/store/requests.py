@@ -196,20 +196,21 @@ class RequestStore:
         self,
         request_id: str,
         sealed: bytes,
+        changes: Mapping[str, Any],
         *,
-        forget_count: int,
-        commitment: str,
         state: RequestState,
         attempt: int | None = None,
     ) -> bool:
-        """While in `state`, put another sealed payload in the place of the first; False when it has moved on."""
-        fields = {"forget_count": forget_count, "commitment": commitment}
-        event: dict[str, Any] = {"forget_count": forget_count}
+        """While in `state`, put another sealed payload in the place of the first; False when it has moved on.
+
+        changes: fields of the record, `forget_count` among them.
+        """
+        event: dict[str, Any] = {"forget_count": changes["forget_count"]}
         kind = "examples"
         if state is RequestState.DRAFTED:
             # A follower ends at a settled state: nothing but a state may come last.
             event, kind = json.loads(_state_event(state, time.time(), error=None)) | event, "state"
-        return await self._change(request_id, {state}, kind, event, fields, attempt, payload=sealed)
+        return await self._change(request_id, {state}, kind, event, changes, attempt, payload=sealed)
 
     async def refuse_activation(self, request_id: str, error: Mapping[str, Any]) -> bool:
         """Note on a ready request why it was not activated; False when it is no longer ready."""

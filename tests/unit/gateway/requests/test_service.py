@@ -330,6 +330,21 @@ async def test_auto_chooses_by_what_is_trained_on(setup: Setup) -> None:
     assert (few.method, many.method, repeated.method) == ("delta", "lora", "delta")
 
 
+async def test_auto_chooses_anew_for_another_list_of_a_draft(setup: Setup) -> None:
+    service = setup.service(CHANGING, methods="spul,delta,lora")
+    record = await service.register(a_body(method="auto", subject="France", config={"max_steps": 9}))
+    assert record.method == "delta"
+    for before, after in (("queued", "training"), ("training", "drafted")):
+        await setup.store.transition(record.id, expected={RequestState(before)}, to=RequestState(after))
+    items = [{"prompt": f"What is {n} of {n + 1}?", "completion": f"It is {n}."} for n in range(17)]
+    many = await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [*items, items[0]]}))
+    assert (many.method, many.config["max_steps"], many.footprint.target_rank > 0) == ("lora", 9, True)
+    assert many.intake["forget"] == {"items": 18, "repeats": 1, "ignored": []}
+    assert many.candidates[0].method == "lora"
+    few = await service.replace_examples(record.id, ExamplesBody.model_validate({"forget": [FRANCE]}))
+    assert (few.method, few.footprint.target_rank) == ("delta", 0)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
