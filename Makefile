@@ -54,6 +54,10 @@ test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests in two processe
 	@echo "==> tests"
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
+.PHONY: cases
+cases: $(INSTALLED_DEV)  ## the inputs that failed once, in a table with what came of each
+	@$(BIN)/python -m pytest -n 2 -m case -q $(ARGS)
+
 .PHONY: test-gpu
 test-gpu: $(INSTALLED_DEV)  ## the tests that need a CUDA device: graphs on and off, both model runners
 	@nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader

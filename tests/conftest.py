@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+pytest_plugins = ["tests.cases"]
+
 ENGINE = "tests/engine/"
 
 

@@ -47,7 +47,15 @@ def test_one_line_of_error(unlearn: Unlearn, stub: Stub, args: list[str], status
 
 @pytest.mark.parametrize(
     "url",
-    ["http://[", "http://", "http://:80", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://é\u0000", "127.0.0.1:8000"],
+    [
+        "http://[",
+        "http://",
+        "http://:80",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:x",
+        "http://é\u0000",
+        "127.0.0.1:8000",
+    ],
 )
 def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
     assert cli.run(["--url", url, "list"], CommandContext()) in (2, 3)
