@@ -30,7 +30,7 @@ from gateway.jobs.queue import QUEUE, JobQueue, rq_queue, sync_connection
 from gateway.service.logs import configure_logging
 from gateway.settings import Settings
 from gateway.store.client import connected
-from gateway.store.embedded import redis_server
+from gateway.store.embedded import redis_server, until_it_answers
 from gateway.store.records import PENDING, WORKING, RequestState
 from gateway.store.requests import RequestStore
 
@@ -193,7 +193,7 @@ def run_worker(settings: Settings) -> int:
 
 def _work(server: Any, settings: Settings) -> bool:
     """One life of the worker; True when it was told to stop, False when it lost Redis."""
-    server.start()
+    asyncio.run(until_it_answers(server))
     with sync_connection(server.url, retries=8) as connection:
         try:
             worker = LearningWorker(connection, server.url, settings)

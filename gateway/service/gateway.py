@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
@@ -41,7 +42,7 @@ from gateway.service.scratch import scratch_folder
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
-from gateway.store.embedded import EmbeddedRedis, open_redis
+from gateway.store.embedded import EmbeddedRedis, redis_server, until_it_answers
 from gateway.store.generation import GenerationFile
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
@@ -112,7 +113,7 @@ async def open_gateway(
     """Bring everything up; minutes on a cold compile cache. Raises `GatewayError` for what cannot be served."""
     metrics = GatewayMetrics()
     lifecycle.detail = "starting Redis"
-    stores = await open_stores(stack, settings)
+    stores = await open_stores(stack, settings, lifecycle)
     lifecycle.detail = "loading the model"
     engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
     policy = ActivePolicy(
@@ -154,10 +155,11 @@ async def open_gateway(
     return Gateway(metrics, stores, engine, policy, checks, app)
 
 
-async def open_stores(stack: AsyncExitStack, settings: Settings) -> Stores:
+async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Lifecycle) -> Stores:
     """Redis, embedded where none is named, and what is kept in it. Raises `StoreUnavailable`."""
-    server = await asyncio.to_thread(open_redis, settings)
+    server = redis_server(settings)
     stack.callback(server.stop)
+    await until_it_answers(server, partial(setattr, lifecycle, "detail"))
     redis = await stack.enter_async_context(connected(server.url))
     own = server if isinstance(server, EmbeddedRedis) else None
     requests = RequestStore(redis, compact=own is not None)

@@ -35,6 +35,7 @@ from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.logs import configure_logging, progress_reporter
 from gateway.service.supervisor import WorkerSupervisor, end_process_tree, settings_environment
 from gateway.settings import Settings
+from gateway.store.embedded import until_it_answers
 
 if TYPE_CHECKING:
     pass
@@ -154,7 +155,7 @@ class _Service:
             keep("policy", policy.refresh, POLL_S)
             keep("erasure", Erasure(stores.requests, stores.blobs, engine.holdings, policy).sweep, ERASURE_S)
             if stores.own_redis is not None:  # ours to start again when it died
-                keep("redis", partial(asyncio.to_thread, stores.own_redis.start), _HEALTH_POLL_S)
+                keep("redis", partial(until_it_answers, stores.own_redis), _HEALTH_POLL_S)
             if self._settings.worker:
                 supervisor = WorkerSupervisor(self._worker_environment(), self._lifecycle)
                 stack.push_async_callback(supervisor.stop)

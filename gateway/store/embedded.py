@@ -7,6 +7,7 @@ the kernel gives back when the server dies, however it dies. Others attach to it
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import importlib.util
@@ -15,6 +16,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +24,7 @@ from urllib.parse import quote
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from gateway.errors import GatewayError
@@ -31,7 +33,9 @@ from gateway.settings import Settings
 log = logging.getLogger(__name__)
 
 _SOCKET_PATH_LIMIT = 100  # sun_path holds 108 bytes, 104 on BSD
-_START_TIMEOUT_S = 30.0
+_ANSWER_S = 2.0
+_POLL_S = 0.02
+_SAY_EVERY_S = 5.0
 _STOP_TIMEOUT_S = 15.0
 _ONCE = Retry(NoBackoff(), 0)
 
@@ -43,12 +47,13 @@ class EmbeddedRedisUnavailable(GatewayError):
 
 
 class EmbeddedRedis:
-    """`start` attaches to the data directory's server or runs it; `stop` ends it where this object ran it."""
+    """`poll` attaches to the data directory's server or runs it; `stop` ends it where this object ran it."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "redis"
         self._socket = _socket_path(self._folder)
         self._process: subprocess.Popen[bytes] | None = None
+        self._coming_up = False
 
     @property
     def url(self) -> str:
@@ -60,29 +65,26 @@ class EmbeddedRedis:
         """Of the server, where this object runs it."""
         return None if self._process is None else self._process.pid
 
-    def start(self) -> None:
-        """Return once a server answers. Call it again at any time to replace one that died.
+    def poll(self) -> str | None:
+        """None when a server answers; otherwise what it is doing. Runs one where none runs, or where one died.
 
-        Raises `EmbeddedRedisUnavailable` with the reason.
+        A server that is alive is never given up: it may be loading a file for as long as that takes.
+        Raises `EmbeddedRedisUnavailable` with the reason when it does not come up.
         """
-        executable = server_binary()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        _private_folder(self._socket.parent)
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        started = False
-        while not self._answers():
-            if self._process is not None and self._process.poll() is not None:
-                self._process = None
-                if started:
-                    raise EmbeddedRedisUnavailable(f"the embedded Redis ended at once; see {self._log_file}")
-            if self._process is None:
-                self._process = self._spawn(executable)
-                started = self._process is not None
-            if time.monotonic() > deadline:
-                self.stop()
-                raise EmbeddedRedisUnavailable(f"the embedded Redis did not answer; see {self._log_file}")
-            time.sleep(0.02)
+        with Redis(unix_socket_path=str(self._socket), socket_timeout=_ANSWER_S, retry=_ONCE) as client:
+            try:
+                doing = _doing(client)
+            except RedisError:
+                doing = "does not answer yet"
+                self._run()
+        if doing is None:
+            self._coming_up = False
+        return doing
+
+    def start(self) -> None:
+        """`poll` until a server answers."""
+        while self.poll() is not None:
+            time.sleep(_POLL_S)
 
     def stop(self) -> None:
         """End the server if this object started it; everything acknowledged is on disk. Safe to repeat."""
@@ -115,12 +117,18 @@ class EmbeddedRedis:
     def _log_file(self) -> Path:
         return self._folder / "redis.log"
 
-    def _answers(self) -> bool:
-        with Redis(unix_socket_path=str(self._socket), socket_timeout=2.0, retry=_ONCE) as client:
-            try:
-                return bool(client.ping())
-            except RedisError:  # nobody listens, or it is still loading its file
-                return False
+    def _run(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+            if self._coming_up:
+                raise EmbeddedRedisUnavailable(f"the embedded Redis ended at once; see {self._log_file}")
+        if self._process is None:
+            executable = server_binary()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            _private_folder(self._socket.parent)
+            self._process = self._spawn(executable)
+            self._coming_up = self._process is not None
 
     def _spawn(self, executable: Path) -> subprocess.Popen[bytes] | None:
         """Run the server, unless another process holds the lock: then that one is coming up."""
@@ -176,25 +184,48 @@ class SharedRedis:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def start(self) -> None:
-        """Nothing to do."""
+    def poll(self) -> str | None:
+        """What keeps a server that is there from answering. One that is not there is for the first command to find."""
+        with Redis.from_url(self.url, socket_timeout=_ANSWER_S, retry=_ONCE) as client:
+            try:
+                return _doing(client)
+            except RedisError:
+                return None
 
     def stop(self) -> None:
         """Nothing to do."""
 
 
-def redis_server(settings: Settings) -> EmbeddedRedis | SharedRedis:
+RedisServer = EmbeddedRedis | SharedRedis
+
+
+def redis_server(settings: Settings) -> RedisServer:
     """The server of these settings, not yet started. `.url` is what every process connects to."""
     if settings.redis_url is not None:
         return SharedRedis(settings.redis_url.get_secret_value())
     return EmbeddedRedis(settings.data_dir)
 
 
-def open_redis(settings: Settings) -> EmbeddedRedis | SharedRedis:
-    """`redis_server`, started. Raises `EmbeddedRedisUnavailable`."""
-    server = redis_server(settings)
-    server.start()
-    return server
+async def until_it_answers(server: RedisServer, report: Callable[[str], None] | None = None) -> None:
+    """`poll` until the server answers, and say meanwhile what it is doing. Raises `EmbeddedRedisUnavailable`."""
+    said_at = time.monotonic()
+    while (doing := await asyncio.to_thread(server.poll)) is not None:
+        if report is not None:
+            report(f"Redis {doing}")
+        if time.monotonic() - said_at > _SAY_EVERY_S:
+            said_at = time.monotonic()
+            log.info("waiting for redis: it %s", doing)
+        await asyncio.sleep(_POLL_S)
+
+
+def _doing(client: Redis) -> str | None:
+    """None when it answers. Raises `RedisError` when nobody is there."""
+    try:
+        client.ping()
+    except BusyLoadingError:
+        loaded = client.info("persistence").get("loading_loaded_perc")
+        return None if loaded is None else f"is loading its data, {float(loaded):.0f} % so far"
+    return None
 
 
 def server_binary() -> Path:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -15,8 +17,15 @@ import pytest
 from redis import Redis
 
 from gateway.settings import Settings
+from gateway.store import embedded
 from gateway.store.client import connected
-from gateway.store.embedded import EmbeddedRedis, EmbeddedRedisUnavailable, SharedRedis, redis_server
+from gateway.store.embedded import (
+    EmbeddedRedis,
+    EmbeddedRedisUnavailable,
+    SharedRedis,
+    redis_server,
+    until_it_answers,
+)
 from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
 from tests.unit.gateway.store.samples import stored
@@ -164,20 +173,65 @@ def test_redis_url_is_somebody_elses_server(data_dir: Path) -> None:
     values: dict[str, object] = {"redis_url": "redis://:secret@example.org/0", "data_dir": data_dir}
     server = redis_server(Settings(**values))  # type: ignore[arg-type]
     assert isinstance(server, SharedRedis)
-    server.start()
+    assert server.poll() is None
     server.stop()
     assert server.url == "redis://:secret@example.org/0"
     assert not data_dir.exists()
 
 
-def test_it_waits_while_a_big_log_is_loaded(data_dir: Path) -> None:
-    with EmbeddedRedis(data_dir) as server, Redis.from_url(server.url) as client:
+class Slow(EmbeddedRedis):
+    """Loads its keys as slowly as it is told. It can be asked meanwhile after every 1000."""
+
+    delay_us = 0
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), "--key-load-delay", str(self.delay_us)]
+
+
+@pytest.fixture
+def slow(data_dir: Path) -> Iterator[Slow]:
+    """A server that was killed with 20000 keys in its file."""
+    with Slow(data_dir) as server, Redis.from_url(server.url) as client:
         with client.pipeline(transaction=False) as pipeline:
-            for i in range(2000):
-                pipeline.set(f"key:{i}", "x" * 1000)
+            for i in range(20000):
+                pipeline.set(f"key:{i}", "x")
             pipeline.execute()
         kill(server)
-        began = time.monotonic()
-        server.start()
-        assert client.dbsize() == 2000
-        assert time.monotonic() - began < 30
+        yield server
+
+
+async def test_a_server_that_loads_is_waited_for_and_says_how_far_it_is(
+    slow: Slow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway")
+    monkeypatch.setattr(embedded, "_SAY_EVERY_S", 0.1)
+    slow.delay_us = 100
+    said: list[str] = []
+    async with asyncio.timeout(30):
+        loaded = asyncio.create_task(until_it_answers(slow, said.append))
+        while not any("loading" in detail for detail in said):
+            await asyncio.sleep(0.01)
+        pid, shared = slow.pid, SharedRedis(slow.url)
+        assert "is loading its data" in str(await asyncio.to_thread(shared.poll))
+        await until_it_answers(shared)
+        await loaded
+    assert slow.pid == pid, "none was ended and started again"
+    with Redis.from_url(slow.url) as client:
+        assert client.dbsize() == 20000
+    percents = [int(re.findall(r"\d+", detail)[0]) for detail in said if "loading" in detail]
+    assert percents == sorted(percents)
+    assert percents[-1] > percents[0]
+    assert any("waiting for redis: it is loading its data" in line for line in caplog.messages)
+
+
+async def test_a_stop_does_not_wait_for_the_loading(slow: Slow) -> None:
+    slow.delay_us = 300
+    async with asyncio.timeout(30):
+        loading = asyncio.create_task(until_it_answers(slow))
+        while slow.poll() == "does not answer yet":
+            await asyncio.sleep(0.01)
+        process = psutil.Process(slow.pid)
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+        await asyncio.to_thread(slow.stop)
+    assert not process.is_running()
