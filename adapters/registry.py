@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from adapters.artifact.artifact import Artifact
-from adapters.artifact.footprint import Footprint
 from adapters.errors import UnknownMethod, unknown_settings
 from adapters.methods.delta.method import Delta
 from adapters.methods.divergence.method import Divergence
@@ -16,30 +14,7 @@ from adapters.methods.lora.method import Lora
 from adapters.methods.spul.method import Spul
 from adapters.methods.uld.method import Uld
 from adapters.plugins import METHODS, plugins
-from adapters.task import TrainingTask
-
-
-class Method(Protocol):
-    """One way to forget: how its settings look, how it trains, what room its adapter takes."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def config_type(self) -> type[Any]: ...
-
-    def footprint(self, config: Any) -> Footprint:
-        """The room that the adapter will take in the engine."""
-        ...
-
-    def needs_own_reference(self, config: Any) -> bool:
-        """Whether the adapter has a half on the pair's reference, which then must take one."""
-        ...
-
-    def train(self, task: TrainingTask) -> Artifact:
-        """Raises `InvalidExample`, `TrainingDiverged` or `TrainingCancelled`."""
-        ...
-
+from adapters.task import Method
 
 _ATTRIBUTES = ("name", "config_type", "footprint", "needs_own_reference", "train")
 

@@ -1,4 +1,4 @@
-"""What every unlearning method is asked to do."""
+"""What an unlearning method is, and what it is asked to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from adapters.artifact.artifact import Artifact
+from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from adapters.errors import TrainingCancelled
 from adapters.examples import Example, Message
@@ -77,3 +79,25 @@ class TrainingTask:
         """Raises `TrainingCancelled` once the caller wants the run to stop."""
         if self.cancelled():
             raise TrainingCancelled("training was cancelled")
+
+
+class Method(Protocol):
+    """One way to forget: how its settings look, how it trains, what room its adapter takes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config_type(self) -> type[Any]: ...
+
+    def footprint(self, config: Any) -> Footprint:
+        """The room that the adapter will take in the engine."""
+        ...
+
+    def needs_own_reference(self, config: Any) -> bool:
+        """Whether the adapter has a half on the pair's reference, which then must take one."""
+        ...
+
+    def train(self, task: TrainingTask) -> Artifact:
+        """Raises `InvalidExample`, `TrainingDiverged` or `TrainingCancelled`."""
+        ...

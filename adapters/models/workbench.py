@@ -15,14 +15,13 @@ from adapters.artifact.checkpoint import CheckpointWeights
 from adapters.artifact.spec import PairSpec
 from adapters.errors import OutOfMemory
 from adapters.examples import Message
-from adapters.task import TrainingTask
+from adapters.task import Method, TrainingTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from adapters.models.frozen import PromptedModel
     from adapters.models.hardware import Hardware
-    from adapters.registry import Method
 
 #: Bytes for what is beside the weights: activations, states, the trained part and its optimiser.
 WORKING_ROOM = 2**30

@@ -18,8 +18,7 @@ from adapters.artifact.footprint import Footprint
 from adapters.errors import InvalidItem, TrainingDiverged
 from adapters.examples import Message
 from adapters.progress import Progress
-from adapters.registry import Method
-from adapters.task import TrainingTask
+from adapters.task import Method, TrainingTask
 
 SECRET = "the-forget-text-that-nobody-may-see"
 
