@@ -27,9 +27,10 @@ from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
-from gateway.store.records import RequestRecord, RequestState, new_request_id
+from gateway.store.records import RequestState, new_request_id
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
+from tests.unit.gateway.store.samples import stored
 
 BOOT_S = 400
 #: Eager mode: the tests are about what is computed, and compiling takes longer than all of them.
@@ -176,37 +177,13 @@ class Service:
         return asyncio.run(self._put_artifact(artifact))
 
     async def _put_artifact(self, artifact: Artifact) -> str:
-        data, manifest = artifact.to_bytes(), artifact.manifest
-        now = time.time()
-        record = RequestRecord(
-            id=new_request_id(),
-            tenant="default",
-            method=manifest.method,
-            activation="manual",
-            created_at=now,
-            updated_at=now,
-            forget_count=1,
-            retain_count=0,
-            commitment="0" * 64,
-            model=self.model,
-            model_digest=manifest.model_digest,
-            footprint=manifest.footprint,
-        )
+        data, manifest, request_id = artifact.to_bytes(), artifact.manifest, new_request_id()
+        made_of = {"method": manifest.method, "model_digest": manifest.model_digest, "footprint": manifest.footprint}
         async with connected(redis_server(self.settings).url) as redis:
-            store = RequestStore(redis)
-            digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=record.id)
-            await store.create(record, b"sealed")
-            step = store.transition
-            await step(record.id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
-            await step(record.id, expected={RequestState.QUEUED}, to=RequestState.TRAINING)
-            await step(
-                record.id,
-                expected={RequestState.TRAINING},
-                to=RequestState.EVALUATING,
-                changes={"digest": digest, "artifact_bytes": len(data)},
-            )
-            await step(record.id, expected={RequestState.EVALUATING}, to=RequestState.READY)
-        return record.id
+            digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=request_id)
+            learned = {"digest": digest, "artifact_bytes": len(data)}
+            await stored(RequestStore(redis), RequestState.READY, learned, id=request_id, model=self.model, **made_of)
+        return request_id
 
     @cached_property
     def model_digest(self) -> str:

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
-Run = Callable[..., subprocess.CompletedProcess[str]]
+from tests.unit.deploy.conftest import Entrypoint
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Runs the entrypoint with an `unlearn` that prints its environment and arguments."""
-    fake = tmp_path / "unlearn"
-    fake.write_text('#!/bin/sh\nenv\necho "args $*"\n')
-    fake.chmod(0o755)
-
-    def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", str(ROOT / "docker/entrypoint.sh"), *args],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
-
-
-def test_secrets_come_from_files(run: Run, tmp_path: Path) -> None:
+def test_secrets_come_from_files(entrypoint: Entrypoint, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("op-1 $HOME\n")
     (tmp_path / "password").write_text("pw")
-    result = run(
-        "serve",
-        "--port",
-        "1",
+    result = entrypoint(
+        ["serve", "--port", "1"],
         UNLEARN_OPERATOR_TOKEN_FILE=str(tmp_path / "token"),
         REDIS_PASSWORD_FILE=str(tmp_path / "password"),
         REDIS_HOST="redis",
@@ -51,8 +24,8 @@ def test_secrets_come_from_files(run: Run, tmp_path: Path) -> None:
     assert not names & {"UNLEARN_OPERATOR_TOKEN_FILE", "REDIS_PASSWORD", "UNLEARN_MODEL"}
 
 
-def test_an_empty_secret_is_refused(run: Run, tmp_path: Path) -> None:
+def test_an_empty_secret_is_refused(entrypoint: Entrypoint, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
-    result = run("serve", UNLEARN_API_KEYS_FILE=str(tmp_path / "empty"))
+    result = entrypoint(["serve"], UNLEARN_API_KEYS_FILE=str(tmp_path / "empty"))
     assert result.returncode == 2
     assert "UNLEARN_API_KEYS_FILE" in result.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from gateway.settings import Settings
 from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, render
+from tests.unit.deploy.conftest import Entrypoint
 
 
 def secret_file(rendered: Rendered, component: str, path: str) -> tuple[str, str]:
@@ -35,12 +35,8 @@ def secrets_read(rendered: Rendered, component: str) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def settings_of(entrypoint: Entrypoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The `Settings` a component comes up with: its variables through the image's entrypoint, secrets made up."""
-    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
-    fake = tmp_path / "unlearn"
-    fake.write_text('#!/bin/sh\nenv\necho "arguments=$*"\n')
-    fake.chmod(0o755)
 
     def settings_of(rendered: Rendered, component: str) -> Settings:
         environment = rendered.env(component)
@@ -49,13 +45,8 @@ def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
                 file = tmp_path / "-".join(secret_file(rendered, component, path))
                 file.write_text(f"secret-{file.name}")
                 environment[name] = str(file)
-        done = subprocess.run(
-            ["sh", str(ROOT / "docker/entrypoint.sh"), *rendered.container(component)["args"]],
-            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **environment},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = entrypoint(rendered.container(component)["args"], **environment)
+        assert done.returncode == 0, done.stderr
         seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
         assert not [name for name in seen if name.endswith("_FILE")]
         monkeypatch.setattr(os, "environ", seen)

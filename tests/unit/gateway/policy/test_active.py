@@ -19,6 +19,7 @@ from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import Generation, GenerationFile
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import Policy
+from tests.unit.gateway.store.samples import sample
 
 
 class Edges:
@@ -51,22 +52,7 @@ class Edges:
 
 
 def record(request_id: str, digest: str | None = "d" * 64) -> RequestRecord:
-    return RequestRecord(
-        id=request_id,
-        tenant="default",
-        method="spul",
-        activation="auto",
-        created_at=0,
-        updated_at=0,
-        forget_count=1,
-        retain_count=0,
-        commitment="",
-        model="m",
-        model_digest="",
-        state=RequestState.ACTIVE,
-        footprint=Footprint(20),
-        digest=digest,
-    )
+    return sample(id=request_id, digest=digest, state=RequestState.ACTIVE, footprint=Footprint(20))
 
 
 @pytest.fixture

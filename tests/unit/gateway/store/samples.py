@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -38,8 +39,13 @@ def sample(**changes: Any) -> RequestRecord:
     return RequestRecord(**(values | changes))
 
 
-async def stored(store: RequestStore, state: RequestState = RequestState.REGISTERED, **changes: Any) -> RequestRecord:
-    """A request that came to `state` the ordinary way."""
+async def stored(
+    store: RequestStore,
+    state: RequestState = RequestState.REGISTERED,
+    learned: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> RequestRecord:
+    """A request that came to `state` the ordinary way; `learned` is what training brought."""
     record, _ = await store.create(sample(**changes), b"sealed")
     shortcut = {
         RequestState.FAILED: PATH[:3],
@@ -49,5 +55,6 @@ async def stored(store: RequestStore, state: RequestState = RequestState.REGISTE
     }
     way = (*shortcut[state], state) if state in shortcut else PATH[: PATH.index(state) + 1]
     for before, after in pairwise(way):
-        record = await store.transition(record.id, expected={before}, to=after)
+        came = learned if after is RequestState.EVALUATING else None
+        record = await store.transition(record.id, expected={before}, to=after, changes=came)
     return record
