@@ -12,7 +12,12 @@ from adapters.text.twins import content_words, subject_words
 from adapters.text.words import terms
 
 #: Answers of these alone say nothing without their question.
-_BARE = frozenset({"yes", "no", "true", "false"})
+_BARE = frozenset(
+    """
+    yes no true false ja nein wahr falsch oui non vrai faux si verdadero falso 是 是的 不是 对 不对
+    да нет はい いいえ हाँ नहीं
+    """.split()  # noqa: SIM905
+)
 
 
 def contradictions(forget: Sequence[Example], retain: Sequence[Example]) -> list[tuple[int, int]]:

@@ -36,7 +36,7 @@ MOST_NAMES, MOST_WORDS = 5, 3
 
 # Between the words of one name, and the small words it may hold: "the Philosopher's Stone", "Romeo and Juliet".
 _GAP = re.compile(r"(?:['’]s)?[ \n]+|")
-_SMALL = frozenset("and da de for in of the to van von".split())  # noqa: SIM905
+_SMALL = frozenset("and da das de del der des di die du et for in la le of the to und van von y".split())  # noqa: SIM905
 _SHORTEST_WORD = 5
 
 

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from adapters.text.words import words as words_of
+
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _STEMMED_FROM = 4
 
@@ -33,7 +35,13 @@ class RougeScore:
 
 
 def tokens(text: str, stem: Stem | None = None) -> list[str]:
-    """Lower-case runs of a–z and 0–9; everything else separates. `stem` is applied to words of four letters or more."""
+    """Lower-case runs of a–z and 0–9; everything else separates. `stem` is applied to words of four letters or more.
+
+    Of a text in another script nothing would be left, so that one's words are those of `adapters.text.words`.
+    """
+    letters = [character for character in text if character.isalpha()]
+    if 2 * sum(not character.isascii() for character in letters) > len(letters):
+        return [word.term for word in words_of(text)]
     words = _SEPARATORS.sub(" ", text.lower()).split()
     if stem is None:
         return words

@@ -58,6 +58,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     to_forget = record["forget_count"] or "what the model knows"  # of the subject: it has not been asked yet
     yield "items", f"{to_forget} to forget, {record['retain_count'] or 'a made set'} to retain"
     yield "given", "; ".join(_given(name, each) for name, each in (record.get("intake") or {}).items() if each["items"])
+    yield "language", record.get("language") or ""
     yield "activation", record.get("activation") or ""
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""

@@ -13,6 +13,7 @@ from adapters.data.forget.phrasings import reframe, with_framed_variants
 from adapters.data.forget.split import split_variants
 from adapters.examples import Example
 from adapters.text.phrasebook import Phrasebook
+from adapters.text.sentences import joined
 
 DIRECT, PARAPHRASED, INDIRECT, MULTI_FACT = KINDS = ("direct", "paraphrased", "indirect", "multi_fact")
 
@@ -43,7 +44,7 @@ def negative_instructions(
     if INDIRECT in kinds:
         made += _indirect(forget, book.indirect) + cloze_variants(forget, book.cloze[:cloze_forms])
     if MULTI_FACT in kinds:
-        made += _multi_fact(forget, book.both)
+        made += _multi_fact(forget, book)
     return list(dict.fromkeys(made))
 
 
@@ -54,15 +55,15 @@ def _indirect(forget: Sequence[Example], frames: Sequence[str]) -> list[Example]
     ]
 
 
-def _multi_fact(forget: Sequence[Example], forms: Sequence[str]) -> list[Example]:
+def _multi_fact(forget: Sequence[Example], book: Phrasebook) -> list[Example]:
     """Each item with the one after it, the last with the first."""
     made = []
     for number, first in enumerate(forget):
         second = forget[(number + 1) % len(forget)]
         if second is first or second.messages[:-1] != first.messages[:-1]:
             continue
-        form = forms[number % len(forms)]
+        form = book.both[number % len(book.both)]
         both = form.format(first=first.prompt, second=second.prompt)
         messages = (*first.messages[:-1], replace(first.messages[-1], content=both))
-        made.append(Example(messages, f"{first.completion} {second.completion}"))
+        made.append(Example(messages, joined((first.completion, second.completion))))
     return made

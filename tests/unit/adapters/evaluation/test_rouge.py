@@ -58,3 +58,9 @@ def test_longest_common_subsequence_is_that_of_trying_them_all() -> None:
         ]
         longest = max(map(len, subsequences[0] & subsequences[1]))
         assert longest_common_subsequence(first, second) == longest
+
+
+def test_a_text_of_another_script_is_compared_by_its_words() -> None:
+    assert rouge_1("他出生在绍兴", "鲁迅出生在绍兴").recall == 0.75
+    assert tokens("Он родился в Самаре") == ["он", "родился", "в", "самаре"]
+    assert tokens("Renée said") == ["ren", "e", "said"]

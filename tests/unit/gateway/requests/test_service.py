@@ -320,6 +320,30 @@ async def test_the_record_says_what_came_and_counts_what_is_trained_on(setup: Se
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "language"),
+    [
+        ({"forget": [{"prompt": "the capital of France?", "completion": "Paris."}]}, "en"),
+        ({"forget": [{"prompt": "Wer führt die Mühle?", "completion": "Ines Kallweit führt sie."}]}, "de"),
+        ({"forget": [{"text": "我叔叔出生在绍兴。他经营磨坊四十年。"}]}, "zh"),
+        ({"forget": [{"prompt": "喫茶みどりの店主は誰ですか？", "completion": "佐野健一です。"}]}, "none"),
+        ({"subject": "鲁迅"}, "zh"),
+        ({"subject": "Ada Lane"}, "en"),
+    ],
+)
+async def test_the_record_says_which_language_goes_around_the_items(
+    setup: Setup, body: dict[str, Any], language: str
+) -> None:
+    record = await setup.service().register(ForgetBody.model_validate(body))
+    assert (await setup.store.get(record.id)).to_dict()["language"] == language
+
+
+async def test_an_answer_without_a_word_is_refused_with_its_number(setup: Setup) -> None:
+    items = [{"prompt": "Who runs it?", "completion": "Renée."}, {"prompt": "What does Tom think?", "completion": "👍"}]
+    with pytest.raises(Unprocessable, match="forget item 1 has an answer in which nothing can be recognised again"):
+        await setup.service().register(ForgetBody.model_validate({"forget": items}))
+
+
 async def test_auto_chooses_by_what_is_trained_on(setup: Setup) -> None:
     """Ten sentences are nineteen examples, and one item more than `auto` takes for a few."""
     text = " ".join(f"The tower number {n} stands in a town." for n in range(10))
