@@ -66,11 +66,11 @@ class CommandContext:
 
     def say(self, text: str = "") -> None:
         """A line for a person; square brackets are taken as they are."""
-        self.out.print(text, markup=False)
+        self.out.print(_writable(text), markup=False)
 
     def note(self, text: str) -> None:
         """A line beside the result, on standard error."""
-        self.err.print(text, markup=False)
+        self.err.print(_writable(text), markup=False)
 
     def fail(self, error: CommandFailed | ClientError) -> None:
         """The one line that a failed command ends with."""
@@ -79,7 +79,12 @@ class CommandContext:
             return
         advice = "; start one with `unlearn serve`, or name another with --url"
         hint = advice if isinstance(error, ServiceUnreachable) else ""
-        self.note(f"error: {error.message}{hint} [{error.code}]")
+        self.note(f"error: {' '.join(error.message.split())}{hint} [{error.code}]")
+
+
+def _writable(text: str) -> str:
+    """The text with a question mark for each half of a character, which an argument may hold and no stream takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def load_settings(overrides: dict[str, Any]) -> Settings:

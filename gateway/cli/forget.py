@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from gateway.cli.forget_files import read_body, read_items
 from gateway.cli.records import outcome_line
 from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
 from gateway.store.records import RequestState
+
+_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
 
 def forget(
@@ -71,6 +74,8 @@ def forget(
     if manual or review:
         body["activation"] = "manual"
     _check_usage(body, file, review=review, wait=wait)
+    if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
+        raise UsageFailed("--idempotency-key: must be printable ASCII characters, at least one")
     with context.client() as client:
         record = client.register(body, idempotency_key=idempotency_key)
         if not wait:

@@ -10,13 +10,14 @@ import typer
 from gateway.cli.context import CommandContext
 from gateway.cli.records import card, error_line, outcome_line, table
 from gateway.client.client import UnlearnClient
+from gateway.store.records import RequestState
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as `unlearn list` shows it.")]
 
 
 def list_requests(
     ctx: typer.Context,
-    state: Annotated[str | None, typer.Option(help="Only requests in this state.")] = None,
+    state: Annotated[RequestState | None, typer.Option(help="Only requests in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
 ) -> None:
     """Show the unlearning requests, newest first."""

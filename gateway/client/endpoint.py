@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
@@ -174,7 +175,7 @@ class Endpoint:
         """A successful response, its body unread; asked for once. operator: what is asked takes the operator."""
         headers = dict(headers or {})
         if plan is not None:
-            headers[PLAN_HEADER] = plan
+            headers[PLAN_HEADER] = quote(plan, safe=":", errors="replace")
         if body is not None:
             # Escaped, so that half a character is the service's to refuse.
             options["content"] = json.dumps(body).encode("ascii")

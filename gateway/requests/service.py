@@ -139,6 +139,7 @@ class UnlearningService:
         changes = {
             **served,
             "forget_count": len(forget.examples),
+            "language": _language(forget, record.subject),
             "intake": {**record.intake, "forget": forget.intake()},
             "commitment": commitment(base64.b64decode(salt), content),
         }

@@ -11,7 +11,7 @@ from gateway.cli.context import CommandContext
 from tests.unit.gateway.cli.conftest import Unlearn
 from tests.unit.gateway.cli.stub import Stub
 
-HALF = "\ud83d"  # what Python makes of an argument that is no UTF-8 looks alike
+HALF = "\udcff"  # what Python makes of an argument that is no UTF-8
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,6 @@ HALF = "\ud83d"  # what Python makes of an argument that is no UTF-8 looks alike
         (["retire", "a/b?c#d"], 1),
         (["activate", "\n"], 1),
         (["watch", "é" * 300], 1),
-        (["list", "--state", HALF], 1),
         (["chat", HALF, "--candidate", "é\n"], 1),
         (["forget", "--subject", "x", "--idempotency-key", ""], 2),
         (["forget", "--subject", "x", "--idempotency-key", "é"], 2),
@@ -54,7 +53,7 @@ def test_one_line_of_error(unlearn: Unlearn, stub: Stub, args: list[str], status
         "http://127.0.0.1:99999",
         "http://127.0.0.1:x",
         "http://é\u0000",
-        "127.0.0.1:8000",
+        "localhost:80",
     ],
 )
 def test_a_url_that_is_none(capsys: pytest.CaptureFixture[str], url: str) -> None:
@@ -70,5 +69,5 @@ def test_a_directory_and_a_file_that_may_not_be_read(unlearn: Unlearn, tmp_path:
 
 
 def test_texts_of_half_a_character_are_the_services_to_refuse(unlearn: Unlearn, stub: Stub) -> None:
-    assert unlearn("chat", HALF, "--system", HALF, "--temperature", "nan").status == 0
+    assert unlearn("chat", HALF, "--system", HALF).status == 0
     assert stub.calls_to("/v1/chat/completions")[0].body["messages"][0]["content"] == HALF
