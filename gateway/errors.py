@@ -17,6 +17,7 @@ GatewayError
 ├── Unprocessable (422)             a body that does not validate
 ├── PolicyUnavailable (503)         the policy is unknown or too old; refused, never served without
 ├── AdapterUnavailable (503)        an adapter the plan needs cannot be installed
+├── LogitsFault (503)               the model gave logits that are not finite, and no adapter is to blame
 ├── StoreUnavailable (503)          Redis is away
 │   └── DataLost                    Redis does not hold what it held: never believed
 └── NotReady (503)                  starting up or draining
@@ -126,6 +127,13 @@ class AdapterUnavailable(GatewayError):
     status = 503
     type = "server_error"
     code = "adapter_unavailable"
+    retry_after_s = 5
+
+
+class LogitsFault(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "logits_not_finite"
     retry_after_s = 5
 
 

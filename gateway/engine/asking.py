@@ -12,6 +12,7 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
 from gateway.engine.door import UnlearningEngine
+from gateway.engine.residency.holdings import Holdings
 from gateway.errors import AdapterUnavailable
 from gateway.policy import context as policy_context
 from gateway.policy.plan import PlanBuilder, PlanMode
@@ -35,8 +36,9 @@ _SAMPLING: tuple[dict[str, Any], ...] = (
 class EngineAsker:
     """See `gateway.selfcheck.asker.Asker`."""
 
-    def __init__(self, engine: UnlearningEngine, plans: PlanBuilder) -> None:
+    def __init__(self, engine: UnlearningEngine, holdings: Holdings, plans: PlanBuilder) -> None:
         self._engine = engine
+        self._holdings = holdings
         self._plans = plans
         self._numbers = itertools.count()
 
@@ -68,14 +70,16 @@ class EngineAsker:
         return await asyncio.create_task(self._last(adapters, ids, params))
 
     async def _last(self, adapters: Adapters, ids: Sequence[int], params: SamplingParams) -> RequestOutput:
-        policy_context.bind(policy_context.PolicyContext(self._plans.build(PlanMode.CANDIDATE, adapters)))
+        plan = self._plans.build(PlanMode.CANDIDATE, adapters)
         params.output_kind = RequestOutputKind.FINAL_ONLY
         prompt = {"type": "token", "prompt_token_ids": list(ids), "cache_salt": f"selfcheck-{next(self._numbers)}"}
         last: RequestOutput | None = None
-        try:
-            async for output in self._engine.generate(prompt, params, f"selfcheck-{next(self._numbers)}"):
-                last = output
-        except GracefulHTTPError as error:
-            raise AdapterUnavailable(str(error)) from error
+        async with self._holdings.hold(plan.adapters) as holding:
+            policy_context.bind(policy_context.PolicyContext(plan, holding))
+            try:
+                async for output in self._engine.generate(prompt, params, f"selfcheck-{next(self._numbers)}"):
+                    last = output
+            except GracefulHTTPError as error:
+                raise AdapterUnavailable(str(error)) from error
         assert last is not None
         return last

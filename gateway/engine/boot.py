@@ -19,7 +19,7 @@ from gateway.engine.planning import EnginePlan, is_cpu_build
 
 
 def set_environment(local_model: bool) -> None:
-    """vLLM reads these at import: set them first, and leave alone what the operator has set."""
+    """vLLM reads these at import: set them first, and leave alone what the operator may set."""
     defaults = {
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_NO_USAGE_STATS": "1",  # a service that forgets does not phone home
@@ -33,6 +33,10 @@ def set_environment(local_model: bool) -> None:
         defaults["VLLM_USE_AOT_COMPILE"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    # `faults` lives by vLLM's count of NaN; an engine that died of one would take every other request with it.
+    os.environ.update({"VLLM_COMPUTE_NANS_IN_LOGITS": "1", "VLLM_RAISE_ON_LOGIT_NANS": "0"})
+    # A row of NaN is sampled before its request is ended. FlashInfer defines no result for one.
+    os.environ["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
 
 
 async def start_engine(plan: EnginePlan) -> Any:

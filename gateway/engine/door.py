@@ -9,31 +9,39 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from http import HTTPStatus
 from typing import Any
 
 from vllm.engine.protocol import EngineClient
-from vllm.exceptions import GracefulHTTPError
-from vllm.lora.request import LoRARequest
+from vllm.exceptions import GracefulHTTPError, VLLMValidationError
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineGenerateError
 
+from gateway.engine.faults import FaultWatch, LogitsNotFinite, check_prompt, is_fault
+from gateway.engine.grammars import GrammarCheck
 from gateway.engine.layout import Layout
-from gateway.engine.residency.holdings import Holdings
-from gateway.engine.residency.lora_folder import changes_target
-from gateway.engine.residency.loras import Offset
-from gateway.engine.trim import shift_sampling_params, stopping_at, trim_output
-from gateway.errors import AdapterUnavailable, ForbiddenField, ForbiddenToken, GatewayError, InvalidRequest
+from gateway.engine.residency.holdings import Holding
+from gateway.engine.residency.rpc import lora_request
+from gateway.engine.sampling import check_encodable, check_sampling
+from gateway.engine.trim import shift_sampling_params, trim_output
+from gateway.errors import ForbiddenField, ForbiddenToken, GatewayError, InvalidRequest, LogitsFault
 from gateway.policy import context as policy_context
-from gateway.policy.plan import PlanBuilder
+from gateway.policy.plan import Plan, PlanBuilder
 from gateway.service.metrics import GatewayMetrics
 
 
 def refusal(error: GatewayError) -> GracefulHTTPError:
     """The error in the form that vLLM's routes turn into a status, also in the middle of a stream."""
     return GracefulHTTPError(error.message, HTTPStatus(error.status))
+
+
+def _invalid(error: VLLMValidationError) -> InvalidRequest:
+    """What vLLM has against a request, as ours."""
+    message = error.args[0] if error.args else error
+    return InvalidRequest(str(message), param=error.parameter)
 
 
 def _delegate(name: str) -> Callable[..., Any]:
@@ -50,7 +58,6 @@ class UnlearningEngine(EngineClient):
     Args:
         engine: the running vLLM engine around `UnlearningForCausalLM`.
         layout: vocabulary and table sizes.
-        holdings: holds adapters in the engine.
         salts: mixes a client's own cache salt into the plan's.
         reserved_tokens: context kept free for virtual tokens; routes are told a context shorter by this much, so that
             what a caller may send does not depend on what is active.
@@ -60,17 +67,18 @@ class UnlearningEngine(EngineClient):
         self,
         engine: AsyncLLM,
         layout: Layout,
-        holdings: Holdings,
         salts: PlanBuilder,
         metrics: GatewayMetrics,
         *,
         reserved_tokens: int,
     ) -> None:
         self.engine = engine
-        self._holdings = holdings
+        self._faults = FaultWatch(engine)
+        self._grammars = GrammarCheck(engine)
         self._layout = layout
         self._salts = salts
         self._metrics = metrics
+        metrics.engine_requests.set_function(self.get_num_unfinished_requests)
         self.renderer = engine.renderer
         self.input_processor = engine.input_processor
         self.model_config = copy.copy(engine.model_config)
@@ -93,10 +101,13 @@ class UnlearningEngine(EngineClient):
         started = time.perf_counter()
         try:
             context = policy_context.require()
-            self._check(prompt, sampling_params, kwargs.get("lora_request"))
         except GatewayError as error:
             self._metrics.refusals.labels(error.code).inc()
             raise refusal(error) from error
+        try:
+            self._check(prompt, sampling_params, request_id, kwargs)
+        except GatewayError as error:
+            raise self._refuse(context, error) from error
         return self._generate(context, started, prompt, sampling_params, request_id, kwargs)
 
     async def _generate(
@@ -108,49 +119,75 @@ class UnlearningEngine(EngineClient):
         request_id: str,
         kwargs: dict[str, Any],
     ) -> AsyncGenerator[RequestOutput, None]:
-        plan = context.plan
         try:
-            holding = await self._holdings.acquire(plan.adapters)
+            # A reference of its own: a generation may outlive the request that the middleware holds the adapters for.
+            holding = context.holding.share()
         except GatewayError as error:
-            self._metrics.refusals.labels(error.code).inc()
-            raise refusal(error) from error
+            raise self._refuse(context, error) from error
         try:
-            virtual = self._layout.virtual_ids(holding.lease.rows)
-            salt = plan.cache_salt
-            if own := prompt.get("cache_salt"):
-                salt = self._salts.salt(f"{salt}|{own}")
+            virtual = self._layout.virtual_ids(holding.rows)
             prompt = {
                 **prompt,
                 "prompt_token_ids": virtual + list(prompt["prompt_token_ids"]),
-                "cache_salt": salt,
+                "cache_salt": self._salt(context.plan, prompt.get("cache_salt")),
             }
             params = shift_sampling_params(sampling_params, len(virtual))
+            kwargs["lora_request"] = None if holding.lora is None else lora_request(holding.lora)
             context.overhead_s += time.perf_counter() - started
             self._metrics.overhead.observe(context.overhead_s)
-            if holding.offset is not None:
-                params = stopping_at(params, self._layout.fault_id)
-            kwargs["lora_request"] = None if holding.offset is None else lora_request(holding.offset)
             outputs = self.engine.generate(prompt, params, request_id, **kwargs)
             try:
                 async for output in outputs:
-                    if holding.offset is not None and self._is_fault(output):
-                        raise refusal(await self._holdings.take_out(holding.offset))
+                    check_prompt(output)
+                    await self._check_grammar(params, output)
+                    context.answering = True
                     yield trim_output(output, len(virtual))
+            except (EngineGenerateError, LogitsNotFinite) as error:
+                if not is_fault(error):
+                    raise
+                await outputs.aclose()  # the request ends before its blocks are cleaned
+                raise self._refuse(context, await self._fault(holding)) from error
+            except VLLMValidationError as error:
+                raise self._refuse(context, _invalid(error)) from error
+            except GatewayError as error:
+                raise self._refuse(context, error) from error
             finally:
                 await outputs.aclose()
         finally:
-            await self._holdings.release(holding)
+            await holding.release()
 
-    def _is_fault(self, output: RequestOutput) -> bool:
-        """Whether a row of the request was silenced: its last token is the fault id, at which it stops."""
-        fault = self._layout.fault_id
-        return any(bool(part.token_ids) and part.token_ids[-1] == fault for part in output.outputs)
+    def _refuse(self, context: policy_context.PolicyContext, error: GatewayError) -> GracefulHTTPError:
+        """The error to raise. Before the first output the middleware answers with it, whatever the route would."""
+        self._metrics.refusals.labels(error.code).inc()
+        if not context.answering:
+            context.refusal = error
+        return refusal(error)
 
-    def _check(self, prompt: Any, params: SamplingParams, lora_request: Any) -> None:
-        """Refuse what could reach the model around the plan, or name a virtual token."""
+    def _salt(self, plan: Plan, own: str | None) -> str:
+        """The plan's salt; with a client's own, and apart from what was cached before a cleaning."""
+        parts = [plan.cache_salt, *([own] if own else [])]
+        if self._faults.scrubs:
+            parts.append(str(self._faults.scrubs))
+        return self._salts.salt("|".join(parts)) if len(parts) > 1 else plan.cache_salt
+
+    async def _fault(self, holding: Holding) -> GatewayError:
+        await self._faults.scrub()
+        if holding.lora is not None:
+            return holding.take_out()
+        return LogitsFault("the model's logits are not finite")
+
+    async def _check_grammar(self, params: SamplingParams, output: RequestOutput) -> None:
+        """Raises `InvalidRequest` where an answer failed because its grammar is refused."""
+        wanted = params.structured_outputs
+        if wanted is not None and any(part.finish_reason == "error" for part in output.outputs):
+            reason = await self._grammars.refusal(wanted)
+            raise InvalidRequest(f"the grammar is refused: {reason}", param="structured_outputs")
+
+    def _check(self, prompt: Any, params: SamplingParams, request_id: str, kwargs: dict[str, Any]) -> None:
+        """Refuse what could reach the model around the plan, name a virtual token, or not get to the engine whole."""
         if not isinstance(prompt, dict) or prompt.get("type") != "token":
             raise ForbiddenField("only token prompts are served; embeddings, audio and streamed inputs are not")
-        if lora_request is not None:
+        if kwargs.get("lora_request") is not None:
             raise ForbiddenField("clients cannot choose adapters", param="model")
         if params.extra_args:
             raise ForbiddenField("vllm_xargs and kv_transfer_params are not served", param="vllm_xargs")
@@ -159,6 +196,9 @@ class UnlearningEngine(EngineClient):
         self._check_ids("allowed_token_ids", params.allowed_token_ids or ())
         self._check_ids("stop_token_ids", params.stop_token_ids or ())
         self._check_ids("logprob_token_ids", getattr(params, "logprob_token_ids", None) or ())
+
+        check_sampling(params)
+        check_encodable({"request_id": request_id, "sampling_params": params, **kwargs, "prompt_text": None})
 
     def _check_ids(self, field: str, ids: Any) -> None:
         if ids and not (min(ids) >= 0 and max(ids) < self._layout.vocab_size):
@@ -221,74 +261,3 @@ class UnlearningEngine(EngineClient):
     start_profile = _delegate("start_profile")
     stop_profile = _delegate("stop_profile")
     wake_up = _delegate("wake_up")
-
-
-def lora_request(offset: Offset) -> LoRARequest:
-    """vLLM's name for a loaded offset; its cache blocks are keyed by the digest."""
-    return LoRARequest(lora_name=offset.name, lora_int_id=offset.id, lora_path=str(offset.folder))
-
-
-class EngineOffsets:
-    """Loads LoRAs in every worker of the engine; see `offsets.OffsetEngine`."""
-
-    def __init__(self, engine: AsyncLLM) -> None:
-        self._engine = engine
-        self._not_plain: set[int] = set()
-        self._without_offset: set[int] = set()
-
-    async def add(self, offset: Offset, modules: Sequence[str], *, plain_sum: bool) -> None:
-        """Load a LoRA folder. Raises `AdapterUnavailable` with the engine's reason."""
-        for unknown in await self._engine.collective_rpc("unknown_offset_modules", args=(list(modules),)):
-            if unknown:
-                part = "target takes no LoRA on" if changes_target(unknown[0]) else "pair has not"
-                raise AdapterUnavailable(f"the adapter changes {len(unknown)} modules that the {part}: {unknown[0]}")
-        if not plain_sum:
-            self._not_plain.add(offset.id)
-            await self._tell()
-        if all(changes_target(module) for module in modules):
-            self._without_offset.add(offset.id)
-            await self._tell_without_offset()
-        try:
-            loaded = await self._engine.add_lora(lora_request(offset))
-        except (ValueError, RuntimeError) as error:
-            raise AdapterUnavailable(f"the engine refused the adapter: {error}") from error
-        if not loaded:
-            raise AdapterUnavailable("the engine refused the adapter")
-
-    async def remove(self, offset: Offset) -> None:
-        """Forget it."""
-        await self._engine.remove_lora(offset.id)
-        if offset.id in self._not_plain:
-            self._not_plain.discard(offset.id)
-            await self._tell()
-        if offset.id in self._without_offset:
-            self._without_offset.discard(offset.id)
-            await self._tell_without_offset()
-
-    async def scrub(self) -> None:
-        """Make finite what the caches hold: a reused block is read as a whole, masked positions too."""
-        await self._engine.collective_rpc("scrub_cache")
-
-    async def _tell(self) -> None:
-        await self._engine.collective_rpc("set_needs_both_logits", args=(bool(self._not_plain),))
-
-    async def _tell_without_offset(self) -> None:
-        await self._engine.collective_rpc("set_without_offset", args=(sorted(self._without_offset),))
-
-
-class EngineRowWriter:
-    """Writes soft rows in every worker of the engine."""
-
-    def __init__(self, engine: AsyncLLM) -> None:
-        self._engine = engine
-
-    async def install(self, rows: Sequence[int], artifact: bytes) -> None:
-        """See `residency.RowWriter`."""
-        reasons = await self._engine.collective_rpc("install_soft_prompt", args=(list(rows), artifact))
-        for reason in reasons:
-            if reason is not None:
-                raise AdapterUnavailable(f"the engine refused the adapter: {reason}")
-
-    async def evict(self, rows: Sequence[int]) -> None:
-        """See `residency.RowWriter`."""
-        await self._engine.collective_rpc("evict_soft_prompt", args=(list(rows),))

@@ -40,14 +40,9 @@ class Layout:
         return self.target_lora or self.pair is not None
 
     @property
-    def fault_id(self) -> int:
-        """The id a row is made to sample when its LoRA gives logits that are not finite; after all virtual ones."""
-        return self.vocab_size + self.soft_rows
-
-    @property
     def outer_vocab_size(self) -> int:
-        """Vocabulary the engine is told of: real and virtual ids, and the fault id where LoRAs are taken."""
-        return self.vocab_size + self.soft_rows + (1 if self.takes_loras else 0)
+        """Vocabulary the engine is told of: real and virtual ids."""
+        return self.vocab_size + self.soft_rows
 
     def virtual_ids(self, rows: Sequence[int]) -> list[int]:
         """Token ids that look up `rows` of the table."""

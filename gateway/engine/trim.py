@@ -18,13 +18,6 @@ def shift_sampling_params(params: SamplingParams, count: int) -> SamplingParams:
     return shifted
 
 
-def stopping_at(params: SamplingParams, token_id: int) -> SamplingParams:
-    """The same with one more token that ends the answer; not one that `min_tokens` forbids, as it does the others."""
-    stopping = params.clone()
-    stopping.stop_token_ids = [*(params.stop_token_ids or ()), token_id]
-    return stopping
-
-
 def trim_output(output: RequestOutput, count: int) -> RequestOutput:
     """Remove the first `count` prompt tokens from ids, prompt logprobs and cache counts of `output`, in place.
 

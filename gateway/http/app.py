@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.http import doctor, forget
 from gateway.http.auth import Gatekeeper
-from gateway.http.middleware import GatewayMiddleware
+from gateway.http.middleware import AdapterHolder, GatewayMiddleware
 from gateway.http.routes import close_routes
 from gateway.policy.active import ActivePolicy
 from gateway.requests.service import UnlearningService
@@ -28,7 +28,7 @@ def assemble(
     self_check: SelfCheck,
     gatekeeper: Gatekeeper,
     policy: ActivePolicy,
-    holder: Any,
+    holder: AdapterHolder,
     store: RequestStore,
     lifecycle: Lifecycle,
     metrics: GatewayMetrics,
@@ -37,6 +37,8 @@ def assemble(
     """Turn vLLM's `app` into the gateway's: close what is not served, add our routes, put the middleware in front."""
     close_routes(app)
     app.title = "Unlearning gateway"
+    # vLLM's error handler tells its own server to stop when the engine died; `serve` watches the engine itself.
+    app.state.server = SimpleNamespace(should_exit=False)
     app.state.unlearning = service
     app.state.self_check = self_check
     app.include_router(forget.router)

@@ -8,21 +8,26 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotReady, PayloadTooLarge
+from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotReady
 from gateway.http.auth import Caller, Gatekeeper, is_loopback
-from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES
+from gateway.http.body import check_length_penalty, check_text, parse, read_body, replay
+from gateway.http.responses_body import normalised
+from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, RESPONSES
 from gateway.policy import context as policy_context
 from gateway.policy.active import ActivePolicy
-from gateway.policy.plan import Plan
+from gateway.policy.plan import AdapterRef, Plan
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestRecord
+
+if TYPE_CHECKING:
+    from gateway.engine.residency.holdings import Holding
 
 logger = logging.getLogger("gateway.access")
 
@@ -32,9 +37,9 @@ DOCTOR = "/doctor"
 
 
 class AdapterHolder(Protocol):
-    """Holds a plan's adapters while a request runs: the engine's residency."""
+    """Holds a plan's adapters while a request runs: `gateway.engine.residency.holdings.Holdings`."""
 
-    def hold(self, adapters: Any) -> AbstractAsyncContextManager[Any]:
+    def hold(self, adapters: Sequence[AdapterRef]) -> AbstractAsyncContextManager[Holding]:
         """Raises `AdapterUnavailable` on entry."""
 
 
@@ -46,9 +51,10 @@ class RequestLookup(Protocol):
 
 
 class GatewayMiddleware:
-    """Authenticates, limits the body, decides the plan, holds its adapters, and turns refusals into OpenAI errors.
+    """Authenticates, reads the body, decides the plan, holds its adapters, and turns refusals into OpenAI errors.
 
-    The plan's adapters are held before the route runs, so that a refusal is a status and not a broken stream.
+    The plan's adapters are held before the route runs, and the route's answer is held back until the engine has given
+    something, so that a refusal is a status and not a broken stream.
     """
 
     def __init__(
@@ -83,7 +89,7 @@ class GatewayMiddleware:
         started = time.perf_counter()
         guard = _ResponseGuard(send)
         try:
-            await self._serve(scope, guard.limit(receive, scope, self._max_body_bytes), guard, started)
+            await self._serve(scope, receive, guard, started)
         except GatewayError as error:
             self._metrics.refusals.labels(error.code).inc()
             if error.status >= 500:
@@ -107,7 +113,19 @@ class GatewayMiddleware:
             return
         elif path in KEYED_ROUTES:
             self._gatekeeper.require_client(caller)
-        await self._app(scope, receive, send)
+        await self._app(scope, replay(await self._body(scope, receive), receive), send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        body = await read_body(scope, receive, self._max_body_bytes)
+        try:
+            if scope["path"] in MODEL_ROUTES | KEYED_ROUTES:
+                check_text(body)
+                check_length_penalty(body)
+            if scope["path"] == RESPONSES and (content := parse(body)) is not None:
+                body = json.dumps(normalised(content)).encode()
+        except RecursionError:
+            raise InvalidRequest("the body is nested too deeply") from None
+        return body
 
     async def _serve_model(
         self,
@@ -122,12 +140,13 @@ class GatewayMiddleware:
         self._require_serving()
         plan = await self._plan(caller, headers.get(PLAN_HEADER))
         with self._lifecycle.request():
-            async with self._holder.hold(plan.adapters):
-                context = policy_context.PolicyContext(plan, overhead_s=time.perf_counter() - started)
+            body = await self._body(scope, receive)
+            async with self._holder.hold(plan.adapters) as holding:
+                context = policy_context.PolicyContext(plan, holding, time.perf_counter() - started)
                 policy_context.bind(context)
                 self._metrics.served.labels(plan.mode.value).inc()
-                send.add_headers(lambda: _headers(context))
-                await self._app(scope, receive, send)
+                send.follow(context)
+                await self._app(scope, replay(body, receive), send)
         logger.info(
             "served path=%s status=%s plan=%s applied=%s ms=%.0f",
             scope["path"],
@@ -169,47 +188,47 @@ def _require_local_host(headers: MutableMapping[bytes, bytes]) -> None:
 
 
 class _ResponseGuard:
-    """A `send` that adds headers, limits the body, and knows whether an error can still become a status."""
+    """A `send` that knows whether an error can still become a status.
+
+    Of a request that `follow`s a context it holds the answer back until the engine has given an output, or the answer
+    is complete; it is replaced where the engine's door has refused the request by then.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._extra: Callable[[], list[tuple[bytes, bytes]]] | None = None
-        self._too_large: PayloadTooLarge | None = None
+        self._context: policy_context.PolicyContext | None = None
+        self._held: list[Message] = []
+        self._replaced = False
         self.status: int | None = None
 
-    def limit(self, receive: Receive, scope: Scope, limit: int) -> Receive:
-        """A `receive` that refuses bodies over `limit` bytes, by their declared length or as they arrive.
-
-        Raises `PayloadTooLarge` at once for the former. FastAPI turns whatever `receive` raises into a plain 400, so
-        for the latter the response it then makes is replaced.
-        """
-        error = PayloadTooLarge(f"the body is larger than the {limit} bytes allowed")
-        declared = dict(scope["headers"]).get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > limit:
-            raise error
-        seen = 0
-
-        async def limited() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                self._too_large = error
-                raise error
-            return message
-
-        return limited
-
-    def add_headers(self, make: Callable[[], list[tuple[bytes, bytes]]]) -> None:
-        self._extra = make
+    def follow(self, context: policy_context.PolicyContext) -> None:
+        """Hold the answer back until this context's request is being answered, and add its headers."""
+        self._context = context
 
     async def __call__(self, message: Message) -> None:
-        if self._too_large is not None and self.status is None:
-            raise self._too_large
+        if self._replaced:
+            return
+        context = self._context
+        if context is not None and self.status is None:
+            if context.refusal is not None:
+                self._replaced = True
+                await self.refuse(context.refusal)
+                return
+            ended = message["type"] == "http.response.body" and not message.get("more_body")
+            self._held.append(message)
+            if not (context.answering or ended):
+                return
+        else:
+            self._held.append(message)
+        held, self._held = self._held, []
+        for each in held:
+            await self._pass_on(each)
+
+    async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._extra is not None:
-                message = {**message, "headers": [*message.get("headers", []), *self._extra()]}
+            if self._context is not None:
+                message = {**message, "headers": [*message.get("headers", []), *_headers(self._context)]}
         await self._send(message)
 
     async def refuse(self, error: GatewayError) -> None:
@@ -218,6 +237,7 @@ class _ResponseGuard:
         if self.status is not None:
             await self._send({"type": "http.response.body", "body": b"data: " + body + b"\n\n", "more_body": False})
             return
+        self.status = error.status
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(error.retry_after_s).encode()))

@@ -14,8 +14,10 @@ from starlette.routing import BaseRoute
 
 logger = logging.getLogger(__name__)
 
+RESPONSES = "/v1/responses"
+
 #: Routes that run the model, and so need a plan. POST each.
-MODEL_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"})
+MODEL_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions", RESPONSES, "/v1/messages"})
 
 #: Other routes behind an API key, where one is asked for.
 KEYED_ROUTES = frozenset({"/v1/models", "/tokenize"})

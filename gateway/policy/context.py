@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from gateway.errors import PolicyUnavailable
+from gateway.errors import GatewayError, PolicyUnavailable
 from gateway.policy.plan import Plan
+
+if TYPE_CHECKING:
+    from gateway.engine.residency.holdings import Holding
 
 
 @dataclass(slots=True)
 class PolicyContext:
-    """One per model request. `overhead_s` adds up what the gateway itself spent before the engine got the prompt."""
+    """One per model request.
+
+    Attributes:
+        plan: which adapters apply.
+        holding: these adapters, held in the engine.
+        overhead_s: what the gateway itself spent before the engine got the prompt.
+        answering: whether the engine has given a first output.
+        refusal: why the door refused the request, where it did so before any output.
+    """
 
     plan: Plan
-    overhead_s: float = field(default=0.0)
+    holding: Holding
+    overhead_s: float = 0.0
+    answering: bool = False
+    refusal: GatewayError | None = None
 
 
 _current: ContextVar[PolicyContext | None] = ContextVar("unlearning_policy_context", default=None)

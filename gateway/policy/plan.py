@@ -31,9 +31,13 @@ class AdapterRef:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered adapters of a request, and the salt that keeps its KV cache apart from other plans'."""
+    """The ordered adapters of a request, each once, and the salt that keeps its KV cache apart from other plans'.
+
+    requests: ids of all unlearning requests that apply; two that were trained alike share an adapter.
+    """
 
     mode: PlanMode
+    requests: tuple[str, ...]
     adapters: tuple[AdapterRef, ...]
     cache_salt: str
 
@@ -45,7 +49,15 @@ class Plan:
     @property
     def applied(self) -> str:
         """Value of the `x-unlearning-applied` header."""
-        return ",".join(adapter.request_id for adapter in self.adapters) or "none"
+        return ",".join(self.requests) or "none"
+
+
+def unique(adapters: Sequence[AdapterRef]) -> tuple[AdapterRef, ...]:
+    """Each digest once, where it stands first."""
+    first: dict[str, AdapterRef] = {}
+    for adapter in adapters:
+        first.setdefault(adapter.digest, adapter)
+    return tuple(first.values())
 
 
 class PlanBuilder:
@@ -60,8 +72,9 @@ class PlanBuilder:
         Virtual ids are reused once an adapter is evicted, so two plans may share every token id: only the salt
         tells their KV blocks apart.
         """
-        message = "|".join([tenant, mode.value, *(adapter.digest for adapter in adapters)])
-        return Plan(mode, tuple(adapters), self.salt(message))
+        needed = unique(adapters)
+        salt = self.salt("|".join([tenant, mode.value, *(adapter.digest for adapter in needed)]))
+        return Plan(mode, tuple(adapter.request_id for adapter in adapters), needed, salt)
 
     def salt(self, message: str) -> str:
         """Base64url of 24 bytes of the HMAC: 32 characters of the alphabet vLLM accepts."""

@@ -7,6 +7,7 @@ import base64
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
@@ -15,8 +16,8 @@ from adapters.examples import Example
 from adapters.selection import AUTO
 from adapters.text.phrasebook import phrasebook_for
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
-from gateway.policy.active import ActivePolicy, Preloader, adapter_ref
-from gateway.policy.plan import AdapterRef
+from gateway.policy.active import ActivePolicy, adapter_ref
+from gateway.policy.plan import AdapterRef, unique
 from gateway.requests.example_set import ExampleSet, check_sets, example_set
 from gateway.requests.items import Item
 from gateway.requests.offering import Adapter, Offering, ServedModel
@@ -42,8 +43,12 @@ class Jobs(Protocol):
         ...
 
 
-class Evictor(Preloader, Protocol):
-    """The engine's side: also forgets an adapter that is retired."""
+class Engine(Protocol):
+    """The engine's adapters."""
+
+    def hold(self, adapters: Sequence[AdapterRef]) -> AbstractAsyncContextManager[object]:
+        """Bring these in and keep them there meanwhile. Raises `AdapterUnavailable` on entry."""
+        ...
 
     async def evict(self, digest: str) -> bool:
         """False when it is held or absent."""
@@ -61,7 +66,7 @@ class UnlearningService:
         vault: PayloadVault,
         jobs: Jobs,
         policy: ActivePolicy,
-        residency: Evictor,
+        residency: Engine,
     ) -> None:
         self.store = store
         self._settings = settings
@@ -176,15 +181,16 @@ class UnlearningService:
             adapter = adapter_ref(record)
             self._check_budget(adapter)
             await self._check_artifact(adapter)
-            await self._residency.preload((*self._policy.adapters, adapter))
-            record = await self.store.transition(
-                request_id,
-                expected={RequestState.READY},
-                to=RequestState.ACTIVE,
-                changes={"error": None},
-                budget=self._settings.prompt_budget,
-            )
-            await self._policy.refresh()
+            # Held for as long as this takes: the policy keeps what is active, and nothing keeps what did not become so.
+            async with self._residency.hold(unique((*self._policy.adapters, adapter))):
+                record = await self.store.transition(
+                    request_id,
+                    expected={RequestState.READY},
+                    to=RequestState.ACTIVE,
+                    changes={"error": None},
+                    budget=self._settings.prompt_budget,
+                )
+                await self._policy.refresh()
         audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.footprint.rows)
         return record
 
@@ -200,7 +206,7 @@ class UnlearningService:
         record = await self.store.retire(request_id, self._blobs)
         await self._jobs.cancel(request_id)
         await self._policy.refresh()
-        if record.digest is not None:
+        if record.digest is not None and all(adapter.digest != record.digest for adapter in self._policy.adapters):
             await self._residency.evict(record.digest)
         audit.info("retired request=%s", record.id)
         return record

@@ -21,7 +21,7 @@ from gateway.checkpoints.digests import CheckpointDigests
 from gateway.engine import boot
 from gateway.engine.planning import EnginePlan, plan_engine
 from gateway.engine.residency.holdings import Holdings
-from gateway.engine.residency.loras import OffsetLibrary
+from gateway.engine.residency.loras import LoraLibrary
 from gateway.engine.residency.rows import Residency
 from gateway.engine.residency.slots import SlotTable
 from gateway.http.app import assemble, running
@@ -190,19 +190,20 @@ async def start_engine(
     stack.callback(llm.shutdown)
 
     # These import vLLM, which reads its environment at import: only now is that complete.
-    from gateway.engine.door import EngineOffsets, EngineRowWriter, UnlearningEngine
+    from gateway.engine.door import UnlearningEngine
     from gateway.engine.memory import pair_memory
+    from gateway.engine.residency.rpc import LoraRpc, RowRpc
 
     metrics.rows_total.set(settings.soft_rows)
     plans = PlanBuilder(stores.operator_token.encode())
     shelf = Shelf(stores.blobs)
-    rows = Residency(SlotTable(plan.layout.soft_rows), shelf, EngineRowWriter(llm), metrics)
+    rows = Residency(SlotTable(plan.layout.soft_rows), shelf, RowRpc(llm), metrics)
     loras = None
     if plan.layout.takes_loras:
-        folder = stack.enter_context(scratch_folder(settings.cache_dir / "offsets"))
-        loras = OffsetLibrary(EngineOffsets(llm), shelf, folder, metrics, max_rank=settings.offset_rank)
+        folder = stack.enter_context(scratch_folder(settings.cache_dir / "loras"))
+        loras = LoraLibrary(LoraRpc(llm), shelf, folder, metrics, max_rank=settings.offset_rank)
     holdings = Holdings(rows, loras)
-    door = UnlearningEngine(llm, plan.layout, holdings, plans, metrics, reserved_tokens=settings.prompt_budget)
+    door = UnlearningEngine(llm, plan.layout, plans, metrics, reserved_tokens=settings.prompt_budget)
     digests = CheckpointDigests(settings.cache_dir)
     pair = await asyncio.to_thread(boot.named_pair, plan.layout.pair, digests)
     if loras is not None:
@@ -227,7 +228,7 @@ def engine_checks(engine: Engine, settings: Settings) -> EngineSelfCheck:
     encode = engine.door.renderer.get_tokenizer().encode
     dtype = str(engine.llm.model_config.dtype).removeprefix("torch.")
     return EngineSelfCheck(
-        EngineAsker(engine.door, engine.plans),
+        EngineAsker(engine.door, engine.holdings, engine.plans),
         EngineParts(engine.llm),
         CanaryMaker(engine.shelf, hidden_size=engine.plan.hidden_size, pair=engine.model.pair),
         engine.holdings,

@@ -36,11 +36,14 @@ class GatewayMetrics:
             "unlearning_adapter_install_failures", "Adapters that could not be written", registry=registry
         )
         self.evictions = Counter("unlearning_adapter_evictions", "Adapters evicted to make room", registry=registry)
-        self.offsets_loaded = Gauge(
-            "unlearning_offsets_loaded", "Offset adapters in the engine, merged ones included", registry=registry
+        self.loras_loaded = Gauge(
+            "unlearning_loras_loaded", "LoRAs in the engine, merged ones included", registry=registry
         )
-        self.offset_faults = Counter(
-            "unlearning_offset_faults", "Offset adapters taken out of service for logits not finite", registry=registry
+        self.adapter_faults = Counter(
+            "unlearning_adapter_faults", "Adapters taken out of service for logits not finite", registry=registry
+        )
+        self.engine_requests = Gauge(
+            "unlearning_engine_requests", "Sequences that vLLM has not finished", registry=registry
         )
         self.pair_bytes = Gauge(
             "unlearning_pair_bytes",

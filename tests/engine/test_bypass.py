@@ -171,4 +171,4 @@ def generated(service: Service) -> float:
 
 def metric(service: Service, *needles: str) -> float:
     lines = service.get("/metrics").text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(needle in line for needle in needles))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line[0] != "#" and all(n in line for n in needles))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from transformers import LlamaForCausalLM
@@ -134,7 +136,7 @@ def test_without_an_adapter_answers_are_bit_identical(
 
 @pytest.fixture
 def plans(service: Service, reference: Any, layers_reference: Reference) -> list[str]:
-    """No adapter, a soft prompt, two offsets of different strength, and both in one request."""
+    """No adapter, a soft prompt, two offsets of different strength, both in one request, one that is no plain sum."""
     model, tokenizer = reference
     rows = trained_like_rows(model, tokenizer, 12)
 
@@ -143,7 +145,9 @@ def plans(service: Service, reference: Any, layers_reference: Reference) -> list
         return f"candidate:{service.put_offset(tensors, spec(PairSpec(LAYERS), strength=strength), with_rows)}"
 
     soft = f"candidate:{service.put_request(rows)}"
-    return ["off", soft, offset(11, 1.0), offset(12, 0.5), offset(13, 1.0, rows)]
+    uld = random_lora(layers_reference.small, "offset", 8, seed=14)
+    no_sum = f"candidate:{service.put_offset(uld, spec(PairSpec(LAYERS), 'uld', 0.8, 0.01))}"
+    return ["off", soft, offset(11, 1.0), offset(12, 0.5), offset(13, 1.0, rows), no_sum]
 
 
 @pytest.mark.parametrize("ask", [ask_chat, ask_completions, ask_streaming])
@@ -226,6 +230,60 @@ def test_an_offset_whose_logits_are_not_finite_touches_nobody_else(
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        {"allowed_token_ids": [5, 6, 7]},
+        {"structured_outputs": {"regex": "[ab]{3}"}},
+        {"structured_outputs": {"choice": ["yes", "no"]}},
+        {"response_format": {"type": "json_object"}},
+        {"bad_words": ["the"], "min_tokens": 3, "stop_token_ids": [5]},
+        {"logit_bias": {"5": 100}, "repetition_penalty": 1e-6, "frequency_penalty": 2},
+        {"temperature": 1.0, "top_p": 0.5, "top_k": 5, "min_p": 0.1, "seed": 1},
+        {"temperature": 1.0, "n": 3, "structured_outputs": {"regex": "[ab]{3}"}},
+        {"logprobs": 3},
+        {"prompt_logprobs": 1},
+        {"use_beam_search": True, "n": 2},
+        {"stream": True},
+        {"stream": True, "allowed_token_ids": [5, 6, 7]},
+        {"stream": True, "temperature": 1.0, "n": 2, "structured_outputs": {"regex": "[ab]{3}"}},
+    ],
+    ids=",".join,
+)
+def test_nothing_that_a_request_asks_for_hides_logits_that_are_not_finite(
+    service: Service, layers_reference: Reference, asked: dict[str, Any]
+) -> None:
+    seed = zlib.crc32(repr(asked).encode())  # an adapter of its own: one that has failed is refused unasked
+    body = {"model": service.model, "prompt": "The capital of France is", "max_tokens": 4, "temperature": 0}
+    broken = not_finite(random_lora(layers_reference.small, "offset", 8, seed=seed))
+    plan = f"candidate:{service.put_offset(broken, spec(PairSpec(LAYERS)))}"
+    refused = service.post("/v1/completions", {**body, **asked}, plan)
+    assert refused.status_code == 503, refused.text
+    assert refused.json()["error"]["code"] == "adapter_unavailable"
+    assert "not finite" in refused.json()["error"]["message"]
+    assert refused.headers["retry-after"]
+
+
+def test_two_requests_that_were_trained_alike_apply_once(
+    service: Service, reference: Any, layers_reference: Reference
+) -> None:
+    """And each in its own right: retiring one leaves the other in force."""
+    model, tokenizer = reference
+    rows = trained_like_rows(model, tokenizer, 12)
+    tensors = random_lora(layers_reference.small, "offset", 8, seed=71)
+    first, second = (service.put_offset(tensors, spec(PairSpec(LAYERS)), rows) for _ in range(2))
+    ids = tokenizer.encode(TEXTS[0])
+    alone = engine_logprobs(service, ids, f"candidate:{first}")
+    body = {"model": service.model, "prompt": ids, "max_tokens": 1}
+    for request, applied in ((first, first), (second, f"{first},{second}")):
+        assert service.post(f"/forget/{request}/activate", {}).status_code == 200
+        assert service.post("/v1/completions", body).headers["x-unlearning-applied"] == applied
+        assert engine_logprobs(service, ids, None) == pytest.approx(alone, abs=1e-6)
+    assert httpx.delete(f"{service.url}/forget/{first}").status_code == 200
+    assert service.post("/v1/completions", body).headers["x-unlearning-applied"] == second
+    assert engine_logprobs(service, ids, None) == pytest.approx(alone, abs=1e-6)
+
+
+@pytest.mark.parametrize(
     ("made_for", "message"),
     [(PairSpec(4), "first 4 layers"), (PairSpec(0, "ab" * 32), "model abababababab")],
 )
@@ -249,6 +307,18 @@ def test_an_offset_on_modules_the_pair_has_not_is_refused(service: Service, laye
     refused = service.post("/v1/chat/completions", body, plan)
     assert refused.status_code == 503
     assert "modules that the pair has not" in refused.json()["error"]["message"]
+
+
+def test_an_offset_of_more_rank_than_the_engine_takes_is_refused_with_its_reason(
+    service: Service, layers_reference: Reference
+) -> None:
+    rank = service.settings.offset_rank + 1
+    tensors = random_lora(layers_reference.small, "offset", rank, seed=53)
+    plan = f"candidate:{service.put_offset(tensors, OffsetSpec('delta', 1.0, rank, PairSpec(LAYERS)))}"
+    body = {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    refused = service.post("/v1/chat/completions", body, plan)
+    assert refused.status_code == 503
+    assert f"rank {rank}" in refused.json()["error"]["message"]
 
 
 def test_delta_is_refused_where_there_is_no_half_on_the_reference(

@@ -126,6 +126,40 @@ def test_responses(client: OpenAI, service: Service) -> None:
     assert answer.usage.input_tokens < ROWS + 40
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"role": "assistant", "content": [{"type": "output_text", "text": "Hello there."}]},
+        {"type": "message", "role": "assistant", "content": "Hello there."},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello there."}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Hello "}, {"type": "output_text", "text": "there."}],
+        },
+    ],
+)
+def test_responses_with_a_history_as_clients_keep_it(client: OpenAI, service: Service, said: Any) -> None:
+    """Each means the same to the model as its plain form."""
+    asked: Any = [
+        {"type": "message", "role": "user", "content": "Say hello."},
+        said,
+        {"role": "user", "content": "Again."},
+    ]
+    plain: Any = [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello there."}, asked[2]]
+    options: Any = {"model": service.model, "max_output_tokens": 8, "temperature": 0}
+    answers = [client.responses.create(input=messages, **options) for messages in (asked, plain)]
+    counts = [answer.usage.input_tokens for answer in answers if answer.usage]
+    assert counts[0] == counts[1]
+    assert answers[0].output_text == answers[1].output_text
+
+
+def test_what_responses_gave_is_taken_back_as_history(client: OpenAI, service: Service) -> None:
+    options: Any = {"model": service.model, "max_output_tokens": 8}
+    first = client.responses.create(input="Say hello.", **options)
+    history: Any = [{"role": "user", "content": "Say hello."}, *first.output, {"role": "user", "content": "Again."}]
+    assert client.responses.create(input=history, **options).output_text
+
+
 def test_anthropic_messages(client: OpenAI, service: Service) -> None:
     body = {"model": service.model, "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}
     response = httpx.post(f"{service.url}/v1/messages", json=body, headers={"x-api-key": "none"}, timeout=60)

@@ -41,7 +41,7 @@ class UnlearningWorkerExtension:
         """Zero the rows, so that a stale id could never speak for a retired adapter."""
         self._unlearning_model().soft_table.evict(rows)
 
-    def unknown_offset_modules(self, names: list[str]) -> list[str]:
+    def unknown_lora_modules(self, names: list[str]) -> list[str]:
         """Those of the modules, as artifacts name them, that no LoRA can change in this engine."""
         manager = self.model_runner.lora_manager._adapter_manager
         known = set()
@@ -86,7 +86,7 @@ class UnlearningWorkerExtension:
         return found
 
     def scrub_cache(self) -> None:
-        """Make finite the keys and values that LoRAs can reach; see `UnlearningForCausalLM.scrub_cache`."""
+        """Make finite the keys and values; see `UnlearningForCausalLM.scrub_cache`."""
         self._unlearning_model().scrub_cache()
 
     def pair_memory(self) -> tuple[int, int]:

@@ -200,12 +200,11 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
             logits = self._combined(hidden_states)
         if logits is None:
             return None
-        padded = nn.functional.pad(logits, (0, width), value=float("-inf"))
         present = adapted(hidden_states[:, -RULE_WIDTH:])
         # A look at the answer makes a GPU wait; on CPU it saves a pass over all logits where no row has an adapter.
-        if padded.is_cpu and not bool(present.any()):
-            return padded
-        return self._silence(present & broken(logits), padded)
+        if not logits.is_cpu or bool(present.any()):
+            logits = self._silence(present & broken(logits), logits)
+        return nn.functional.pad(logits, (0, width), value=float("-inf"))
 
     def _target_logits(self, states: torch.Tensor) -> torch.Tensor | None:
         logits: torch.Tensor | None = self.target.compute_logits(states)
@@ -226,26 +225,22 @@ class UnlearningForCausalLM(nn.Module, SupportsLoRA, SupportsPP):
         return logits
 
     def _silence(self, faulty: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Rows whose adapter gives logits that are not finite can say nothing but the fault id, by which the service
-        knows them: nothing is ever said without the adapter. faulty [rows] bool."""
+        """Rows whose adapter gives logits that are not finite are NaN throughout, by which the service knows them
+        (`gateway.engine.faults`): nothing is ever said without the adapter. faulty [rows] bool."""
         # As above: filling nothing costs a GPU less than looking.
         if logits.is_cpu and not bool(faulty.any()):
             return logits
-        # Before another step: a row without an adapter may get the blocks, and nobody would know its NaN for a fault.
+        # Before another step: a row without an adapter may get the blocks, and would be refused for what it read there.
         if self.mark is not None and self._adapters() and bool(faulty.any()):
             self.scrub_cache()
-        logits.masked_fill_(faulty.unsqueeze(-1), float("-inf"))
-        logits[:, self.layout.fault_id].masked_fill_(faulty, 0.0)
-        return logits
+        return logits.masked_fill_(faulty.unsqueeze(-1), float("nan"))
 
     def scrub_cache(self) -> None:
-        """Zero what is not finite in the keys and values of all that LoRAs change: zero times NaN is NaN for the next
-        row of a block."""
-        for part in (self.pair, self.target if self.layout.target_lora else None):
-            for module in () if part is None else part.modules():
-                cache = getattr(module, "kv_cache", None)
-                if isinstance(cache, torch.Tensor) and cache.is_floating_point():
-                    cache.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
+        """Zero what is not finite among the keys and values: zero times NaN is NaN for the next row of a block."""
+        for module in self.modules():
+            cache = getattr(module, "kv_cache", None)
+            if isinstance(cache, torch.Tensor) and cache.is_floating_point():
+                cache.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
         """Load the served checkpoint into the target, and the pair's; returns the parameter names as seen from here."""

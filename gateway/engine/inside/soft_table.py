@@ -24,9 +24,10 @@ class SoftTable(nn.Module):
     def forward(self, input_ids: torch.Tensor, embed_tokens: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """[tokens] ids → [tokens, hidden]; `embed_tokens` serves the real ones."""
         virtual = input_ids >= self.vocab_size
-        # Both look-ups always run, on clamped ids: no shape depends on the data, so graphs can be captured.
-        embeds = embed_tokens(torch.where(virtual, 0, input_ids))
-        rows = self.table[torch.where(virtual, input_ids - self.vocab_size, 0)]
+        # Both look-ups always run, on clamped ids: no shape depends on the data, so graphs can be captured. And what a
+        # sampler made of a row of NaN, before its request was ended, is looked up within bounds.
+        embeds = embed_tokens(torch.where(virtual, 0, input_ids).clamp(min=0))
+        rows = self.table[(input_ids - self.vocab_size).clamp(0, len(self.table) - 1)]
         return torch.where(virtual.unsqueeze(-1), rows.to(embeds.dtype), embeds)
 
     @torch.no_grad()

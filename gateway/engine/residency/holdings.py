@@ -4,46 +4,73 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-from gateway.engine.residency.loras import Offset, OffsetLibrary
+from gateway.engine.residency.loras import Lora, LoraLibrary
 from gateway.engine.residency.rows import Lease, Residency
 from gateway.errors import AdapterUnavailable
 from gateway.policy.plan import AdapterRef
 
 
-@dataclass(frozen=True, slots=True)
 class Holding:
-    """What a request holds while it runs."""
+    """What one request holds, for as long as anybody has a reference to it.
 
-    lease: Lease
-    offset: Offset | None
+    It is made with one reference. `share` adds another, for what may outlive the first; each is released once.
+    """
+
+    def __init__(self, holdings: Holdings, lease: Lease, lora: Lora | None) -> None:
+        self._holdings = holdings
+        self._lease = lease
+        self._references = 1
+        self.lora = lora
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of the soft table, in prompt order."""
+        return self._lease.rows
+
+    def share(self) -> Holding:
+        """One more reference. Raises `AdapterUnavailable` when the last one is gone."""
+        if not self._references:
+            raise AdapterUnavailable("the request that held these adapters is over")
+        self._references += 1
+        return self
+
+    def take_out(self) -> AdapterUnavailable:
+        """Put the LoRA, whose logits were not finite, out of service. Returns the error to answer with."""
+        return self._holdings.take_out(self)
+
+    async def release(self) -> None:
+        """Give one reference back."""
+        self._references -= 1
+        if not self._references:
+            await self._holdings.give_back(self._lease, self.lora)
 
 
 class Holdings:
-    """`acquire` / `release`, `preload`, `evict` over both kinds of adapter.
+    """`acquire`, `preload`, `evict` over both kinds of adapter.
 
-    offsets None: the engine takes no LoRAs, and a plan with one is refused.
+    loras None: the engine takes no LoRAs, and a plan with one is refused.
     """
 
-    def __init__(self, residency: Residency, offsets: OffsetLibrary | None) -> None:
-        self._residency = residency
-        self._offsets = offsets
+    def __init__(self, rows: Residency, loras: LoraLibrary | None) -> None:
+        self._rows = rows
+        self._loras = loras
+        self._preloaded: Holding | None = None
 
     async def acquire(self, adapters: Sequence[AdapterRef]) -> Holding:
         """Raises `AdapterUnavailable`; nothing is held then."""
-        lease = await self._residency.acquire(_with_rows(adapters))
+        lease = await self._rows.acquire(_with_rows(adapters))
         try:
-            offset = await self._offset(adapters)
+            return Holding(self, lease, await self._lora(adapters))
         except BaseException:
-            self._residency.release(lease)
+            self._rows.release(lease)
             raise
-        return Holding(lease, offset)
 
-    async def release(self, holding: Holding) -> None:
-        self._residency.release(holding.lease)
-        if self._offsets is not None:
-            await self._offsets.release(holding.offset)
+    async def give_back(self, lease: Lease, lora: Lora | None) -> None:
+        """For `Holding`: its last reference is gone."""
+        self._rows.release(lease)
+        if self._loras is not None:
+            await self._loras.release(lora)
 
     @asynccontextmanager
     async def hold(self, adapters: Sequence[AdapterRef]) -> AsyncIterator[Holding]:
@@ -52,36 +79,42 @@ class Holdings:
         try:
             yield holding
         finally:
-            await self.release(holding)
+            await holding.release()
 
     async def preload(self, adapters: Sequence[AdapterRef]) -> None:
-        """Hold these adapters from now on, in place of those preloaded before. Raises `AdapterUnavailable`."""
-        await self._residency.preload(_with_rows(adapters))
-        digests = _offset_digests(adapters)
-        if self._offsets is not None:
-            await self._offsets.preload(digests)
-        elif digests:
-            raise _no_loras(adapters)
+        """Hold these adapters from now on, and of those preloaded before none but them.
+
+        Raises `AdapterUnavailable`; nothing is preloaded then. What is no longer wanted makes room first.
+        """
+        staying = self._rows.acquire_resident(_with_rows(adapters))
+        try:
+            previous, self._preloaded = self._preloaded, None
+            if previous is not None:
+                await previous.release()
+            self._preloaded = await self.acquire(adapters)
+        finally:
+            self._rows.release(staying)
 
     def digests(self) -> frozenset[str]:
         """Adapters that are in the engine, alone or as part of a merge."""
-        rows = self._residency.digests()
-        return rows if self._offsets is None else rows | self._offsets.digests()
+        rows = self._rows.digests()
+        return rows if self._loras is None else rows | self._loras.digests()
 
     async def evict(self, digest: str) -> bool:
         """Take an adapter out of the engine; what is held goes when it is released."""
-        rows = await self._residency.evict(digest)
-        return (self._offsets is not None and await self._offsets.evict(digest)) or rows
+        rows = await self._rows.evict(digest)
+        return (self._loras is not None and await self._loras.evict(digest)) or rows
 
-    async def take_out(self, offset: Offset) -> AdapterUnavailable:
-        """Refuse an offset whose logits were not finite. Returns the error to answer with."""
-        assert self._offsets is not None
-        return await self._offsets.take_out(offset)
+    def take_out(self, holding: Holding) -> AdapterUnavailable:
+        """For `Holding`."""
+        assert self._loras is not None
+        assert holding.lora is not None
+        return self._loras.take_out(holding.lora)
 
-    async def _offset(self, adapters: Sequence[AdapterRef]) -> Offset | None:
-        digests = _offset_digests(adapters)
-        if self._offsets is not None:
-            return await self._offsets.acquire(digests)
+    async def _lora(self, adapters: Sequence[AdapterRef]) -> Lora | None:
+        digests = [adapter.digest for adapter in adapters if adapter.footprint.rank]
+        if self._loras is not None:
+            return await self._loras.acquire(digests)
         if digests:
             raise _no_loras(adapters)
         return None
@@ -89,10 +122,6 @@ class Holdings:
 
 def _with_rows(adapters: Sequence[AdapterRef]) -> list[AdapterRef]:
     return [adapter for adapter in adapters if adapter.footprint.rows]
-
-
-def _offset_digests(adapters: Sequence[AdapterRef]) -> list[str]:
-    return [adapter.digest for adapter in adapters if adapter.footprint.rank]
 
 
 def _no_loras(adapters: Sequence[AdapterRef]) -> AdapterUnavailable:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +50,7 @@ class Lease:
 
 
 class Residency:
-    """Holds adapters for requests: `acquire` / `release`, or `hold` as a context.
+    """Holds soft prompts for requests: `acquire` / `release`.
 
     The common case, everything resident, takes no lock and no await that yields. Installing happens under one lock:
     two requests that need the same absent adapter cause one installation.
@@ -74,7 +73,6 @@ class Residency:
         self._install_lock = asyncio.Lock()
         self._released = asyncio.Event()
         self._failed: dict[str, tuple[float, str]] = {}
-        self._preloaded = Lease(())
 
     async def acquire(self, adapters: Sequence[AdapterRef]) -> Lease:
         """Hold every adapter, installing those that are absent.
@@ -97,20 +95,10 @@ class Residency:
             self._table.release(slot.digest)
         self._released.set()
 
-    @asynccontextmanager
-    async def hold(self, adapters: Sequence[AdapterRef]) -> AsyncIterator[Lease]:
-        """`acquire` … `release`."""
-        lease = await self.acquire(adapters)
-        try:
-            yield lease
-        finally:
-            self.release(lease)
-
-    async def preload(self, adapters: Sequence[AdapterRef]) -> None:
-        """Hold these adapters from now on, in place of those preloaded before. Raises `AdapterUnavailable`."""
-        lease = await self.acquire(adapters)
-        self._preloaded, previous = lease, self._preloaded
-        self.release(previous)
+    def acquire_resident(self, adapters: Sequence[AdapterRef]) -> Lease:
+        """Hold those that are in the engine already."""
+        slots = (self._table.acquire(adapter.digest) for adapter in adapters)
+        return Lease(tuple(slot for slot in slots if slot is not None))
 
     def digests(self) -> frozenset[str]:
         """Adapters that have rows."""

@@ -1,4 +1,4 @@
-"""The edges of the offset library: a store, and an engine that keeps what it is told to load."""
+"""The edges of the LoRA library: a store, and an engine that keeps what it is told to load."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from adapters.artifact.artifact import Artifact
-from gateway.engine.residency.loras import Offset, OffsetLibrary
+from gateway.engine.residency.loras import Lora, LoraLibrary
 from gateway.errors import AdapterUnavailable
 from gateway.service.metrics import GatewayMetrics
 
 
 class StubEngine:
-    """`OffsetEngine` and `ArtifactSource` in one. `gate` and `removing` hold a load or a removal up while cleared."""
+    """`LoraEngine` and `ArtifactSource` in one. `gate` and `removing` hold a load or a removal up while cleared."""
 
     def __init__(self) -> None:
         self.artifacts: dict[str, bytes] = {}
-        self.loaded: dict[int, Offset] = {}
+        self.loaded: dict[int, Lora] = {}
         self.plain: dict[int, bool] = {}
         self.modules: dict[int, list[str]] = {}
         self.added: list[str] = []
-        self.scrubbed = 0
         self.refuse: set[str] = set()
         self.entered = asyncio.Event()
         self.gate = asyncio.Event()
@@ -40,27 +39,24 @@ class StubEngine:
             raise AdapterUnavailable(f"{digest[:12]} is not in the store")
         return self.artifacts[digest]
 
-    async def add(self, offset: Offset, modules: Sequence[str], *, plain_sum: bool) -> None:
-        assert offset.id not in self.loaded, "an id stands for one adapter at a time"
-        assert (offset.folder / "adapter_model.safetensors").is_file()
-        self.added.append(offset.name)
-        self.loaded[offset.id], self.plain[offset.id], self.modules[offset.id] = offset, plain_sum, list(modules)
+    async def add(self, lora: Lora, modules: Sequence[str], *, plain_sum: bool) -> None:
+        assert lora.id not in self.loaded, "an id stands for one adapter at a time"
+        assert (lora.folder / "adapter_model.safetensors").is_file()
+        self.added.append(lora.name)
+        self.loaded[lora.id], self.plain[lora.id], self.modules[lora.id] = lora, plain_sum, list(modules)
         self.entered.set()
         await self.gate.wait()
-        if offset.name in self.refuse:
+        if lora.name in self.refuse:
             raise AdapterUnavailable("the engine refused the adapter")
 
-    async def scrub(self) -> None:
-        self.scrubbed += 1
-
-    async def remove(self, offset: Offset) -> None:
+    async def remove(self, lora: Lora) -> None:
         self.entered.set()
         await self.removing.wait()
-        self.loaded.pop(offset.id, None)
+        self.loaded.pop(lora.id, None)
 
 
 def library(
-    engine: StubEngine, folder: Path, metrics: GatewayMetrics | None = None, *, max_rank: int = 64
-) -> OffsetLibrary:
+    engine: StubEngine, folder: Path, metrics: GatewayMetrics | None = None, *, max_rank: int = 64, kept: int = 64
+) -> LoraLibrary:
     metrics = metrics or GatewayMetrics(CollectorRegistry())
-    return OffsetLibrary(engine, engine, folder, metrics, max_rank=max_rank)
+    return LoraLibrary(engine, engine, folder, metrics, max_rank=max_rank, kept=kept)

@@ -30,18 +30,8 @@ def test_round_trip(pair: PairSpec | None, target_lora: bool, through_json: bool
 def test_the_engine_is_told_of_the_wrapper_and_of_virtual_tokens() -> None:
     layout = Layout(("A",), vocab_size=10, soft_rows=4, pair=LAYERS)
     overrides = layout.hf_overrides()
-    assert (overrides["architectures"], overrides["vocab_size"]) == ([ARCHITECTURE], 15)
+    assert (overrides["architectures"], overrides["vocab_size"]) == ([ARCHITECTURE], 14)
     assert layout.virtual_ids([0, 3]) == [10, 13]
-    assert layout.fault_id == 14, "it is neither a word nor a virtual token, and the engine knows it"
-
-
-def test_without_a_pair_no_offset_can_fail() -> None:
-    assert Layout(("A",), vocab_size=10, soft_rows=4).outer_vocab_size == 14
-
-
-def test_a_lora_on_the_target_can_fail_without_a_pair() -> None:
-    layout = Layout(("A",), vocab_size=10, soft_rows=4, target_lora=True)
-    assert layout.outer_vocab_size == layout.fault_id + 1 == 15
 
 
 def test_a_config_that_was_not_laid_out() -> None:

@@ -146,7 +146,7 @@ def test_a_pair_is_served_through_loras(checkpoint: str, slots: int, on_host: in
     made = plan(checkpoint, offset_layers=1, offset_slots=slots, offset_rank=128)
     assert made.layout.pair == PairSpec(1)
     assert made.args.hf_overrides["unlearning"]["pair"]["layers"] == 1
-    assert made.args.hf_overrides["vocab_size"] == made.layout.fault_id + 1
+    assert made.args.hf_overrides["vocab_size"] == made.layout.outer_vocab_size == 564
     args = made.args
     assert (args.enable_lora, args.max_loras, args.max_lora_rank, args.max_cpu_loras) == (True, slots, 128, on_host)
 
@@ -242,7 +242,7 @@ def test_loras_on_the_target_need_no_pair(checkpoint: str) -> None:
     assert (made.layout.pair, made.layout.target_lora) == (None, True)
     assert (made.args.enable_lora, made.args.max_loras, made.args.max_lora_rank) == (True, 2, 32)
     assert made.args.hf_overrides["unlearning"]["target_lora"] is True
-    assert made.args.hf_overrides["vocab_size"] == made.layout.fault_id + 1
+    assert made.args.hf_overrides["vocab_size"] == made.layout.outer_vocab_size == 564
 
 
 def test_beside_them_there_may_be_a_pair(checkpoint: str) -> None:

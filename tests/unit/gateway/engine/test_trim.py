@@ -7,7 +7,7 @@ from typing import Any
 from vllm.outputs import RequestOutput
 from vllm.sampling_params import SamplingParams
 
-from gateway.engine.trim import shift_sampling_params, stopping_at, trim_output
+from gateway.engine.trim import shift_sampling_params, trim_output
 
 
 def output(**fields: Any) -> RequestOutput:
@@ -48,10 +48,3 @@ def test_offsets_into_the_prompt_move_on_a_copy() -> None:
     params.routed_experts_prompt_start = 2
     shifted = shift_sampling_params(params, 5)
     assert (shifted.routed_experts_prompt_start, params.routed_experts_prompt_start) == (7, 2)
-
-
-def test_one_more_token_ends_the_answer_on_a_copy() -> None:
-    params = SamplingParams(stop_token_ids=[3])
-    stopping = stopping_at(params, 14)
-    assert (params.stop_token_ids, stopping.stop_token_ids) == ([3], [3, 14])
-    assert stopping_at(SamplingParams(), 14).stop_token_ids == [14]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from prometheus_client import CollectorRegistry
 
-from gateway.errors import AdapterUnavailable, NotFound, StoreUnavailable
+from gateway.errors import AdapterUnavailable, GatewayError, InvalidRequest, NotFound, StoreUnavailable
 from gateway.http.auth import Gatekeeper
 from gateway.http.middleware import GatewayMiddleware
 from gateway.policy import context
@@ -32,7 +33,7 @@ CHAT = "/v1/chat/completions"
 class World:
     """A small app behind the real middleware, and the edges it stands on."""
 
-    def __init__(self, folder: Path, *, keys: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, *, keys: Sequence[str] = (), max_body_bytes: int = LIMIT) -> None:
         self.edges = Edges()
         self.edges.activate("req_a")
         self.metrics = GatewayMetrics(CollectorRegistry())
@@ -44,9 +45,11 @@ class World:
         self.holding = 0
         self.missing: set[str] = set()
         self.bodies: list[bytes] = []
+        self.refusal: GatewayError | None = None
         app = FastAPI()
         app.add_api_route(CHAT, self._chat, methods=["POST"])
         app.add_api_route("/v1/completions", self._stream, methods=["POST"])
+        app.add_api_route("/v1/responses", self._chat, methods=["POST"])
         app.add_api_route("/v1/models", lambda: {"data": []})
         app.add_api_route("/forget", lambda: {"data": []}, methods=["GET", "POST"])
         self.app = GatewayMiddleware(
@@ -57,29 +60,39 @@ class World:
             requests=self,
             lifecycle=self.lifecycle,
             metrics=self.metrics,
-            max_body_bytes=LIMIT,
+            max_body_bytes=max_body_bytes,
         )
 
     async def _chat(self, request: Request) -> dict[str, Any]:
         self.bodies.append(await request.body())
-        return {"applied": context.require().plan.applied, "holding": self.holding}
+        bound = context.require()
+        bound.refusal = self.refusal
+        holding: Any = bound.holding
+        assert holding is self
+        return {"applied": bound.plan.applied, "holding": self.holding}
 
     async def _stream(self) -> StreamingResponse:
         async def parts() -> AsyncIterator[bytes]:
+            yield b"data: created\n\n"
+            if self.refusal is not None:
+                context.require().refusal = self.refusal
+                yield b"data: what vLLM makes of it\n\n"
+                return
+            context.require().answering = True
             yield b"data: one\n\n"
             raise StoreUnavailable("in the middle of the stream")
 
         return StreamingResponse(parts(), media_type="text/event-stream")
 
     @asynccontextmanager
-    async def hold(self, adapters: Sequence[AdapterRef]) -> AsyncIterator[None]:
+    async def hold(self, adapters: Sequence[AdapterRef]) -> AsyncIterator[Any]:
         for adapter in adapters:
             if adapter.request_id in self.missing:
                 raise AdapterUnavailable("cannot be installed")
             self.held.append(adapter.request_id)
         self.holding += 1
         try:
-            yield
+            yield self
         finally:
             self.holding -= 1
 
@@ -169,10 +182,78 @@ async def test_draining_refuses_new_work_and_still_lists(world: World) -> None:
 async def test_errors_in_the_middle_of_a_stream_are_its_last_event(world: World) -> None:
     response = await world.ask("POST", "/v1/completions", json={})
     assert response.status_code == 200
-    first, last = response.text.strip().split("\n\n")
-    assert first == "data: one"
+    *first, last = response.text.strip().split("\n\n")
+    assert first == ["data: created", "data: one"]
     assert '"code": "store_unavailable"' in last
     assert world.holding == 0
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"], ids=["whole", "streamed"])
+async def test_what_the_door_refuses_before_the_first_output_is_a_status_of_the_gateways(
+    world: World, path: str
+) -> None:
+    world.refusal = InvalidRequest("the grammar is refused", param="structured_outputs")
+    response = await world.ask("POST", path, json={})
+    assert_error(response, 400, "invalid_request")
+    assert response.json()["error"]["param"] == "structured_outputs"
+    assert world.holding == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (rb'{"stop": ["\ud83d"]}', "stop"),
+        (rb'{"model": "m", "bad_words": ["ok", "\uDC00x"]}', "bad_words"),
+        (rb'{"messages": [{"role": "user", "content": [{"type": "text", "text": "\uDE00\uD83D"}]}]}', "messages"),
+        (rb'{"structured_outputs": {"json": {"properties": {"\ud800": {}}}}}', "structured_outputs"),
+        (b'{"request_id": "\xed\xa0\xbd"}', "request_id"),
+        (rb'{"\ud83d": 1}', "?"),
+    ],
+)
+async def test_half_a_character_is_refused_with_its_field(world: World, body: bytes, field: str) -> None:
+    for path in (CHAT, "/v1/completions", "/v1/responses"):
+        response = await world.ask("POST", path, content=body)
+        assert_error(response, 400, "invalid_request")
+        assert response.json()["error"]["param"] == field
+    assert world.bodies == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"stop": ["\ud83d\ude00"]}',
+        rb'{"stop": ["\\ud83d"]}',
+        '{"stop": ["😀"]}'.encode(),
+        b'{"\\ud83d',
+    ],
+)
+async def test_what_is_whole_or_no_json_is_left_to_the_route(world: World, body: bytes) -> None:
+    assert (await world.ask("POST", CHAT, content=body)).status_code == 200
+    assert world.bodies == [body]
+
+
+async def test_a_body_that_is_nested_deeper_than_it_can_be_read(tmp_path: Path) -> None:
+    world = World(tmp_path, max_body_bytes=10**6)
+    await world.policy.refresh()
+    deep = b"[" * 10_000 + b"]" * 10_000
+    for path, body in ((CHAT, rb'{"a": "\ud83d", "b": ' + deep + b"}"), ("/v1/responses", b'{"input": ' + deep + b"}")):
+        assert_error(await world.ask("POST", path, content=body), 400, "invalid_request")
+    assert world.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("value", "status"), [("0.5", 200), ("-10", 200), ("11", 400), ("-1e38", 400), ("NaN", 400), ('"x"', 200)]
+)
+async def test_a_length_penalty_under_which_a_length_has_no_finite_power(world: World, value: str, status: int) -> None:
+    response = await world.ask("POST", CHAT, content=f'{{"length_penalty": {value}}}'.encode())
+    assert response.status_code == status
+
+
+async def test_earlier_messages_reach_the_responses_route_in_the_form_that_vllm_takes(world: World) -> None:
+    said = {"role": "assistant", "content": [{"type": "output_text", "text": "Hi."}]}
+    await world.ask("POST", "/v1/responses", json={"model": "m", "input": [said]})
+    await world.ask("POST", CHAT, json={"input": [said]})
+    assert [json.loads(body)["input"] for body in world.bodies] == [[{"role": "assistant", "content": "Hi."}], [said]]
 
 
 @pytest.mark.parametrize("declared", [True, False])

@@ -159,7 +159,7 @@ async def test_a_candidate_without_an_adapter_is_refused(memory: GenerationFile)
 
 async def test_a_plan_says_which_adapters_have_an_offset(memory: GenerationFile) -> None:
     edges = Edges()
-    edges.records = [record("req_a"), replace(record("req_b"), footprint=Footprint(offset_rank=16))]
+    edges.records = [record("req_a"), replace(record("req_b", digest="e" * 64), footprint=Footprint(offset_rank=16))]
     policy = build(edges, memory)
     await policy.refresh()
     assert [adapter.footprint for adapter in policy.plan().adapters] == [Footprint(20), Footprint(0, 16)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ def test_without_a_context_the_request_is_refused() -> None:
 
 
 async def test_tasks_started_by_a_request_inherit_its_context() -> None:
-    bound = context.PolicyContext(PlanBuilder(b"k").build(PlanMode.OFF, ()))
+    holding: Any = object()
+    bound = context.PolicyContext(PlanBuilder(b"k").build(PlanMode.OFF, ()), holding)
     context.bind(bound)
 
     async def inner() -> context.PolicyContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from adapters.artifact.footprint import Footprint
 from gateway.policy.plan import AdapterRef, PlanBuilder, PlanMode
@@ -41,3 +42,11 @@ def test_rows_and_applied() -> None:
     assert plan.rows == 5
     assert plan.applied == "req_a,req_b"
     assert PlanBuilder(b"key").build(PlanMode.OFF, ()).applied == "none"
+
+
+def test_two_requests_with_one_adapter_apply_it_once_and_are_both_named() -> None:
+    builder = PlanBuilder(b"key")
+    twice = builder.build(PlanMode.ACTIVE, (A, replace(A, request_id="req_c"), B, replace(B, request_id="req_d")))
+    assert twice.adapters == (A, B)
+    assert (twice.rows, twice.applied) == (5, "req_a,req_c,req_b,req_d")
+    assert twice.cache_salt == builder.build(PlanMode.ACTIVE, (A, B)).cache_salt, "they compute the same"

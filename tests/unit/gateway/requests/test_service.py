@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -54,10 +55,19 @@ class Queue:
 
 @dataclass
 class Engine:
-    """`Evictor`: what was brought in last, and what was evicted."""
+    """The engine's adapters: what is preloaded and held, and what was evicted."""
 
     preloaded: tuple[AdapterRef, ...] = ()
+    held: tuple[AdapterRef, ...] = ()
     evicted: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def hold(self, adapters: Sequence[AdapterRef]) -> AsyncIterator[None]:
+        self.held = tuple(adapters)
+        try:
+            yield
+        finally:
+            self.held = ()
 
     async def preload(self, adapters: Sequence[AdapterRef]) -> None:
         self.preloaded = tuple(adapters)
@@ -216,6 +226,34 @@ async def test_a_retired_offset_is_taken_out_of_the_engine(setup: Setup) -> None
     await service.retire(record.id)
     assert setup.engine.preloaded == ()
     assert setup.engine.evicted == [record.digest]
+
+
+async def test_requests_that_were_trained_alike_apply_once_and_each_in_its_own_right(setup: Setup) -> None:
+    service = setup.service(prompt_budget=4)
+    first, second = [await setup.ready(offset_artifact(1, rows=3)) for _ in range(2)]
+    assert first.digest == second.digest
+    for record in (first, second):
+        await service.activate(record.id)
+    assert [adapter.digest for adapter in setup.engine.preloaded] == [first.digest]
+    await service.retire(first.id)
+    assert [adapter.request_id for adapter in setup.engine.preloaded] == [second.id]
+    assert setup.engine.evicted == [], "the other is in force"
+    await service.retire(second.id)
+    assert (setup.engine.preloaded, setup.engine.evicted) == ((), [second.digest])
+
+
+async def test_an_activation_that_fails_leaves_nothing_held(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = setup.service()
+    record = await setup.ready(offset_artifact())
+
+    async def lost(*_args: object, **_kwargs: object) -> RequestRecord:
+        assert [adapter.request_id for adapter in setup.engine.held] == [record.id], "it is in before it is active"
+        raise StateConflict("somebody else retired it")
+
+    monkeypatch.setattr(setup.store, "transition", lost)
+    with pytest.raises(StateConflict):
+        await service.activate(record.id)
+    assert (setup.engine.preloaded, setup.engine.held) == ((), ())
 
 
 LORA = DELTA | {"method": "lora"}

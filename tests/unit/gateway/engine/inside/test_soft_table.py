@@ -27,6 +27,10 @@ def test_look_up(table: SoftTable) -> None:
     assert out.tolist() == [[700] * 3, [1, 2, 3], [4, 5, 6], [0, 0, 0]]
 
 
+def test_what_is_no_id_at_all_is_looked_up_within_bounds(table: SoftTable) -> None:
+    assert table(torch.tensor([-1, V + ROWS, 10**6]), embed).shape == (3, HIDDEN)
+
+
 def test_evicted_rows_are_zero(table: SoftTable) -> None:
     table.evict([0])
     assert table(torch.tensor([V, V + 2]), embed).tolist() == [[0, 0, 0], [4, 5, 6]]

@@ -1,4 +1,4 @@
-"""Rows and offset of a plan are held together or not at all."""
+"""Rows and LoRA of a plan are held together or not at all."""
 
 from __future__ import annotations
 
@@ -58,10 +58,9 @@ async def test_each_adapter_is_held_for_what_it_has(setup: Setup) -> None:
         setup.adapter(3, rows=3, rank=2),
     )
     async with setup.holdings.hold([soft, offset, both]) as holding:
-        assert [slot.digest for slot in holding.lease.slots] == [soft.digest, both.digest]
-        assert len(holding.lease.rows) == 5
-        assert holding.offset is not None
-        assert setup.engine.added == [holding.offset.name]
+        assert len(holding.rows) == 5
+        assert holding.lora is not None
+        assert setup.engine.added == [holding.lora.name]
         assert setup.held(soft, offset, both) == [1, 0, 1]
         await setup.holdings.evict(offset.digest)
         assert setup.engine.loaded != {}, "a request holds it"
@@ -71,7 +70,7 @@ async def test_each_adapter_is_held_for_what_it_has(setup: Setup) -> None:
 
 async def test_a_plan_without_offsets_touches_none(setup: Setup) -> None:
     holding = await setup.holdings.acquire([setup.adapter(1, rows=2)])
-    assert holding.offset is None
+    assert holding.lora is None
     assert setup.engine.added == []
 
 
@@ -94,8 +93,8 @@ async def test_no_offset_is_loaded_where_the_rows_do_not_come_free(setup: Setup)
 async def test_an_offset_that_is_taken_out_is_refused_with_the_rows_given_back(setup: Setup) -> None:
     soft, offset = setup.adapter(1, rows=2), setup.adapter(2, rank=2)
     async with setup.holdings.hold([soft, offset]) as holding:
-        assert holding.offset is not None
-        assert "not finite" in (await setup.holdings.take_out(holding.offset)).message
+        assert holding.lora is not None
+        assert "not finite" in holding.take_out().message
     with pytest.raises(AdapterUnavailable, match="not finite"):
         await setup.holdings.acquire([soft, offset])
     assert setup.held(soft) == [0]
@@ -118,8 +117,8 @@ async def test_a_lora_on_the_target_is_held_like_an_offset(setup: Setup) -> None
     async with setup.holdings.hold(
         [setup.adapter(1, rows=2), AdapterRef("req", digest, Footprint(target_rank=3))]
     ) as holding:
-        assert holding.offset is not None
-        assert holding.offset.name == digest
+        assert holding.lora is not None
+        assert holding.lora.name == digest
     setup = Setup(None)
     with pytest.raises(AdapterUnavailable, match="without `lora` in --methods"):
         await setup.holdings.acquire([AdapterRef("req", digest, Footprint(target_rank=3))])
@@ -130,9 +129,24 @@ async def test_without_a_pair_soft_prompts_are_served() -> None:
     soft = setup.adapter(1, rows=2)
     await setup.holdings.preload([soft])
     async with setup.holdings.hold([soft]) as holding:
-        assert (len(holding.lease.rows), holding.offset) == (2, None)
+        assert (len(holding.rows), holding.lora) == (2, None)
     await setup.holdings.preload([])
     assert await setup.holdings.evict(soft.digest) is True
+
+
+async def test_what_is_held_stays_until_its_last_reference_is_released(setup: Setup) -> None:
+    soft, offset = setup.adapter(1, rows=2), setup.adapter(2, rank=2)
+    first = await setup.holdings.acquire([soft, offset])
+    second = first.share()
+    assert second.rows == first.rows
+    await first.release()
+    await setup.holdings.evict(offset.digest)
+    assert setup.held(soft) == [1], "it is acquired once, however many refer to it"
+    assert setup.engine.loaded != {}
+    await second.release()
+    assert (setup.held(soft), setup.engine.loaded) == ([0], {})
+    with pytest.raises(AdapterUnavailable, match="is over"):
+        first.share()
 
 
 async def test_preloading_holds_both_kinds_until_others_take_their_place(setup: Setup) -> None:
@@ -143,6 +157,34 @@ async def test_preloading_holds_both_kinds_until_others_take_their_place(setup: 
     assert setup.engine.loaded != {}
     await setup.holdings.preload([])
     assert (setup.held(soft), setup.engine.loaded) == ([0], {})
+
+
+async def test_what_is_preloaded_makes_room_for_what_takes_its_place(setup: Setup) -> None:
+    first, second = setup.adapter(1, rows=ROWS), setup.adapter(2, rows=ROWS)
+    await setup.holdings.preload([first])
+    await setup.holdings.preload([second])
+    assert setup.held(first, second) == [0, 1]
+
+
+async def test_what_stays_preloaded_is_not_written_again(setup: Setup) -> None:
+    staying, going, coming = (setup.adapter(seed, rows=ROWS // 2) for seed in range(3))
+    await setup.holdings.preload([staying, going])
+    del setup.engine.artifacts[staying.digest]
+    await setup.holdings.preload([staying, coming])
+    assert setup.held(staying, going, coming) == [1, 0, 1]
+
+
+@pytest.mark.parametrize("broken", [{"rows": 2}, {"rank": 2}, {"rows": 2, "rank": 2}])
+async def test_a_preload_that_fails_leaves_nothing_pinned(setup: Setup, broken: dict[str, int]) -> None:
+    soft, offset, missing = setup.adapter(1, rows=2), setup.adapter(2, rank=2), setup.adapter(3, **broken)
+    del setup.engine.artifacts[missing.digest]
+    await setup.holdings.preload([soft, offset])
+    with pytest.raises(AdapterUnavailable, match="not in the store"):
+        await setup.holdings.preload([soft, offset, missing])
+    assert setup.held(soft) == [0]
+    for adapter in (soft, offset):
+        assert await setup.holdings.evict(adapter.digest)
+    assert (setup.table.rows_in_use, setup.engine.loaded) == (0, {})
 
 
 @pytest.mark.parametrize(("rows", "rank"), [(2, 0), (0, 2), (2, 2)])

@@ -1,4 +1,4 @@
-"""Offsets are in the engine before a request runs, once each, and leave nothing when they go."""
+"""LoRAs are in the engine before a request runs, once each, and leave nothing when they go."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import DD_LINEAR, DD_RANK, DELTA, ULD, PairSpec
-from gateway.engine.residency import loras as offsets
-from gateway.engine.residency.loras import Offset, OffsetLibrary, merged_name
+from gateway.engine.residency import loras
+from gateway.engine.residency.loras import Lora, LoraLibrary, merged_name
 from gateway.engine.residency.rows import RETRY_AFTER_S
 from gateway.errors import AdapterUnavailable
 from gateway.service.metrics import GatewayMetrics
@@ -32,11 +32,11 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def offset_library(engine: StubEngine, registry: CollectorRegistry, tmp_path: Path) -> OffsetLibrary:
+def lora_library(engine: StubEngine, registry: CollectorRegistry, tmp_path: Path) -> LoraLibrary:
     return library(engine, tmp_path, GatewayMetrics(registry))
 
 
-async def held(library: OffsetLibrary, *digests: str) -> Offset:
+async def held(library: LoraLibrary, *digests: str) -> Lora:
     offset = await library.acquire(digests)
     assert offset is not None
     return offset
@@ -52,23 +52,23 @@ def lora_ranks(folder: Path) -> list[int]:
     return [tensor.shape[0] for name, tensor in tensors.items() if name.endswith("lora_A.weight")]
 
 
-async def test_a_set_without_offsets_needs_nothing(offset_library: OffsetLibrary, engine: StubEngine) -> None:
-    assert await offset_library.acquire([]) is None
-    await offset_library.release(None)
+async def test_a_set_without_offsets_needs_nothing(lora_library: LoraLibrary, engine: StubEngine) -> None:
+    assert await lora_library.acquire([]) is None
+    await lora_library.release(None)
     assert engine.added == []
 
 
 async def test_an_adapter_is_loaded_under_its_digest_and_stays_for_the_next_request(
-    offset_library: OffsetLibrary, engine: StubEngine, registry: CollectorRegistry, tmp_path: Path
+    lora_library: LoraLibrary, engine: StubEngine, registry: CollectorRegistry, tmp_path: Path
 ) -> None:
     digest = engine.store(offset_artifact())
-    offset = await held(offset_library, digest)
+    offset = await held(lora_library, digest)
     assert (offset.name, offset.folder) == (digest, tmp_path / digest)
     assert engine.modules[offset.id] == sorted(f"offset.{name}" for name in SHAPES)
-    await offset_library.release(offset)
-    assert await held(offset_library, digest) is offset
+    await lora_library.release(offset)
+    assert await held(lora_library, digest) is offset
     assert engine.added == [digest]
-    assert registry.get_sample_value("unlearning_offsets_loaded") == 1
+    assert registry.get_sample_value("unlearning_loras_loaded") == 1
     assert registry.get_sample_value("unlearning_adapter_installs_total") == 1
 
 
@@ -76,16 +76,16 @@ async def test_an_adapter_is_loaded_under_its_digest_and_stays_for_the_next_requ
     ("kind", "parameter", "plain"), [(DELTA, 0, True), (DD_LINEAR, 0, True), (ULD, 0.1, False), (DD_RANK, 5, False)]
 )
 async def test_the_engine_is_told_which_rules_are_no_plain_sum(
-    offset_library: OffsetLibrary, engine: StubEngine, kind: str, parameter: float, plain: bool
+    lora_library: LoraLibrary, engine: StubEngine, kind: str, parameter: float, plain: bool
 ) -> None:
-    offset = await held(offset_library, engine.store(offset_artifact(kind=kind, parameter=parameter)))
+    offset = await held(lora_library, engine.store(offset_artifact(kind=kind, parameter=parameter)))
     assert engine.plain == {offset.id: plain}
 
 
-async def test_requests_that_come_together_load_it_once(offset_library: OffsetLibrary, engine: StubEngine) -> None:
+async def test_requests_that_come_together_load_it_once(lora_library: LoraLibrary, engine: StubEngine) -> None:
     digest = engine.store(offset_artifact())
     engine.gate.clear()
-    waiting = [asyncio.create_task(held(offset_library, digest)) for _ in range(20)]
+    waiting = [asyncio.create_task(held(lora_library, digest)) for _ in range(20)]
     await engine.entered.wait()
     assert not any(task.done() for task in waiting), "an offset that is being loaded is not served"
     engine.gate.set()
@@ -93,13 +93,13 @@ async def test_requests_that_come_together_load_it_once(offset_library: OffsetLi
     assert engine.added == [digest]
 
 
-async def test_a_set_is_one_merged_offset_in_whatever_order(offset_library: OffsetLibrary, engine: StubEngine) -> None:
+async def test_a_set_is_one_merged_offset_in_whatever_order(lora_library: LoraLibrary, engine: StubEngine) -> None:
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    merged = await held(offset_library, a, b)
-    assert await held(offset_library, b, a) is merged
+    merged = await held(lora_library, a, b)
+    assert await held(lora_library, b, a) is merged
     assert merged.name == merged_name([b, a])
     assert merged.name not in (a, b)
-    alone = await held(offset_library, a)
+    alone = await held(lora_library, a)
     assert alone.id != merged.id
     assert engine.added == [merged.name, a]
 
@@ -128,116 +128,68 @@ async def test_every_replica_merges_to_the_same_bytes(engine: StubEngine, tmp_pa
     assert (one.folder / file).read_bytes() == (other.folder / file).read_bytes()
 
 
-async def test_sets_that_cannot_apply_together_are_refused(offset_library: OffsetLibrary, engine: StubEngine) -> None:
+async def test_sets_that_cannot_apply_together_are_refused(lora_library: LoraLibrary, engine: StubEngine) -> None:
     plain, other = engine.store(offset_artifact(1)), engine.store(offset_artifact(2, pair=PairSpec(3)))
     rank = engine.store(offset_artifact(3, kind=DD_RANK, parameter=5))
     with pytest.raises(AdapterUnavailable, match="different pairs"):
-        await offset_library.acquire([plain, other])
+        await lora_library.acquire([plain, other])
     with pytest.raises(AdapterUnavailable, match="dd_rank cannot apply together"):
-        await offset_library.acquire([plain, rank])
-    assert (await held(offset_library, plain)).name == plain
-
-
-async def test_what_is_preloaded_stays_until_others_take_its_place(
-    offset_library: OffsetLibrary, engine: StubEngine, tmp_path: Path
-) -> None:
-    a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    both = merged_name([a, b])
-    await offset_library.preload([a, b])
-    await offset_library.evict(a)
-    assert folders(tmp_path) == {both}, "a preloaded offset is held"
-    await offset_library.preload([b])
-    assert folders(tmp_path) == {b}
-    assert {offset.name for offset in engine.loaded.values()} == {b}
-    await offset_library.preload([])
-    assert folders(tmp_path) == {b}, "an adapter of one request may be asked for again; a merge will not"
-
-
-async def test_a_merge_that_is_replaced_while_a_request_runs_goes_when_it_ends(
-    offset_library: OffsetLibrary, engine: StubEngine, tmp_path: Path
-) -> None:
-    a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    await offset_library.preload([a, b])
-    running = await held(offset_library, a, b)
-    await offset_library.preload([a])
-    assert engine.loaded[running.id] is running
-    assert running.folder.is_dir()
-    await offset_library.release(running)
-    assert folders(tmp_path) == {a}
-    assert running not in engine.loaded.values()
-
-
-async def test_preloading_the_same_set_again_changes_nothing(offset_library: OffsetLibrary, engine: StubEngine) -> None:
-    a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    await offset_library.preload([a, b])
-    await offset_library.preload([b, a])
-    assert engine.added == [merged_name([a, b])]
-    await offset_library.preload([])
-    assert engine.loaded == {}
-
-
-async def test_a_preload_that_fails_keeps_what_was_preloaded(offset_library: OffsetLibrary, engine: StubEngine) -> None:
-    a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    await offset_library.preload([a])
-    engine.refuse.add(merged_name([a, b]))
-    with pytest.raises(AdapterUnavailable, match="refused"):
-        await offset_library.preload([a, b])
-    await offset_library.evict(a)
-    assert {offset.name for offset in engine.loaded.values()} == {a}
+        await lora_library.acquire([plain, rank])
+    assert (await held(lora_library, plain)).name == plain
 
 
 async def test_evicting_takes_an_adapter_and_every_merge_with_it_out(
-    offset_library: OffsetLibrary, engine: StubEngine, registry: CollectorRegistry, tmp_path: Path
+    lora_library: LoraLibrary, engine: StubEngine, registry: CollectorRegistry, tmp_path: Path
 ) -> None:
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
     for digests in ((a,), (b,), (a, b)):
-        await offset_library.release(await offset_library.acquire(digests))
-    assert await offset_library.evict(a) is True
+        await lora_library.release(await lora_library.acquire(digests))
+    assert await lora_library.evict(a) is True
     assert {offset.name for offset in engine.loaded.values()} == folders(tmp_path) == {b}
-    assert registry.get_sample_value("unlearning_offsets_loaded") == 1
-    assert await offset_library.evict(a) is False
+    assert registry.get_sample_value("unlearning_loras_loaded") == 1
+    assert await lora_library.evict(a) is False
 
 
 async def test_an_offset_that_requests_hold_goes_when_the_last_one_ends(
-    offset_library: OffsetLibrary, engine: StubEngine, tmp_path: Path
+    lora_library: LoraLibrary, engine: StubEngine, tmp_path: Path
 ) -> None:
     digest = engine.store(offset_artifact())
-    first, second = await held(offset_library, digest), await held(offset_library, digest)
-    assert await offset_library.evict(digest) is True
-    await offset_library.release(first)
+    first, second = await held(lora_library, digest), await held(lora_library, digest)
+    assert await lora_library.evict(digest) is True
+    await lora_library.release(first)
     assert engine.loaded == {second.id: second}
     assert folders(tmp_path) == {digest}, "vLLM may have to read it again"
-    await offset_library.release(second)
+    await lora_library.release(second)
     assert engine.loaded == {}
     assert folders(tmp_path) == set()
 
 
 async def test_one_that_is_retired_while_it_is_loaded_goes_too(
-    offset_library: OffsetLibrary, engine: StubEngine, tmp_path: Path
+    lora_library: LoraLibrary, engine: StubEngine, tmp_path: Path
 ) -> None:
     digest = engine.store(offset_artifact())
     engine.gate.clear()
-    loading = asyncio.create_task(held(offset_library, digest))
+    loading = asyncio.create_task(held(lora_library, digest))
     await engine.entered.wait()
-    evicting = asyncio.create_task(offset_library.evict(digest))
+    evicting = asyncio.create_task(lora_library.evict(digest))
     await asyncio.sleep(0)
     engine.gate.set()
     offset = await loading
     assert await evicting is True
-    await offset_library.release(offset)
+    await lora_library.release(offset)
     assert (engine.loaded, folders(tmp_path)) == ({}, set())
 
 
 async def test_one_that_is_asked_for_while_it_is_taken_out_comes_back_whole(
-    offset_library: OffsetLibrary, engine: StubEngine
+    lora_library: LoraLibrary, engine: StubEngine
 ) -> None:
     digest = engine.store(offset_artifact())
-    await offset_library.release(await offset_library.acquire([digest]))
+    await lora_library.release(await lora_library.acquire([digest]))
     engine.removing.clear()
     engine.entered.clear()
-    evicting = asyncio.create_task(offset_library.evict(digest))
+    evicting = asyncio.create_task(lora_library.evict(digest))
     await engine.entered.wait()
-    asking = asyncio.create_task(held(offset_library, digest))
+    asking = asyncio.create_task(held(lora_library, digest))
     await asyncio.sleep(0)
     engine.removing.set()
     await evicting
@@ -247,50 +199,50 @@ async def test_one_that_is_asked_for_while_it_is_taken_out_comes_back_whole(
 
 
 async def test_a_failure_is_remembered_for_a_while(
-    offset_library: OffsetLibrary,
+    lora_library: LoraLibrary,
     engine: StubEngine,
     registry: CollectorRegistry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(offsets, "RETRY_AFTER_S", 3600)
+    monkeypatch.setattr(loras, "RETRY_AFTER_S", 3600)
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
     engine.refuse.add(a)
-    waiting = [asyncio.create_task(held(offset_library, a)) for _ in range(5)]
+    waiting = [asyncio.create_task(held(lora_library, a)) for _ in range(5)]
     assert [type(error) for error in await asyncio.gather(*waiting, return_exceptions=True)] == [AdapterUnavailable] * 5
     engine.refuse.clear()
     for digests in ([a], [a, b]):
         with pytest.raises(AdapterUnavailable, match="refused"):
-            await offset_library.acquire(digests)
+            await lora_library.acquire(digests)
     assert engine.added == [a], "those that waited for the same load do not try again"
     assert registry.get_sample_value("unlearning_adapter_install_failures_total") == 1
     assert (engine.loaded, folders(tmp_path)) == ({}, set())
-    assert (await held(offset_library, b)).name == b
+    assert (await held(lora_library, b)).name == b
 
 
 async def test_and_then_it_is_tried_again(
-    offset_library: OffsetLibrary, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
+    lora_library: LoraLibrary, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(offsets, "RETRY_AFTER_S", 0)
+    monkeypatch.setattr(loras, "RETRY_AFTER_S", 0)
     digest = engine.store(offset_artifact())
     engine.refuse.add(digest)
     with pytest.raises(AdapterUnavailable):
-        await offset_library.acquire([digest])
+        await lora_library.acquire([digest])
     engine.refuse.clear()
-    assert (await held(offset_library, digest)).name == digest
+    assert (await held(lora_library, digest)).name == digest
 
 
 @pytest.mark.parametrize("data", [b"", b"rubbish", offset_artifact().to_bytes()[:-3]])
-async def test_damaged_bytes_are_refused(offset_library: OffsetLibrary, engine: StubEngine, data: bytes) -> None:
+async def test_damaged_bytes_are_refused(lora_library: LoraLibrary, engine: StubEngine, data: bytes) -> None:
     engine.artifacts["damaged"] = data
     with pytest.raises(AdapterUnavailable, match="cannot be used"):
-        await offset_library.acquire(["damaged"])
+        await lora_library.acquire(["damaged"])
     assert engine.added == []
 
 
-async def test_a_missing_artifact_is_refused(offset_library: OffsetLibrary) -> None:
+async def test_a_missing_artifact_is_refused(lora_library: LoraLibrary) -> None:
     with pytest.raises(AdapterUnavailable, match="not in the store"):
-        await offset_library.acquire(["missing"])
+        await lora_library.acquire(["missing"])
 
 
 async def test_a_disk_that_takes_no_folder(engine: StubEngine, tmp_path: Path) -> None:
@@ -300,11 +252,11 @@ async def test_a_disk_that_takes_no_folder(engine: StubEngine, tmp_path: Path) -
 
 
 async def test_a_load_that_is_cancelled_leaves_nothing_in_the_engine(
-    offset_library: OffsetLibrary, engine: StubEngine, tmp_path: Path
+    lora_library: LoraLibrary, engine: StubEngine, tmp_path: Path
 ) -> None:
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
     engine.gate.clear()
-    loading = asyncio.create_task(held(offset_library, a))
+    loading = asyncio.create_task(held(lora_library, a))
     await engine.entered.wait()
     loading.cancel()
     with suppress(asyncio.CancelledError):
@@ -312,67 +264,77 @@ async def test_a_load_that_is_cancelled_leaves_nothing_in_the_engine(
     assert (engine.loaded, folders(tmp_path)) == ({}, set())
     engine.gate.set()
     for digest in (b, a):
-        assert (await held(offset_library, digest)).name == digest
+        assert (await held(lora_library, digest)).name == digest
 
 
 async def test_a_fault_takes_its_adapter_out_of_service_and_no_other(
-    offset_library: OffsetLibrary, engine: StubEngine, registry: CollectorRegistry
+    lora_library: LoraLibrary, engine: StubEngine, registry: CollectorRegistry
 ) -> None:
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    bad, good = await held(offset_library, a), await held(offset_library, b)
+    bad, good = await held(lora_library, a), await held(lora_library, b)
     reason = f"adapter {a[:12]} gave logits that are not finite; it is out of service"
-    assert [(await offset_library.take_out(bad)).message for _ in range(2)] == [reason] * 2, "two rows of one batch"
-    assert registry.get_sample_value("unlearning_offset_faults_total") == engine.scrubbed == 1, "once a batch"
-    await offset_library.release(bad)
+    assert [lora_library.take_out(bad).message for _ in range(2)] == [reason] * 2, "two rows of one batch"
+    assert registry.get_sample_value("unlearning_adapter_faults_total") == 1, "once a batch"
+    await lora_library.release(bad)
     for digests in ([a], [b, a]):
         with pytest.raises(AdapterUnavailable, match=reason):
-            await offset_library.acquire(digests)
-    assert await held(offset_library, b) is good
+            await lora_library.acquire(digests)
+    assert await held(lora_library, b) is good
 
 
 async def test_the_second_fault_is_for_good(
-    offset_library: OffsetLibrary, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
+    lora_library: LoraLibrary, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first may have come from what another left in the cache."""
     digest = engine.store(offset_artifact(1))
-    offset = await held(offset_library, digest)
+    offset = await held(lora_library, digest)
     now = 1000.0
     monkeypatch.setattr("gateway.engine.residency.loras.time.monotonic", lambda: now)
-    await offset_library.take_out(offset)
+    lora_library.take_out(offset)
     with pytest.raises(AdapterUnavailable, match="out of service"):
-        await offset_library.acquire([digest])
+        await lora_library.acquire([digest])
     now += RETRY_AFTER_S
-    assert await offset_library.acquire([digest]) is offset
-    await offset_library.take_out(offset)
+    assert await lora_library.acquire([digest]) is offset
+    lora_library.take_out(offset)
     now += 1e9
     with pytest.raises(AdapterUnavailable, match="out of service"):
-        await offset_library.acquire([digest])
+        await lora_library.acquire([digest])
 
 
 async def test_a_merge_that_is_out_of_service_leaves_its_parts_in_it(
-    offset_library: OffsetLibrary, engine: StubEngine
+    lora_library: LoraLibrary, engine: StubEngine
 ) -> None:
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
-    await offset_library.preload([a, b])
-    await offset_library.take_out(await held(offset_library, a, b))
+    lora_library.take_out(await held(lora_library, a, b))
     with pytest.raises(AdapterUnavailable, match="not finite"):
-        await offset_library.acquire([b, a])
+        await lora_library.acquire([b, a])
     for digest in (a, b):
-        assert (await held(offset_library, digest)).name == digest
+        assert (await held(lora_library, digest)).name == digest
 
 
-async def test_ids_run_out_and_come_back(offset_library: OffsetLibrary, engine: StubEngine) -> None:
+async def test_of_those_that_nobody_holds_the_least_recently_used_go(engine: StubEngine, tmp_path: Path) -> None:
+    lora_library = library(engine, tmp_path, kept=1)
+    a, b, c, d, e = (engine.store(offset_artifact(seed)) for seed in range(5))
+    running = await held(lora_library, a)
+    for digest in (b, c, b, d):
+        await lora_library.release(await lora_library.acquire([digest]))
+    assert folders(tmp_path) == {a, b, d}, "c was used before b"
+    await lora_library.release(running)
+    await lora_library.release(await lora_library.acquire([e]))
+    assert folders(tmp_path) == {lora.name for lora in engine.loaded.values()} == {d, e}
+
+
+async def test_there_are_as_many_as_requests_hold_and_no_id_comes_twice(engine: StubEngine, tmp_path: Path) -> None:
+    lora_library = library(engine, tmp_path, kept=2)
     content = offset_artifact().to_bytes()
-    for number in range(256):
-        engine.artifacts[f"digest-{number}"] = content
-    taken = [await held(offset_library, f"digest-{number}") for number in range(255)]
-    assert {offset.id for offset in taken} == set(range(1, 256)), "0 is no LoRA to vLLM"
-    with pytest.raises(AdapterUnavailable, match="255 offsets"):
-        await offset_library.acquire(["digest-255"])
-    await offset_library.release(taken[7])
-    await offset_library.evict("digest-7")
-    engine.artifacts["another"] = content
-    assert (await held(offset_library, "another")).id == taken[7].id
+    engine.artifacts = {f"digest-{number}": content for number in range(300)}
+    taken = [await held(lora_library, digest) for digest in engine.artifacts]
+    assert engine.loaded == {lora.id: lora for lora in taken}
+    for lora in taken:
+        await lora_library.release(lora)
+    await lora_library.evict("digest-7")
+    again = await held(lora_library, "digest-7")
+    assert again.id not in {0, *(lora.id for lora in taken)}
 
 
 def test_a_merge_has_a_name_of_its_own_whatever_the_order() -> None:
@@ -383,21 +345,21 @@ def test_a_merge_has_a_name_of_its_own_whatever_the_order() -> None:
     assert len({merged_name(names) for names in ([a, b], [b, c], [a, c], [a, b, c])}) == 4
 
 
-async def test_a_lora_on_the_target_is_loaded_like_an_offset(offset_library: OffsetLibrary, engine: StubEngine) -> None:
-    loaded = await held(offset_library, engine.store(target_artifact()))
+async def test_a_lora_on_the_target_is_loaded_like_an_offset(lora_library: LoraLibrary, engine: StubEngine) -> None:
+    loaded = await held(lora_library, engine.store(target_artifact()))
     assert engine.modules[loaded.id] == sorted(f"target.{name}" for name in SHAPES)
     assert engine.plain == {loaded.id: True}
 
 
 @pytest.mark.parametrize(("kind", "parameter", "plain"), [(DELTA, 0, True), (ULD, 0.1, False)])
 async def test_an_offset_and_a_lora_on_the_target_are_one_lora(
-    offset_library: OffsetLibrary, engine: StubEngine, kind: str, parameter: float, plain: bool
+    lora_library: LoraLibrary, engine: StubEngine, kind: str, parameter: float, plain: bool
 ) -> None:
     """An offset of any kind: the two change different layers, so there is nothing that would have to add up."""
     digests = [engine.store(offset_artifact(1, kind=kind, parameter=parameter)), engine.store(target_artifact(2))]
-    loaded = await held(offset_library, *digests)
+    loaded = await held(lora_library, *digests)
     assert loaded.name == merged_name(digests)
     assert engine.modules[loaded.id] == sorted(f"{part}.{name}" for part in ("offset", "target") for name in SHAPES)
     assert engine.plain == {loaded.id: plain}
-    assert await held(offset_library, *reversed(digests)) is loaded
+    assert await held(lora_library, *reversed(digests)) is loaded
     assert engine.added == [loaded.name]

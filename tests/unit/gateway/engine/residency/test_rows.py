@@ -54,10 +54,10 @@ def build(engine: Engine, rows: int = 8, wait_s: float = 0.2) -> Residency:
 async def test_rows_come_in_plan_order() -> None:
     engine = Engine()
     residency = build(engine)
-    async with residency.hold([ref("a"), ref("b", 3)]) as lease:
-        assert [engine.table[row] for row in lease.rows] == [b"a", b"a", b"b", b"b", b"b"]
-    async with residency.hold([ref("b", 3), ref("a")]) as lease:
-        assert [engine.table[row] for row in lease.rows] == [b"b", b"b", b"b", b"a", b"a"]
+    lease = await residency.acquire([ref("a"), ref("b", 3)])
+    assert [engine.table[row] for row in lease.rows] == [b"a", b"a", b"b", b"b", b"b"]
+    lease = await residency.acquire([ref("b", 3), ref("a")])
+    assert [engine.table[row] for row in lease.rows] == [b"b", b"b", b"b", b"a", b"a"]
     assert engine.installs == [b"a", b"b"]
 
 
@@ -92,8 +92,8 @@ async def test_a_failed_adapter_holds_nothing_and_frees_its_rows() -> None:
     residency = build(engine, rows=4)
     with pytest.raises(AdapterUnavailable, match="refused"):
         await residency.acquire([ref("good"), ref("bad")])
-    async with residency.hold([ref("other", 4)]):
-        assert engine.installs == [b"good", b"other"]
+    await residency.acquire([ref("other", 4)])
+    assert engine.installs == [b"good", b"other"]
 
 
 async def test_a_failure_is_remembered_for_a_while() -> None:
@@ -134,16 +134,6 @@ async def test_and_is_refused_when_they_never_come_free() -> None:
 async def test_an_adapter_larger_than_the_table_is_refused_at_once() -> None:
     with pytest.raises(AdapterUnavailable, match="no room"):
         await build(Engine(), rows=4, wait_s=3600).acquire([ref("a", 5)])
-
-
-async def test_preloaded_adapters_stay_until_others_take_their_place() -> None:
-    residency = build(Engine(), rows=4)
-    await residency.preload([ref("a", 4)])
-    with pytest.raises(AdapterUnavailable):
-        await residency.acquire([ref("b", 4)])
-    await residency.preload([])
-    async with residency.hold([ref("c", 4)]):
-        pass
 
 
 async def test_evict_spares_what_is_held() -> None:
