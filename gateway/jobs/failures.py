@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 
 from adapters.errors import AdapterError, OutOfMemory, TrainingCancelled
 from gateway.errors import GatewayError
 from gateway.store.vault import InvalidPayloadKey, PayloadUnreadable
-
-
-class JobFailed(Exception):
-    """Tells RQ to try again. Names a code only: RQ logs and stores what it is told."""
 
 
 class PayloadMissing(GatewayError):
@@ -34,9 +29,15 @@ class CheckpointUnavailable(GatewayError):
 
 
 class JobTimedOut(GatewayError):
-    """The job ran longer than it may; the next one would too."""
+    """It took longer than it may; a repetition would too."""
 
     code = "job_timeout"
+
+
+class TrainerStuck(GatewayError):
+    """The trainer did not stop when it was told to, and takes the room of another."""
+
+    code = "trainer_stuck"
 
 
 #: Repeating the attempt would end in the same way.
@@ -78,9 +79,6 @@ def describe(error: BaseException) -> Failure:
         return Failure(_snake(type(error).__name__), f"{error}{advice}", retryable)
     if isinstance(error, GatewayError):
         return Failure(error.code, error.message, retryable and error.status not in range(400, 500))
-    if isinstance(error, asyncio.CancelledError):
-        # RQ's alarm, for a trainer that did not let go of the interpreter when its time was up.
-        return Failure(JobTimedOut.code, "the job ran longer than it may", retryable=False)
     return Failure("internal_error", f"the worker failed with {type(error).__name__}", retryable)
 
 

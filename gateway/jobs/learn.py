@@ -1,4 +1,4 @@
-"""The job: learn one unlearning request, from queued to ready, rejected, active, or failed with a reason.
+"""The job: learn one unlearning request, from training to ready, rejected, active, or failed with a reason.
 
 It may be killed at any point and run again: a finished request is left alone, an artifact that was already
 stored is not trained again, and an attempt that lost its place cannot write any more.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -21,18 +20,18 @@ from adapters.examples import Example
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
-from gateway.jobs.attempt import Attempt, take
-from gateway.jobs.context import worker_settings
-from gateway.jobs.failures import Failure, JobTimedOut
+from gateway.jobs.attempt import Attempt, is_current
+from gateway.jobs.failures import Failure
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import probe
 from gateway.jobs.service import service
+from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
-from gateway.store.embedded import redis_server
+from gateway.store.embedded import is_embedded, redis_server
 from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, load_or_create_key
@@ -43,37 +42,22 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 60.0
 
 
-def learn(request_id: str) -> None:
-    """Entry point of the queue. Raises `JobFailed` when RQ is to try again."""
-    asyncio.run(_learn(request_id, worker_settings.get()))
+async def learn(request_id: str, attempt: int, settings: Settings) -> None:
+    """Carry on a request that a worker has claimed: this attempt at learning it, and its activation.
 
-
-async def _learn(request_id: str, settings: Settings) -> None:
+    Raises `StoreUnavailable` where the end of the attempt could not be written.
+    """
     async with connected(redis_server(settings).url) as redis, AsyncExitStack() as stack:
         client = stack.enter_context(service(settings))
-        store = RequestStore(redis, patience_s=PATIENCE_S, compact=settings.redis_url is None)
+        store = RequestStore(redis, patience_s=PATIENCE_S, compact=is_embedded(settings))
         blobs = BlobStore(redis, None, patience_s=PATIENCE_S)  # a host that serves nothing needs no copy
-        try:
-            record = await take(store, request_id, settings)
-            if record is not None and record.state is RequestState.QUEUED:
-                async with Attempt(store, record, settings) as attempt:
-                    await _within(settings.job_timeout_s, _attempt(attempt, store, blobs, client, settings))
-                record = attempt.record
-        except StateConflict as conflict:
-            log.info("nothing to do id=%s reason=%s", request_id, conflict.message)
-            return
-        if record is not None and record.awaits_activation:
+        record = await store.get(request_id)
+        if is_current(record, attempt):
+            async with Attempt(store, record, settings) as current:
+                await _attempt(current, store, blobs, client, settings)
+            record = current.record
+        if record.awaits_activation:
             await _activate(store, client, request_id)
-
-
-async def _within(seconds: int, work: Coroutine[Any, Any, None]) -> None:
-    try:
-        async with asyncio.timeout(seconds) as deadline:
-            await work
-    except TimeoutError as error:
-        if deadline.expired():
-            raise JobTimedOut(f"the job ran longer than {seconds} s (UNLEARN_JOB_TIMEOUT_S)") from error
-        raise
 
 
 async def _attempt(
@@ -84,7 +68,8 @@ async def _attempt(
     payload = await read_payload(store, record, vault)
     if not payload.forget:
         with attempt.phases.during("interview"):
-            payload = await _interview(attempt, store, client, vault)
+            async with time_limit(settings):
+                payload = await _interview(attempt, store, client, vault)
     if payload.by_subject and record.activation == "manual" and not record.draft_attempts:
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
         return

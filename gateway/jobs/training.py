@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidItem
@@ -17,11 +20,15 @@ from gateway.checkpoints.digests import CheckpointDigests
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.checkpoint import checkpoint, local_pair
+from gateway.jobs.failures import TrainerStuck
 from gateway.jobs.inverter import inverter
 from gateway.jobs.payload import Payload
 from gateway.jobs.progress import ProgressWriter
 from gateway.settings import Settings
 from gateway.store.requests import RequestStore
+
+#: How long a trainer may take to its next step, where it notices that it is to stop.
+STOP_S = 60.0
 
 
 class Training:
@@ -48,6 +55,7 @@ class Training:
         pair = None
         if method.footprint(config).offset_rank and record.pair is not None:
             pair = await asyncio.to_thread(local_pair, record.pair, settings, self._digests)
+        overdue = threading.Event()
         writer = ProgressWriter(self._store, record.id, self._attempt.number)
 
         def report(progress: Progress) -> None:
@@ -62,7 +70,7 @@ class Training:
                 inverted=payload.inverted,
                 config=config,
                 report=report,
-                cancelled=self._attempt.cancelled.is_set,
+                cancelled=lambda: overdue.is_set() or self._attempt.cancelled.is_set(),
                 ask=partial(self._client.answers, plan=PLAN_OFF),
                 go_on=partial(self._client.go_on, plan=PLAN_OFF),
                 pair=pair,
@@ -73,7 +81,7 @@ class Training:
             workbench.keeps_target = candidate != record.candidates[-1]
             try:
                 async with writer.running():
-                    return await asyncio.to_thread(workbench.train, method, task)
+                    return await _stopped_by(overdue, asyncio.to_thread(workbench.train, method, task))
             except InvalidItem as error:
                 raise error.renumbered(payload.items[error.name]) from None
             finally:
@@ -85,3 +93,17 @@ class Training:
             folder: Path = checkpoint(self._settings, expect_digest, self._digests)
             self._workbench = Workbench(folder, self._settings.worker_device)
         return self._workbench
+
+
+async def _stopped_by(overdue: threading.Event, work: Coroutine[Any, Any, Artifact]) -> Artifact:
+    """The work of a thread, which a cancellation tells to stop and waits for. Raises `TrainerStuck`."""
+    training = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(training)
+    except asyncio.CancelledError:
+        overdue.set()
+        _, running = await asyncio.wait({training}, timeout=STOP_S)
+        if running:
+            raise TrainerStuck(f"the trainer did not stop within {STOP_S:.0f} s") from None
+        training.exception()  # that it was cancelled
+        raise

@@ -18,10 +18,12 @@ from adapters.artifact.artifact import Artifact
 from adapters.errors import AdapterError, TrainingCancelled
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate, Outcome
-from gateway.errors import StateConflict
+from gateway.client.errors import ServiceRefused
+from gateway.errors import AdapterUnavailable, StateConflict
 from gateway.jobs.attempt import Attempt
-from gateway.jobs.failures import Failure, describe
+from gateway.jobs.failures import Failure, JobTimedOut, describe
 from gateway.jobs.probe import Verdict, objection, verdict
+from gateway.jobs.time_limit import time_limit
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
@@ -82,7 +84,7 @@ class Trials:
         self._made = trials_of(attempt.record)
 
     async def run(self, train: Train, probe: Probe) -> None:
-        """From training to ready or rejected. Raises what the last candidate's training raised when none succeeds."""
+        """From training to ready or rejected. Raises what the last candidate's trial raised when none succeeds."""
         candidates = self._attempt.record.candidates
         while len(self._made) < len(candidates):
             last = len(self._made) == len(candidates) - 1
@@ -90,27 +92,28 @@ class Trials:
             self._made.append(trial)
             if last or (trial.evidence is not None and trial.score(self._settings).flawless):
                 break
-            if trial.digest is not None:  # otherwise the state is training still
+            if self._attempt.record.state is not RequestState.TRAINING:
                 log.info("candidate tried id=%s method=%s digest=%s", self._id, trial.method, trial.digest)
                 await self._attempt.advance(RequestState.TRAINING, selection=self._selection())
         await self._conclude(untried=len(candidates) - len(self._made))
 
     async def _try(self, candidate: Candidate, train: Train, probe: Probe, *, last: bool) -> Trial:
+        """What came of it. A candidate that fails, or runs out of time, fails alone while another is there."""
         started = time.monotonic()
         trial = Trial(candidate.method, dict(candidate.config))
         try:
-            digest, size = await self._learned(candidate, train)
-        except TrainingCancelled:
-            raise
-        except AdapterError as error:
-            if last and not any(made.digest for made in self._made):
+            async with time_limit(self._settings):
+                digest, size = await self._learned(candidate, train)
+                trial = replace(trial, digest=digest, artifact_bytes=size)
+                with self._attempt.phases.during("evaluation"):
+                    trial = replace(trial, evidence=await probe())
+        except (AdapterError, JobTimedOut, ServiceRefused) as error:
+            if _concerns_all(error) or (last and not any(made.evidence for made in self._made)):
                 raise
             failure = describe(error)
             log.warning("candidate failed id=%s method=%s code=%s", self._id, candidate.method, failure.code)
-            return replace(trial, error=failure.to_dict(), seconds=_since(started))
-        with self._attempt.phases.during("evaluation"):
-            evidence = await probe()
-        return replace(trial, digest=digest, artifact_bytes=size, evidence=evidence, seconds=_since(started))
+            trial = replace(trial, error=failure.to_dict())
+        return replace(trial, seconds=_since(started))
 
     async def _learned(self, candidate: Candidate, train: Train) -> tuple[str, int | None]:
         """Digest and size of the candidate's artifact, which the evaluation then finds under the request's id.
@@ -129,7 +132,7 @@ class Trials:
         try:
             await self._attempt.advance(RequestState.EVALUATING, **_served_as(candidate, digest, len(data)))
         except StateConflict:
-            if await self._attempt.is_retired():  # which released what the record names, and this it does not yet
+            if await self._attempt.is_over():  # and what the request had was released before this came
                 await self._blobs.release(digest, owner=record.id)
             raise
         return digest, len(data)
@@ -180,6 +183,12 @@ def _served_as(candidate: Candidate, digest: str, size: int | None) -> dict[str,
         "artifact_bytes": size,
         "footprint": method.footprint(config),
     }
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether another candidate would meet the same: the job is to stop, or the service is not there to ask."""
+    away = isinstance(error, ServiceRefused) and error.busy and error.code != AdapterUnavailable.code
+    return away or isinstance(error, TrainingCancelled)
 
 
 def _since(started: float) -> float:

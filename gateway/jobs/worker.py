@@ -1,6 +1,7 @@
-"""The worker: takes requests from the queue, one process a job, and answers for what becomes of each.
+"""The worker: claims requests, runs one process a job, and answers for what becomes of each.
 
-This process never imports torch; the work-horse it forks for a job does, and frees everything by exiting.
+This process never imports torch; the job's process does, and frees everything by exiting. The job goes back to the
+queue at the first signal, as if it had not been tried.
 """
 
 from __future__ import annotations
@@ -9,201 +10,160 @@ import asyncio
 import logging
 import os
 import signal
-import time
-from types import FrameType
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import RedisError
-from rq import Worker
-from rq.exceptions import StopRequested
-from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
-from rq.utils import now
-from rq.worker_registration import clean_worker_registry
-
-from gateway.errors import NotFound, StateConflict, StoreUnavailable
-from gateway.jobs.attempt import give_up
-from gateway.jobs.context import worker_settings
-from gateway.jobs.liveness import worker_name
-from gateway.jobs.queue import QUEUE, JobQueue, rq_queue, sync_connection
+from gateway.errors import StoreUnavailable
+from gateway.jobs.attempt import end_attempt, give_back
+from gateway.jobs.failures import Failure, JobTimedOut
+from gateway.jobs.queue import LEASE_S, JobQueue
 from gateway.service.logs import configure_logging
+from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
 from gateway.store.client import connected
-from gateway.store.embedded import redis_server, until_it_answers
-from gateway.store.records import PENDING, WORKING, RequestState
+from gateway.store.embedded import RedisServer, is_embedded, redis_server, until_it_answers
+from gateway.store.records import RequestRecord
 from gateway.store.requests import RequestStore
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 60.0
-_RQ_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-_RESTART_PAUSE_S = 1.0
-_HEARTBEAT_S = 15
-_WORKER_TTL_S = 60  # how often an idle worker wakes to reconcile, roughly
+JOB = (sys.executable, "-m", "gateway.jobs")
+_POLL_S = 0.5
+#: Between two signs of life, and between two looks at what others left half-way.
+_REPORT_S = LEASE_S / 4
+#: A job ends itself when its time is up; this much later it is ended.
+_MARGIN_S = 60.0
+#: Less than a worker is given to end.
+_PATIENCE_S = 3.0
 
 
-class LearningWorker(Worker):  # type: ignore[misc]
-    """RQ's forking worker, with three differences.
+class Worker:
+    """Works until it is told to stop."""
 
-    It stops at the first signal: the job in hand goes back to the queue, as if it had not been tried. It keeps
-    watching its work-horse while Redis is away. Jobs lost with another worker are mended by
-    `JobQueue.reconcile` alone, so that no two paths enqueue one job twice.
-    """
-
-    def __init__(self, connection: Redis, url: str, settings: Settings) -> None:
-        super().__init__(
-            [rq_queue(connection)],
-            name=worker_name(),
-            connection=connection,
-            serializer=JSONSerializer,
-            worker_ttl=_WORKER_TTL_S,
-            job_monitoring_interval=_HEARTBEAT_S,
-            maintenance_interval=_WORKER_TTL_S,
-            log_job_description=False,
-        )
-        self._url = url
+    def __init__(self, queue: JobQueue, store: RequestStore, settings: Settings, command: Sequence[str] = JOB) -> None:
+        """command: what runs a job, given the request and the number of the attempt."""
+        self._queue = queue
+        self._store = store
         self._settings = settings
-        self.stopping = False
-        self._busy = False
+        self._command = tuple(command)
+        self._stop = asyncio.Event()
+        self._looked_at = 0.0
 
-    def request_stop(self, _signum: int, _frame: FrameType | None) -> None:
-        """Signal handler: end the work-horse and see its job off, or leave the loop when there is none."""
-        self.stopping = self._stop_requested = True
-        if self.horse_pid:
-            self._end_horse()
-        elif not self._busy:
-            raise StopRequested
+    def stop(self) -> None:
+        """End the job in hand, and then."""
+        self._stop.set()
 
-    def fork_work_horse(self, job: Job, queue: Any) -> None:
-        super().fork_work_horse(job, queue)
-        if self.stopping:  # the signal came just before there was a pid to end
-            self._end_horse()
-
-    def maintain_heartbeats(self, job: Job, execution: Any) -> None:
-        try:
-            super().maintain_heartbeats(job, execution)
-        except RedisError as error:
-            # Leaving now would orphan a work-horse that is doing well.
-            log.warning("heartbeat missed id=%s error=%s", job.id, type(error).__name__)
-
-    def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
-        """Called before RQ enqueues the job again, so nobody else works on the request yet."""
-        super().handle_work_horse_killed(job, retpid, ret_val, rusage)
-        # Whoever ends the whole process tree sends SIGTERM to the work-horse as well, perhaps first.
-        interrupted = self.stopping or (os.WIFSIGNALED(ret_val) and os.WTERMSIG(ret_val) == signal.SIGTERM)
-        if interrupted:
-            job.retries_left = (job.retries_left or 0) + 1  # an interruption is not a failure
-        try:
-            asyncio.run(self._requeue_request(job.id, interrupted=interrupted))
-        except StoreUnavailable:
-            log.error("request left to reconcile id=%s", job.id)
-
-    def execute_job(self, job: Job, queue: Any) -> None:
-        self._busy = True
-        try:
-            super().execute_job(job, queue)
-            asyncio.run(self._settle(job))
-        except StoreUnavailable:
-            log.error("request left to reconcile id=%s", job.id)
-        finally:
-            self._busy = False
-
-    def run_maintenance_tasks(self) -> None:
-        """In place of RQ's own, which would enqueue lost jobs behind `reconcile`'s back."""
-        self.last_cleaned_at = now()
-        for queue in self.queues:
-            queue.finished_job_registry.cleanup()
-            queue.failed_job_registry.cleanup()
-            clean_worker_registry(queue)
-        try:
-            asyncio.run(self._reconcile())
-        except StoreUnavailable as error:
-            log.warning("reconcile put off error=%s", error.message)
-
-    def _end_horse(self) -> None:
-        try:
-            os.kill(self.horse_pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it has just finished
-
-    async def _requeue_request(self, request_id: str, *, interrupted: bool) -> None:
-        async with connected(self._url) as redis:
-            store = RequestStore(redis, patience_s=PATIENCE_S)
+    async def run(self, server: RedisServer) -> None:
+        """Until `stop`. Comes back by itself when Redis does. Raises `EmbeddedRedisUnavailable`."""
+        while not self._stop.is_set():
+            await self._unless_stopped(until_it_answers(server))
             try:
-                record = await store.get(request_id)
-                if record.state not in WORKING:
-                    return
-                if interrupted:
-                    changes: dict[str, Any] = {"attempts": record.attempts - 1}
-                else:
-                    message = "the work-horse was killed, perhaps for want of memory"
-                    changes = {"error": {"code": "worker_killed", "message": message, "retryable": True}}
-                await store.transition(
-                    request_id, expected=WORKING, to=RequestState.QUEUED, changes=changes, attempt=record.attempts
-                )
-            except (NotFound, StateConflict):
-                return  # it was retired or finished just now
+                await self._queue.report()
+                log.info("worker ready pid=%d", os.getpid())
+                while not self._stop.is_set():
+                    if (record := await self._next()) is not None:
+                        await self._work(record)
+                    else:
+                        await self._unless_stopped(asyncio.sleep(_POLL_S))
+                await self._queue.leave()
+            except StoreUnavailable as error:
+                log.warning("worker lost redis: %s", error.message)
 
-    async def _settle(self, job: Job) -> None:
-        """Fail the request of a job that RQ has given up."""
-        async with connected(self._url) as redis:
-            store = RequestStore(redis, patience_s=PATIENCE_S, compact=self._settings.redis_url is None)
-            if await asyncio.to_thread(job.get_status) != JobStatus.FAILED:
-                return
-            try:
-                record = await store.get(job.id)
-                if record.state in PENDING:
-                    await give_up(store, record)
-            except (NotFound, StateConflict):
-                return
+    async def _next(self) -> RequestRecord | None:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at > _REPORT_S:
+            self._looked_at = now
+            await self._queue.report()
+            if (unactivated := await self._queue.mend()) is not None:
+                self._looked_at = 0.0  # there may be more
+                return unactivated
+        return await self._queue.claim()
 
-    async def _reconcile(self) -> None:
-        queue = JobQueue(self._url, self._settings)
+    async def _work(self, record: RequestRecord) -> None:
+        environment = {**os.environ, **settings_environment(self._settings)}
+        # A session of its own: what is sent to the worker's group is the worker's to decide on.
+        job = await asyncio.create_subprocess_exec(
+            *self._command, record.id, str(record.attempts), env=environment, start_new_session=True
+        )
+        limit = self._settings.job_timeout_s * (1 + len(record.candidates)) + _MARGIN_S
         try:
-            async with connected(self._url) as redis:
-                await queue.reconcile(RequestStore(redis, compact=self._settings.redis_url is None))
+            async with asyncio.timeout(limit):
+                status = await self._until_it_ends(job, record)
+        except TimeoutError:
+            status = None
         finally:
-            queue.close()
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
+            ended = await job.wait()
+        try:
+            if status == 0:
+                return
+            if self._stop.is_set() or ended == -signal.SIGTERM:  # whoever ends a tree may reach the job first
+                await give_back(self._store, record)
+            else:
+                await end_attempt(self._store, record, _failure(status), self._settings)
+        except StoreUnavailable:
+            log.error("request left until its lease ends id=%s", record.id)
+
+    async def _until_it_ends(self, job: asyncio.subprocess.Process, record: RequestRecord) -> int | None:
+        """The job's exit status; None when the worker is to stop."""
+        ended, stopped = asyncio.ensure_future(job.wait()), asyncio.ensure_future(self._stop.wait())
+        try:
+            while not ended.done() and not stopped.done():
+                try:
+                    await self._queue.hold(record.id)
+                except StoreUnavailable as error:
+                    log.warning("lease not renewed id=%s: %s", record.id, error.message)
+                await asyncio.wait({ended, stopped}, timeout=_REPORT_S, return_when=asyncio.FIRST_COMPLETED)
+            return ended.result() if ended.done() else None
+        finally:
+            ended.cancel()
+            stopped.cancel()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> None:
+        task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+        finally:
+            task.cancel()
+            stopped.cancel()
 
 
-def run_worker(settings: Settings) -> int:
+def _failure(status: int | None) -> Failure:
+    if status is None:
+        return Failure(JobTimedOut.code, "the job ran longer than it may, and did not stop", retryable=False)
+    if status < 0:
+        return Failure("worker_killed", "the job was killed, perhaps for want of memory", retryable=True)
+    return Failure("worker_killed", f"the job ended with status {status}", retryable=True)
+
+
+def run_worker(settings: Settings, command: Sequence[str] = JOB) -> int:
     """Work until a signal comes; 0 then. With no REDIS_URL, attaches to the embedded server or starts it.
 
     Comes back by itself when Redis does. Raises `EmbeddedRedisUnavailable`.
     """
     configure_logging()
-    # Read when the work-horse imports torch: threads that spin while they wait take the engine's cores.
+    # Read when the job imports torch: threads that spin while they wait take the engine's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    worker_settings.set(settings)
-    server = redis_server(settings)
-    signal.signal(signal.SIGTERM, _stop_before_work)
-    signal.signal(signal.SIGINT, _stop_before_work)
-    log.info("worker started pid=%d queue=%s", os.getpid(), QUEUE)
-    try:
-        while not _work(server, settings):
-            time.sleep(_RESTART_PAUSE_S)
-    except StopRequested:
-        pass
-    finally:
-        server.stop()
-    log.info("worker stopped pid=%d", os.getpid())
+    asyncio.run(_run(settings, command))
     return 0
 
 
-def _work(server: Any, settings: Settings) -> bool:
-    """One life of the worker; True when it was told to stop, False when it lost Redis."""
-    asyncio.run(until_it_answers(server))
-    with sync_connection(server.url, retries=8) as connection:
-        try:
-            worker = LearningWorker(connection, server.url, settings)
-            log.info("worker ready pid=%d name=%s", os.getpid(), worker.name)
-            worker.work(logging_level="WARNING", log_format=_RQ_LOG_FORMAT)
-        except RedisError as error:
-            log.warning("worker lost redis error=%s", type(error).__name__)
-            return False
-        return bool(worker.stopping)
-
-
-def _stop_before_work(_signum: int, _frame: FrameType | None) -> None:
-    raise StopRequested
+async def _run(settings: Settings, command: Sequence[str]) -> None:
+    server = redis_server(settings)
+    loop = asyncio.get_running_loop()
+    try:
+        async with connected(server.url) as redis:
+            store = RequestStore(redis, patience_s=_PATIENCE_S, compact=is_embedded(settings))
+            worker = Worker(JobQueue(redis, store, settings), store, settings, command)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, worker.stop)
+            log.info("worker started pid=%d", os.getpid())
+            await worker.run(server)
+    finally:
+        await asyncio.to_thread(server.stop)
+    log.info("worker stopped pid=%d", os.getpid())

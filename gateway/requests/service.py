@@ -31,18 +31,6 @@ from gateway.store.vault import PayloadVault, commitment, new_salt
 audit = logging.getLogger("gateway.audit")
 
 
-class Jobs(Protocol):
-    """The queue's side."""
-
-    async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
-        """Hand a registered request to the workers; it is queued then."""
-        ...
-
-    async def cancel(self, request_id: str) -> object:
-        """Take it back, where it has not started."""
-        ...
-
-
 class Engine(Protocol):
     """The engine's adapters."""
 
@@ -64,7 +52,6 @@ class UnlearningService:
         store: RequestStore,
         blobs: BlobStore,
         vault: PayloadVault,
-        jobs: Jobs,
         policy: ActivePolicy,
         residency: Engine,
     ) -> None:
@@ -74,7 +61,6 @@ class UnlearningService:
         self._offering = Offering(settings, model)
         self._blobs = blobs
         self._vault = vault
-        self._jobs = jobs
         self._policy = policy
         self._residency = residency
         self._activating = asyncio.Lock()
@@ -123,7 +109,7 @@ class UnlearningService:
                 record.activation,
             )
         if record.state is RequestState.REGISTERED:
-            record = await self._jobs.submit(self.store, record.id)
+            record = await self.store.queue(record.id)
         return record
 
     async def examples(self, request_id: str) -> list[dict[str, Any]]:
@@ -160,7 +146,7 @@ class UnlearningService:
         if not content["forget"]:
             raise StateConflict("the draft holds nothing to forget")
         audit.info("draft confirmed request=%s forget=%d", request_id, record.forget_count)
-        return await self._jobs.submit(self.store, request_id)
+        return await self.store.queue(request_id)
 
     async def _draft(self, request_id: str) -> tuple[RequestRecord, dict[str, Any]]:
         record = await self.store.get(request_id)
@@ -204,7 +190,6 @@ class UnlearningService:
     async def retire(self, request_id: str) -> RequestRecord:
         """Retire in any state but retired: stops applying and training, erases texts and adapter."""
         record = await self.store.retire(request_id, self._blobs)
-        await self._jobs.cancel(request_id)
         await self._policy.refresh()
         if record.digest is not None and all(adapter.digest != record.digest for adapter in self._policy.adapters):
             await self._residency.evict(record.digest)

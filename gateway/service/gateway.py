@@ -67,7 +67,6 @@ class ModelSource:
 class Stores:
     """What outlives the process. own_redis: the embedded server, None where Redis is somebody else's."""
 
-    url: str
     own_redis: EmbeddedRedis | None
     redis: Redis
     requests: RequestStore
@@ -124,7 +123,7 @@ async def open_gateway(
         stores.generation,
         staleness_s=settings.policy_staleness_s,
     )
-    jobs = JobQueue(stores.url, settings)
+    jobs = JobQueue(stores.redis, stores.requests, settings)
     checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
     vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
     app = assemble(
@@ -135,7 +134,6 @@ async def open_gateway(
             stores.requests,
             stores.blobs,
             PayloadVault(load_or_create_key(settings)),
-            jobs,
             policy,
             engine.holdings,
         ),
@@ -151,7 +149,6 @@ async def open_gateway(
     await stack.enter_async_context(running(vllm_app))
     lifecycle.detail = "loading active requests"
     await policy.refresh()
-    await jobs.reconcile(stores.requests)
     return Gateway(metrics, stores, engine, policy, checks, app)
 
 
@@ -166,7 +163,7 @@ async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Life
     generation = GenerationFile(settings.data_dir)
     await requests.policy(generation.load())  # a Redis that is not there fails now, not after the engine is up
     blobs = BlobStore(redis, settings.cache_dir)
-    return Stores(server.url, own, redis, requests, blobs, generation, load_or_create_operator_token(settings))
+    return Stores(own, redis, requests, blobs, generation, load_or_create_operator_token(settings))
 
 
 async def start_engine(

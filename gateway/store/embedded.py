@@ -206,6 +206,11 @@ def redis_server(settings: Settings) -> RedisServer:
     return EmbeddedRedis(settings.data_dir)
 
 
+def is_embedded(settings: Settings) -> bool:
+    """Whether these settings' server is the data directory's own, named or not."""
+    return redis_server(settings).url == EmbeddedRedis(settings.data_dir).url
+
+
 async def until_it_answers(server: RedisServer, report: Callable[[str], None] | None = None) -> None:
     """`poll` until the server answers, and say meanwhile what it is doing. Raises `EmbeddedRedisUnavailable`."""
     said_at = time.monotonic()

@@ -82,7 +82,7 @@ Activation = Literal["auto", "manual"]
 
 
 def new_request_id() -> str:
-    """An id that is also a legal RQ job id and safe in a path."""
+    """An id that is safe in a path and in the name of a key."""
     return f"req_{secrets.token_hex(12)}"
 
 
@@ -157,11 +157,6 @@ class RequestRecord:
         if self.selection is None:
             return (Candidate(self.method, self.config),)
         return tuple(Candidate(**candidate) for candidate in self.selection["candidates"])
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a job must exist for this request."""
-        return self.state in PENDING or self.awaits_activation
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for the API."""

@@ -158,6 +158,14 @@ class RequestStore:
         record, _ = await self._move(request_id, expected, to, changes or {}, attempt, budget)
         return record
 
+    async def queue(self, request_id: str) -> RequestRecord:
+        """Let a worker have a registered or drafted request. One that is further is returned as it is."""
+        expected = {RequestState.REGISTERED, RequestState.DRAFTED}
+        try:
+            return await self.transition(request_id, expected=expected, to=RequestState.QUEUED)
+        except StateConflict:
+            return await self.get(request_id)
+
     async def retire(self, request_id: str, blobs: BlobStore | None = None) -> RequestRecord:
         """Retire from any state; the artifacts made for it go too, but for those that another request uses.
 
@@ -169,22 +177,6 @@ class RequestStore:
             for digest in unused:
                 await blobs.discard(digest)
         return record
-
-    async def fail(
-        self,
-        request_id: str,
-        *,
-        code: str,
-        message: str,
-        retryable: bool,
-        expected: Collection[RequestState] = PENDING,
-        attempt: int | None = None,
-    ) -> RequestRecord:
-        """`transition` to failed with a reason. The message must not quote forget or retain text."""
-        error = {"code": code, "message": message, "retryable": retryable}
-        return await self.transition(
-            request_id, expected=expected, to=RequestState.FAILED, changes={"error": error}, attempt=attempt
-        )
 
     async def update_progress(
         self, request_id: str, progress: Mapping[str, Any], *, attempt: int | None = None

@@ -63,10 +63,8 @@ def store(redis: Redis) -> RequestStore:
 
 
 @pytest.fixture
-def queue(redis_url: str, settings: Settings) -> Iterator[JobQueue]:
-    queue = JobQueue(redis_url, settings)
-    yield queue
-    queue.close()
+def queue(redis: Redis, store: RequestStore, settings: Settings) -> JobQueue:
+    return JobQueue(redis, store, settings)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from adapters.errors import InvalidConfig, InvalidExample, OutOfMemory, TrainingCancelled, TrainingDiverged
@@ -40,10 +38,6 @@ def test_others_are_only_named(error: Exception) -> None:
     assert failure.retryable
     assert type(error).__name__ in failure.message
     assert "forget text" not in failure.message
-
-
-def test_rqs_alarm_is_a_timeout() -> None:
-    assert describe(asyncio.CancelledError()).code == "job_timeout"
 
 
 def test_out_of_memory_says_how_an_operator_gives_more_room() -> None:

@@ -1,215 +1,207 @@
+"""The queue over a real Redis: what is claimed once, what was lost, what is left alone."""
+
 from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from rq.executions import Execution
-from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
 
 from gateway.errors import StoreUnavailable
-from gateway.jobs.liveness import worker_name
-from gateway.jobs.queue import JOB, JobQueue, Standing
+from gateway.jobs import queue as queue_module
+from gateway.jobs.attempt import LOST, end_attempt, give_back
+from gateway.jobs.failures import Failure, JobTimedOut
+from gateway.jobs.queue import JobQueue, QueueState
 from gateway.settings import Settings
+from gateway.store.client import connected
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
-from tests.unit.gateway.store.samples import sample, stored
+from tests.unit.gateway.store.samples import stored
 
-WAITING = "rq:queue:unlearning"
-STARTED = "rq:wip:unlearning"
-
-
-async def waiting(redis: Redis) -> list[str]:
-    return [entry.decode() for entry in await redis.lrange(WAITING, 0, -1)]  # type: ignore[union-attr]
+S = RequestState
 
 
-async def begin(redis: Redis, request_id: str, worker: str, *, expiry: float = 60) -> None:
-    """What RQ leaves in Redis when a worker has taken a job and forked."""
-    job = Job.key_for(request_id)
-    await redis.lrem(WAITING, 0, request_id)
-    await redis.hset(job, "status", JobStatus.STARTED)
-    await redis.zadd(STARTED, {f"{request_id}:execution": time.time() + expiry})
-    await redis.hset(f"rq:execution:{request_id}:execution", mapping={"worker_name": worker})
+@pytest.fixture
+def others(redis: Redis, store: RequestStore, settings: Settings) -> list[JobQueue]:
+    """Other workers' sides."""
+    return [JobQueue(redis, store, settings) for _ in range(6)]
 
 
-def gone_worker() -> str:
-    host, pid, started, rest = worker_name().split("-")
-    return f"{host}-{pid}-{int(started) - 1000}-{rest}"
+async def lose(redis: Redis) -> None:
+    """As if all workers had been silent for the length of a lease."""
+    for name in await redis.keys("lease:*"):
+        await redis.delete(name)
 
 
-async def test_submit(store: RequestStore, queue: JobQueue, redis: Redis, settings: Settings) -> None:
-    record = await stored(store)
-    assert (await queue.submit(store, record.id)).state is RequestState.QUEUED
-    assert await waiting(redis) == [record.id]
-    assert await queue.standing(record.id) is Standing.WAITING
-    assert not await queue.enqueue(record.id), "a second time it is there already"
-    assert await waiting(redis) == [record.id]
+async def test_the_oldest_is_claimed_first_and_each_once(store: RequestStore, others: list[JobQueue]) -> None:
+    waiting = [(await stored(store, S.QUEUED)).id for _ in range(4)]
+    first = await others[0].claim()
+    assert first is not None
+    assert (first.id, first.state, first.attempts) == (waiting[0], S.TRAINING, 1)
+    claimed = await asyncio.gather(*(queue.claim() for queue in others))
+    assert sorted(record.id for record in claimed if record) == sorted(waiting[1:])
+    assert await others[0].claim() is None
 
 
-async def test_of_many_submissions_one_counts(store: RequestStore, queue: JobQueue, redis: Redis) -> None:
-    record = await stored(store)
-    results = await asyncio.gather(*(queue.submit(store, record.id) for _ in range(10)))
-    assert {result.state for result in results} == {RequestState.QUEUED}
-    assert await waiting(redis) == [record.id]
+async def test_a_draft_that_is_confirmed_waits_again(store: RequestStore, queue: JobQueue) -> None:
+    record = await stored(store, S.DRAFTED)
+    assert (await store.queue(record.id)).state is S.QUEUED
+    claimed = await queue.claim()
+    assert claimed is not None
+    assert (await store.queue(record.id)).state is S.TRAINING, "what is further is left alone"
 
 
-async def test_jobs_are_json_and_hold_the_id_alone(
-    store: RequestStore, queue: JobQueue, redis_url: str, settings: Settings
+async def test_what_is_retired_is_not_claimed(store: RequestStore, queue: JobQueue) -> None:
+    record = await stored(store, S.QUEUED)
+    await store.retire(record.id)
+    assert await queue.claim() is None
+
+
+@pytest.mark.parametrize("state", [S.TRAINING, S.EVALUATING])
+async def test_what_was_lost_with_its_worker_waits_again(
+    store: RequestStore, queue: JobQueue, others: list[JobQueue], redis: Redis, state: RequestState
 ) -> None:
-    record = await stored(store)
-    await queue.submit(store, record.id)
-    job = await asyncio.to_thread(lambda: Job.fetch(record.id, connection=queue._connection, serializer=JSONSerializer))
-    assert (job.func_name, job.args, job.kwargs) == (JOB, [record.id], {})
-    assert job.retries_left == settings.job_retries
-    assert job.timeout == settings.job_timeout_s + 60
+    record = await stored(store, S.QUEUED)
+    claimed = await queue.claim()
+    assert claimed is not None
+    if state is S.EVALUATING:
+        await store.transition(record.id, expected={S.TRAINING}, to=S.EVALUATING)
+    await asyncio.gather(*(other.mend() for other in others))
+    assert (await store.get(record.id)).state is state, "it is held"
+    await lose(redis)
+    await asyncio.gather(*(other.mend() for other in others))
+    lost = await store.get(record.id)
+    assert (lost.state, lost.attempts, lost.error) == (S.QUEUED, 1, LOST.to_dict())
+    again = await others[0].claim()
+    assert again is not None
+    assert (again.attempts, again.error) == (2, None)
 
 
-async def test_cancel_takes_a_waiting_job_back(store: RequestStore, queue: JobQueue, redis: Redis) -> None:
-    record = await stored(store)
-    await queue.submit(store, record.id)
-    await queue.cancel(record.id)
-    assert await waiting(redis) == []
-    assert await queue.standing(record.id) is Standing.MISSING
-    await queue.cancel(record.id)
-
-
-async def test_cancel_leaves_a_running_job_to_itself(store: RequestStore, queue: JobQueue, redis: Redis) -> None:
-    record = await stored(store)
-    await queue.submit(store, record.id)
-    await begin(redis, record.id, worker_name())
-    await queue.cancel(record.id)
-    assert await queue.standing(record.id) is Standing.RUNNING
-
-
-@pytest.mark.parametrize(
-    "state", [RequestState.REGISTERED, RequestState.QUEUED, RequestState.TRAINING, RequestState.EVALUATING]
-)
-async def test_reconcile_gives_a_lost_request_a_job(
-    store: RequestStore, queue: JobQueue, redis: Redis, state: RequestState
-) -> None:
-    record = await stored(store, state)
-    assert await queue.reconcile(store) == 1
-    assert (await store.get(record.id)).state is RequestState.QUEUED
-    assert await waiting(redis) == [record.id]
-    assert await queue.reconcile(store) == 0
-
-
-@pytest.mark.parametrize("state", [RequestState.READY, RequestState.ACTIVE, RequestState.FAILED, RequestState.RETIRED])
-async def test_reconcile_leaves_the_others_alone(
-    store: RequestStore, queue: JobQueue, redis: Redis, state: RequestState
-) -> None:
-    record = await stored(store, state)
-    assert await queue.reconcile(store) == 0
-    assert await store.get(record.id) == record
-    assert await waiting(redis) == []
-
-
-async def test_reconcile_sees_to_an_activation_that_was_not_asked_for(
-    store: RequestStore, queue: JobQueue, redis: Redis
-) -> None:
-    record = await stored(store, RequestState.READY, activation="auto")
-    assert await queue.reconcile(store) == 1
-    assert await waiting(redis) == [record.id]
-    assert (await store.get(record.id)).state is RequestState.READY
-
-
-async def test_many_reconciles_enqueue_a_job_once(
-    store: RequestStore, redis: Redis, redis_url: str, settings: Settings
-) -> None:
-    records = [await stored(store, RequestState.TRAINING) for _ in range(5)]
-    queues = [JobQueue(redis_url, settings) for _ in range(6)]
-    mended = await asyncio.gather(*(queue.reconcile(store) for queue in queues))
-    for queue in queues:
-        queue.close()
-    assert sum(mended) == 5
-    assert sorted(await waiting(redis)) == sorted(record.id for record in records)
-
-
-async def started(
-    store: RequestStore, queue: JobQueue, redis: Redis, worker: str, *, expiry: float = 60, attempts: int = 1
-) -> RequestRecord:
-    record, _ = await store.create(sample(), b"sealed")
-    await queue.submit(store, record.id)
-    await begin(redis, record.id, worker, expiry=expiry)
-    return await store.transition(
-        record.id, expected={RequestState.QUEUED}, to=RequestState.TRAINING, changes={"attempts": attempts}
-    )
-
-
-async def test_a_running_job_is_left_alone(store: RequestStore, queue: JobQueue, redis: Redis) -> None:
-    record = await started(store, queue, redis, worker_name())
-    assert await queue.reconcile(store) == 0
-    assert await store.get(record.id) == record
-
-
-async def test_a_job_whose_worker_is_gone_comes_back_at_once(
-    store: RequestStore, queue: JobQueue, redis: Redis
-) -> None:
-    record = await started(store, queue, redis, gone_worker())
-    assert await queue.standing(record.id) is Standing.LOST
-    assert await queue.reconcile(store) == 1
-    assert (await store.get(record.id)).state is RequestState.QUEUED
-    assert await waiting(redis) == [record.id]
-    assert await redis.zcard(STARTED) == 0
-    assert await queue.standing(record.id) is Standing.WAITING
-
-
-async def test_a_worker_of_another_machine_is_given_until_its_heartbeat_ends(
-    store: RequestStore, queue: JobQueue, redis: Redis
-) -> None:
-    fresh = await started(store, queue, redis, "0123456789ab-1-1-01234567")
-    stale = await started(store, queue, redis, "0123456789ab-1-1-01234567", expiry=-1)
-    assert await queue.reconcile(store) == 1
-    assert (await store.get(fresh.id)).state is RequestState.TRAINING
-    assert (await store.get(stale.id)).state is RequestState.QUEUED
-
-
-async def test_out_of_attempts_is_failed_with_a_reason(
+async def test_out_of_tries_it_fails_with_a_reason(
     store: RequestStore, queue: JobQueue, redis: Redis, settings: Settings
 ) -> None:
-    record = await started(store, queue, redis, gone_worker(), attempts=settings.job_retries + 1)
-    assert await queue.reconcile(store) == 1
+    record = await stored(store, S.QUEUED)
+    for _ in range(settings.job_retries + 1):
+        assert await queue.claim() is not None
+        await lose(redis)
+        await queue.mend()
     failed = await store.get(record.id)
-    assert failed.state is RequestState.FAILED
+    assert failed.state is S.FAILED
     assert failed.error == {
         "code": "worker_killed",
         "message": "the worker was killed; given up after 3 attempts",
         "retryable": True,
     }
-    assert await waiting(redis) == []
 
 
-async def test_a_job_that_rq_gave_up_fails_its_request(store: RequestStore, queue: JobQueue, redis: Redis) -> None:
-    record = await stored(store)
-    await queue.submit(store, record.id)
-    await redis.lrem(WAITING, 0, record.id)
-    await redis.hset(Job.key_for(record.id), "status", JobStatus.FAILED)
-    assert await queue.reconcile(store) == 1
-    assert (await store.get(record.id)).state is RequestState.FAILED
+async def test_what_a_service_registered_and_did_not_queue(store: RequestStore, queue: JobQueue) -> None:
+    fresh = await stored(store, S.REGISTERED)
+    left = await stored(store, S.REGISTERED, created_at=time.time() - 60)
+    await queue.mend()
+    assert (await store.get(fresh.id)).state is S.REGISTERED, "its service is about to queue it"
+    assert (await store.get(left.id)).state is S.QUEUED
 
 
-async def test_a_job_stuck_between_queue_and_worker(store: RequestStore, queue: JobQueue, redis: Redis) -> None:
-    record = await stored(store)
-    await queue.submit(store, record.id)
-    await redis.lmove(WAITING, f"{WAITING}:intermediate")
-    assert await queue.reconcile(store) == 0, "it may be about to begin"
-    await redis.set(f"{WAITING}:intermediate:first_seen:{record.id}", time.time() - 61)
-    assert await queue.reconcile(store) == 1
-    assert await waiting(redis) == [record.id]
-    assert await redis.llen(f"{WAITING}:intermediate") == 0
+async def test_an_activation_that_nobody_asked_for_is_handed_out_once(
+    store: RequestStore, others: list[JobQueue]
+) -> None:
+    await stored(store, S.READY)
+    wanted = await stored(store, S.READY, activation="auto")
+    handed = await asyncio.gather(*(other.mend() for other in others))
+    assert [record.id for record in handed if record] == [wanted.id]
 
 
-def test_the_key_of_an_execution_is_what_rq_makes_it(queue: JobQueue) -> None:
-    execution = Execution.from_composite_key("req_1:execution", connection=queue._connection)
-    assert execution.key == "rq:execution:req_1:execution"
+@pytest.mark.parametrize("state", [S.READY, S.ACTIVE, S.DRAFTED, S.FAILED, S.REJECTED, S.RETIRED])
+async def test_the_others_are_left_alone(store: RequestStore, queue: JobQueue, state: RequestState) -> None:
+    record = await stored(store, state)
+    assert await queue.mend() is None
+    assert await queue.claim() is None
+    assert await store.get(record.id) == record
 
 
-async def test_without_redis(settings: Settings, store: RequestStore) -> None:
-    queue = JobQueue("unix:///nowhere.sock", settings)
-    with pytest.raises(StoreUnavailable):
-        await queue.enqueue("req_1")
-    with pytest.raises(StoreUnavailable):
-        await queue.reconcile(store)
-    queue.close()
+async def test_what_waits_what_runs_and_who_is_there(
+    store: RequestStore, queue: JobQueue, others: list[JobQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for state in (S.QUEUED, S.QUEUED, S.EVALUATING, S.READY):
+        await stored(store, state)
+    await queue.claim()
+    assert await others[0].state() == QueueState(waiting=1, running=2, workers=1)
+    await others[0].report()
+    assert (await queue.state()).workers == 2
+    await queue.leave()
+    assert (await queue.state()).workers == 1
+    monkeypatch.setattr(queue_module, "LEASE_S", 0.0)
+    assert (await queue.state()).workers == 0, "it has been silent for too long"
+
+
+async def claimed(store: RequestStore, queue: JobQueue, attempts: int, **changes: Any) -> RequestRecord:
+    await stored(store, S.QUEUED, attempts=attempts - 1, **changes)
+    record = await queue.claim()
+    assert record is not None
+    return record
+
+
+async def test_given_back_it_was_not_tried(store: RequestStore, queue: JobQueue) -> None:
+    record = await claimed(store, queue, 3)
+    await give_back(store, record)
+    waiting = await store.get(record.id)
+    assert (waiting.state, waiting.attempts, waiting.error) == (S.QUEUED, 2, None)
+    await give_back(store, record)  # moved on since
+    assert await store.get(record.id) == waiting
+
+
+def candidates(*, tried: int, of: int, evidence: bool) -> dict[str, Any]:
+    names = [{"method": "toy", "config": {"steps": n}} for n in range(1, of + 1)]
+    trials = [
+        {**name, "digest": str(n) * 64, "evidence": {"some": 1} if evidence else None} for n, name in enumerate(names)
+    ]
+    return {"candidates": names, "trials": trials[:tried]}
+
+
+STUCK = Failure(JobTimedOut.code, "too long", retryable=False)
+
+
+@pytest.mark.parametrize(
+    ("selection", "failure", "attempts", "state", "noted"),
+    [
+        (None, LOST, 1, S.QUEUED, None),
+        (None, LOST, 3, S.FAILED, None),
+        (None, STUCK, 1, S.FAILED, None),
+        (candidates(tried=2, of=3, evidence=True), LOST, 1, S.QUEUED, 2),
+        (candidates(tried=2, of=3, evidence=True), LOST, 3, S.QUEUED, 3),
+        (candidates(tried=2, of=3, evidence=True), STUCK, 1, S.QUEUED, 3),
+        (candidates(tried=0, of=3, evidence=False), LOST, 3, S.QUEUED, 1),
+        (candidates(tried=2, of=3, evidence=False), LOST, 4, S.FAILED, 2),
+        (candidates(tried=3, of=3, evidence=True), LOST, 9, S.FAILED, 3),
+        (candidates(tried=2, of=3, evidence=True), Failure("model_mismatch", "x", False), 1, S.FAILED, 2),
+    ],
+)
+async def test_what_ends_an_attempt_costs_the_candidate_before_the_request(
+    store: RequestStore,
+    queue: JobQueue,
+    settings: Settings,
+    selection: dict[str, Any] | None,
+    failure: Failure,
+    attempts: int,
+    state: RequestState,
+    noted: int | None,
+) -> None:
+    record = await claimed(store, queue, attempts, selection=selection)
+    await end_attempt(store, record, failure, settings)
+    after = await store.get(record.id)
+    assert after.state is state
+    assert after.error is not None
+    assert after.error["code"] == failure.code
+    if noted is not None:
+        assert after.selection is not None
+        assert len(after.selection["trials"]) == noted
+
+
+async def test_without_redis(store: RequestStore, settings: Settings) -> None:
+    async with connected("unix:///nowhere.sock") as nowhere:
+        queue = JobQueue(nowhere, RequestStore(nowhere), settings)
+        for operation in (queue.claim, queue.report, queue.mend, queue.state, queue.leave):
+            with pytest.raises(StoreUnavailable):
+                await operation()

@@ -14,6 +14,7 @@ from adapters.errors import TrainingDiverged
 from adapters.selection import Candidate
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt
+from gateway.jobs.queue import JobQueue
 from gateway.jobs.trials import Trials
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
@@ -34,7 +35,7 @@ class Laboratory:
     """Trains candidates in no time, and finds the evidence prepared for each. None: its training diverges."""
 
     def __init__(self, redis: Redis, settings: Settings, *prepared: dict[str, Any] | None) -> None:
-        self.store = RequestStore(redis)
+        self.redis, self.store = redis, RequestStore(redis)
         self.blobs = BlobStore(redis, None)  # as a worker has it
         self.settings = settings
         self.prepared = prepared
@@ -58,12 +59,16 @@ class Laboratory:
         return found
 
     async def run(self, request_id: str) -> RequestRecord:
-        record = await self.store.get(request_id)
-        if record.state is RequestState.REGISTERED:
-            record = await self.store.transition(request_id, expected={record.state}, to=RequestState.QUEUED)
-        async with Attempt(self.store, record, self.settings) as attempt:
+        async with await self.attempt(request_id) as attempt:
             await Trials(attempt, self.blobs, self.settings).run(self.train, self.probe)
         return await self.store.get(request_id)
+
+    async def attempt(self, request_id: str) -> Attempt:
+        """The next one."""
+        await self.store.queue(request_id)
+        record = await JobQueue(self.redis, self.store, self.settings).claim()
+        assert record is not None
+        return Attempt(self.store, record, self.settings)
 
     async def present(self, digests: Sequence[str]) -> list[bool]:
         return [await self.blobs.exists(digest) for digest in digests]
@@ -167,8 +172,7 @@ async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
             raise Killed
         return await lab.probe()
 
-    record = await lab.store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
-    attempt = Attempt(lab.store, record, settings)
+    attempt = await lab.attempt(request_id)
     await attempt.__aenter__()
     with pytest.raises(Killed):
         await Trials(attempt, lab.blobs, settings).run(lab.train, killed)
@@ -187,8 +191,7 @@ async def test_retiring_deletes_what_every_trial_left(register: Register, redis:
             await lab.store.retire(request_id, lab.blobs)
         return await lab.probe()
 
-    record = await lab.store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
-    async with Attempt(lab.store, record, settings) as attempt:
+    async with await lab.attempt(request_id) as attempt:
         with pytest.raises(StateConflict):
             await Trials(attempt, lab.blobs, settings).run(lab.train, retired)
     assert [key async for key in redis.scan_iter("blob:*")] == []
@@ -204,8 +207,7 @@ async def test_an_artifact_of_a_request_that_was_retired_meanwhile_is_not_left(
         await lab.store.retire(request_id, lab.blobs)
         return await lab.train(candidate)
 
-    record = await lab.store.transition(request_id, expected={RequestState.REGISTERED}, to=RequestState.QUEUED)
-    async with Attempt(lab.store, record, settings) as attempt:
+    async with await lab.attempt(request_id) as attempt:
         with pytest.raises(StateConflict):
             await Trials(attempt, lab.blobs, settings).run(retired, lab.probe)
     assert [key async for key in redis.scan_iter("blob:*")] == []

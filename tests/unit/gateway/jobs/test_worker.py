@@ -1,4 +1,4 @@
-"""The worker as a process of its own: what it does about signals, killed work-horses and lost servers."""
+"""The worker as a process of its own: what it does about signals, killed jobs and lost servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.errors import NotFound
-from gateway.jobs.queue import JobQueue, Standing
 from gateway.settings import Settings
 from gateway.store.embedded import EmbeddedRedis
 from gateway.store.records import RequestRecord, RequestState
@@ -85,7 +84,7 @@ async def exit_status(worker: subprocess.Popen[bytes]) -> int:
     return await asyncio.to_thread(worker.wait, 20)
 
 
-def work_horse(marks: Path) -> psutil.Process:
+def job_process(marks: Path) -> psutil.Process:
     """The process of the latest run."""
     latest = max(marks.iterdir(), key=lambda mark: int(mark.name.partition("-")[0]))
     return psutil.Process(int(latest.name.partition("-")[2]))
@@ -96,29 +95,26 @@ async def in_training(until: Until, request_id: str, attempt: int = 1) -> Reques
 
 
 async def test_a_request_is_learned_and_a_signal_ends_the_worker(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, log: Path
+    register: Register, store: RequestStore, start_worker: Start, until: Until, log: Path
 ) -> None:
     worker = start_worker()
     record = await register(activation="auto", completion=f"Paris. {SECRET}")
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     done = await until(record.id, RequestState.ACTIVE)
     assert done.attempts == 1
-    async with asyncio.timeout(20):
-        while await queue.standing(record.id) is not Standing.DONE:
-            await asyncio.sleep(0.05)
     worker.send_signal(signal.SIGTERM)
     assert await exit_status(worker) == 0
     assert f"request advanced id={record.id} state=ready" in log.read_text()
 
 
-async def test_a_killed_work_horse_is_replaced_and_the_result_is_the_same(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+async def test_a_killed_job_process_is_replaced_and_the_result_is_the_same(
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
     start_worker()
     disturbed = await register(config={"marks": str(marks), "behaviour": "die once"})
     undisturbed = await register()
     for record in (disturbed, undisturbed):
-        await queue.submit(store, record.id)
+        await store.queue(record.id)
     done, other = await until(disturbed.id, RequestState.READY), await until(undisturbed.id, RequestState.READY)
     assert (done.attempts, runs(marks), done.error) == (2, 2, None)
     assert done.digest == other.digest
@@ -127,43 +123,43 @@ async def test_a_killed_work_horse_is_replaced_and_the_result_is_the_same(
     assert (again["state"], again["error"]["code"]) == ("queued", "worker_killed")
 
 
-async def test_a_work_horse_that_always_dies_fails_the_request(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+async def test_a_job_process_that_always_dies_fails_the_request(
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
     start_worker()
     record = await register(config={"marks": str(marks), "behaviour": "die"})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     failed = await until(record.id, RequestState.FAILED)
     assert (failed.attempts, runs(marks)) == (3, 3)
     assert failed.error == {
         "code": "worker_killed",
-        "message": "the work-horse was killed, perhaps for want of memory; given up after 3 attempts",
+        "message": "the job was killed, perhaps for want of memory; given up after 3 attempts",
         "retryable": True,
     }
     with pytest.raises(NotFound):
         await store.payload(record.id)
 
 
-async def test_errors_are_tried_again_by_rq_without_telling_it_the_text(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, redis: Redis
+async def test_errors_are_tried_again_and_nothing_holds_the_text(
+    register: Register, store: RequestStore, start_worker: Start, until: Until, redis: Redis
 ) -> None:
     start_worker()
     record = await register(config={"behaviour": "raise"}, completion=SECRET)
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     failed = await until(record.id, RequestState.FAILED)
     assert failed.attempts == 3
-    for name in await redis.keys("rq:*"):
+    for name in await redis.keys("*"):
         assert SECRET.encode() not in (await redis.dump(name) or b""), name
 
 
 async def test_after_a_killed_worker_the_next_one_goes_on(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
     first = start_worker()
     record = await register(config={"marks": str(marks), "behaviour": "hang once"})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     await in_training(until, record.id)
-    orphan = work_horse(marks)
+    orphan = job_process(marks)
     first.kill()
     first.wait()
     start_worker()
@@ -174,30 +170,29 @@ async def test_after_a_killed_worker_the_next_one_goes_on(
     assert (await store.get(record.id)).state is RequestState.READY
 
 
-async def test_a_work_horse_notices_that_its_worker_is_dead(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+async def test_a_job_process_notices_that_its_worker_is_dead(
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
     worker = start_worker()
     record = await register(config={"marks": str(marks), "behaviour": "hang once"})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     await in_training(until, record.id)
-    orphan = work_horse(marks)
+    orphan = job_process(marks)
     worker.kill()
     worker.wait()
     await until(record.id, RequestState.QUEUED)
     await asyncio.to_thread(psutil.wait_procs, [orphan], 20)
     assert not orphan.is_running()
-    assert await queue.standing(record.id) is Standing.WAITING, "its last deed was to put the job back"
 
 
 async def test_a_signal_puts_the_job_back_as_if_it_had_not_been_tried(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
     record = await register(config={"marks": str(marks), "behaviour": "hang once"})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     worker = start_worker()
     await in_training(until, record.id)
-    horse = work_horse(marks)
+    horse = job_process(marks)
     began = time.monotonic()
     worker.send_signal(signal.SIGINT)
     assert await exit_status(worker) == 0
@@ -205,35 +200,33 @@ async def test_a_signal_puts_the_job_back_as_if_it_had_not_been_tried(
     assert not horse.is_running()
     waiting = await store.get(record.id)
     assert (waiting.state, waiting.attempts, waiting.error) == (RequestState.QUEUED, 0, None)
-    assert await queue.standing(record.id) is Standing.WAITING
     start_worker()
     assert (await until(record.id, RequestState.READY)).attempts == 1
 
 
-async def test_a_work_horse_that_was_asked_to_end_has_not_failed(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+async def test_a_job_process_that_was_asked_to_end_has_not_failed(
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
-    """Whoever ends a process tree may reach the work-horse before the worker."""
+    """Whoever ends a process tree may reach the job before the worker."""
     start_worker()
     record = await register(config={"marks": str(marks), "behaviour": "hang once"})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     await in_training(until, record.id)
-    work_horse(marks).terminate()
+    job_process(marks).terminate()
     done = await until(record.id, RequestState.READY)
     assert (done.attempts, runs(marks)) == (1, 2)
 
 
 async def test_retiring_stops_the_job_and_the_worker_goes_on(
-    register: Register, store: RequestStore, queue: JobQueue, start_worker: Start, until: Until, marks: Path
+    register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
     start_worker()
     record = await register(config={"marks": str(marks), "behaviour": "hang"})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     await in_training(until, record.id)
     await store.retire(record.id)
-    await queue.cancel(record.id)
     following = await register()
-    await queue.submit(store, following.id)
+    await store.queue(following.id)
     await until(following.id, RequestState.READY)
     assert (await store.get(record.id)).state is RequestState.RETIRED
     assert runs(marks) == 1
@@ -244,7 +237,6 @@ async def test_retiring_stops_the_job_and_the_worker_goes_on(
 async def test_redis_may_be_gone_for_a_while(
     register: Register,
     store: RequestStore,
-    queue: JobQueue,
     start_worker: Start,
     until: Until,
     embedded_redis: EmbeddedRedis,
@@ -252,7 +244,7 @@ async def test_redis_may_be_gone_for_a_while(
 ) -> None:
     worker = start_worker()
     record = await register(config={"marks": str(marks), "steps": 400})
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     await in_training(until, record.id)
     await asyncio.to_thread(embedded_redis.stop)
     await asyncio.sleep(3)
@@ -265,7 +257,6 @@ async def test_redis_may_be_gone_for_a_while(
 async def test_an_idle_worker_finds_redis_again(
     register: Register,
     store: RequestStore,
-    queue: JobQueue,
     start_worker: Start,
     until: Until,
     embedded_redis: EmbeddedRedis,
@@ -279,7 +270,7 @@ async def test_an_idle_worker_finds_redis_again(
     os.kill(embedded_redis.pid, signal.SIGKILL)
     await asyncio.to_thread(embedded_redis.start)
     record = await register()
-    await queue.submit(store, record.id)
+    await store.queue(record.id)
     await until(record.id, RequestState.READY)
     assert worker.poll() is None
 

@@ -43,16 +43,6 @@ DELTA: dict[str, Any] = {
 }
 
 
-class Queue:
-    """`Jobs`: takes requests in, and that is all."""
-
-    async def submit(self, store: RequestStore, request_id: str) -> RequestRecord:
-        expected = {RequestState.REGISTERED, RequestState.DRAFTED}
-        return await store.transition(request_id, expected=expected, to=RequestState.QUEUED)
-
-    async def cancel(self, request_id: str) -> None: ...
-
-
 @dataclass
 class Engine:
     """The engine's adapters: what is preloaded and held, and what was evicted."""
@@ -87,9 +77,7 @@ class Setup:
     def service(self, model: ServedModel = MODEL, **settings: Any) -> UnlearningService:
         metrics = GatewayMetrics(CollectorRegistry())
         policy = ActivePolicy(self.store, self.engine, PlanBuilder(b"k"), metrics, self.memory, staleness_s=60)
-        return UnlearningService(
-            Settings(**settings), model, self.store, self.blobs, self.vault, Queue(), policy, self.engine
-        )
+        return UnlearningService(Settings(**settings), model, self.store, self.blobs, self.vault, policy, self.engine)
 
     async def ready(self, artifact: Artifact) -> RequestRecord:
         return await stored(

@@ -265,8 +265,10 @@ async def test_a_refused_activation_is_noted(store: RequestStore) -> None:
 
 async def test_failing_gives_a_reason_and_erases_the_payload(store: RequestStore) -> None:
     record = await stored(store, RequestState.TRAINING)
-    failed = await store.fail(record.id, code="training_diverged", message="NaN", retryable=False)
-    assert failed.error == {"code": "training_diverged", "message": "NaN", "retryable": False}
+    error = {"code": "training_diverged", "message": "NaN", "retryable": False}
+    expected = {RequestState.TRAINING}
+    failed = await store.transition(record.id, expected=expected, to=RequestState.FAILED, changes={"error": error})
+    assert failed.error == error
     with pytest.raises(NotFound):
         await store.payload(record.id)
 
