@@ -10,14 +10,11 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from gateway.checkpoints import default_model
 from gateway.engine import boot
@@ -33,7 +30,7 @@ from gateway.service.gateway import Gateway, ModelSource, open_gateway
 from gateway.service.housekeeping import supervise
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.logs import configure_logging, progress_reporter
-from gateway.service.supervisor import WorkerSupervisor, end_process_tree, settings_environment
+from gateway.service.supervisor import WorkerSupervisor, end_children, settings_environment
 from gateway.settings import Settings
 from gateway.store.embedded import until_it_answers
 
@@ -101,14 +98,14 @@ class _Service:
             await serving
             life.cancel()
             await asyncio.gather(life, return_exceptions=True)
-            _end_children()
+            end_children()
         logger.info("stopped")
         return self._status
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
             logger.warning("second signal: not waiting for requests in flight")
-            _end_children()
+            end_children()
             os._exit(1)
         logger.info("draining: no new requests are taken, %d are in flight", self._lifecycle.in_flight)
         self._stop.set()
@@ -195,11 +192,3 @@ def _resolve_model(settings: Settings) -> ModelSource:
     with progress_reporter() as report:
         folder = default_model.prepare(settings.cache_dir, report)
     return ModelSource(str(folder), default_model.NAME, True)
-
-
-def _end_children() -> None:
-    """Nothing of ours is left behind: vLLM's processes, the worker and its job."""
-    for child in psutil.Process().children():
-        if child.name() != "redis-server":
-            end_process_tree(child.pid)
-    sys.stderr.flush()

@@ -49,6 +49,28 @@ def test_a_process_tree_ends_with_its_children() -> None:
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in family)
 
 
+#: Says what became of its children: one of the usual kind, and Python's resource tracker.
+ENDS_ITS_CHILDREN = """
+import subprocess, sys
+from multiprocessing import resource_tracker
+
+import psutil
+
+from gateway.service.supervisor import end_children
+
+resource_tracker.ensure_running()
+(tracker,) = psutil.Process().children()
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+end_children()
+print(other.wait(), tracker.is_running())
+"""
+
+
+def test_children_end_but_for_what_cleans_up_after_them() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDS_ITS_CHILDREN], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(-signal.SIGTERM), "True"]
+
+
 def test_a_process_that_is_gone_is_no_error() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
