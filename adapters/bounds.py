@@ -66,6 +66,7 @@ def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise InvalidConfig(f"{name} must be {'a whole number' if whole else 'a number'}")
         if not low <= value <= high:  # false for NaN as well
-            raise InvalidConfig(f"{name} must lie between {low} and {high}, not {value}")
+            between = f"{name} must lie between {low} and {high}"
+            raise InvalidConfig(f"{between}, not {value}", public=between)
     if "choices" in limits and value not in limits["choices"]:
         raise InvalidConfig(f"{name} must be one of {', '.join(limits['choices'])}")

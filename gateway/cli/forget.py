@@ -14,6 +14,7 @@ from gateway.cli.drafts import note_draft, show_examples
 from gateway.cli.failures import UsageFailed
 from gateway.cli.following import check_outcome
 from gateway.cli.forget_files import read_body, read_items
+from gateway.cli.method_settings import list_settings
 from gateway.cli.records import outcome_line
 from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
 from gateway.store.records import RequestState
@@ -48,7 +49,11 @@ def forget(
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
     ] = None,
     config: Annotated[
-        str | None, typer.Option(metavar="JSON", help="The method's settings, as in '{\"max_steps\": 200}'.")
+        str | None,
+        typer.Option(metavar="JSON", help="The method's settings, as in '{\"max_steps\": 200}'; see --settings."),
+    ] = None,
+    settings: Annotated[
+        str | None, typer.Option("--settings", metavar="METHOD", help="List the settings of a method and exit.")
     ] = None,
     manual: Annotated[bool, typer.Option("--manual", help="Do not activate when ready.")] = False,
     review: Annotated[
@@ -66,6 +71,9 @@ def forget(
 ) -> None:
     """Make the model forget what FILE holds, or what it knows of a subject."""
     context: CommandContext = ctx.obj
+    if settings is not None:
+        list_settings(context, settings)
+        return
     body = {} if file is None else read_body(file)
     options = {"subject": subject, "method": method, "config": None if config is None else parse_config(config)}
     body |= {name: value for name, value in options.items() if value is not None}

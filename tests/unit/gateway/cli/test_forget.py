@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from adapters.registry import get_method, methods
 from tests.unit.gateway.cli.conftest import Unlearn
 from tests.unit.gateway.cli.stub import Stub, event
 
@@ -69,6 +71,18 @@ def test_a_refused_activation_is_a_bad_exit(unlearn: Unlearn, stub: Stub, file: 
     result = unlearn("forget", file)
     assert result.status == 1
     assert "was not activated: no room" in result.err
+
+
+def test_the_settings_of_a_method_come_from_its_config(unlearn: Unlearn, stub: Stub) -> None:
+    known = {each["name"]: each for each in unlearn("--json", "forget", "--settings", "spul").documents[0]}
+    assert set(known) == {field.name for field in fields(get_method("spul").config_type)}
+    assert known["retain_batch"]["help"] == "retained examples of a step"
+    assert known["max_steps"]["allowed"] == "1 to 100,000"
+    assert "embedding" in known["encoder"]["allowed"]
+    for method in methods():
+        assert unlearn("forget", "--settings", method).out.startswith("setting")
+    assert unlearn("forget", "--settings", "none").status == 2
+    assert stub.calls == []
 
 
 @pytest.mark.parametrize("config", ["{", "[1]", '{"a": NaN}', '{"a": "\\ud83d"}', f'{{"a": {"9" * 5000}}}', "[" * 2000])
