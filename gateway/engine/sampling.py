@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from vllm.sampling_params import SamplingParams
 from vllm.v1.serial_utils import MsgpackEncoder
 
@@ -34,7 +33,7 @@ def check_encodable(fields: Mapping[str, Any]) -> None:
         try:
             encoder.encode(value)
         except (ValueError, TypeError, OverflowError) as error:
-            if isinstance(value, msgspec.Struct):
-                check_encodable(msgspec.structs.asdict(value))
+            if isinstance(value, SamplingParams):
+                check_encodable({field: getattr(value, field) for field in value.__struct_fields__})
             reason = "holds half a character" if isinstance(error, UnicodeEncodeError) else str(error)
             raise InvalidRequest(f"{name} cannot be sent to the model: {reason}", param=name) from None
