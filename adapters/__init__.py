@@ -1,0 +1,1 @@
+"""The unlearning methods: what trains an adapter, and what an adapter is. Knows no HTTP, vLLM or Redis."""

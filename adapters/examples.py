@@ -56,14 +56,6 @@ class Example:
         """The common case: one question, one answer."""
         return cls((Message("user", prompt),), completion)
 
-    @classmethod
-    def from_messages(cls, messages: Sequence[Mapping[str, str]]) -> Example:
-        """A chat transcript whose last message is the assistant's."""
-        if not messages or messages[-1].get("role") != "assistant":
-            raise InvalidExample("messages must end with the assistant's answer")
-        turns = tuple(Message(m.get("role", ""), m.get("content", "")) for m in messages[:-1])
-        return cls(turns, messages[-1].get("content", ""))
-
     @property
     def prompt(self) -> str:
         """The last user turn, for probes and similarity."""

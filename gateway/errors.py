@@ -3,8 +3,7 @@
 GatewayError
 ├── InvalidRequest (400)
 │   ├── ForbiddenField (400)        a request field that could bypass the adapters
-│   ├── ForbiddenToken (400)        a virtual or out-of-vocabulary token id in a prompt
-│   └── PromptTooLong (400)
+│   └── ForbiddenToken (400)        a virtual or out-of-vocabulary token id in a prompt
 ├── Unauthorized (401)
 ├── Forbidden (403)                 an operator-only plan or route
 ├── NotFound (404)
@@ -58,10 +57,6 @@ class ForbiddenField(InvalidRequest):
 
 class ForbiddenToken(InvalidRequest):
     code = "forbidden_token"
-
-
-class PromptTooLong(InvalidRequest):
-    code = "context_length_exceeded"
 
 
 class Unauthorized(GatewayError):

@@ -1,0 +1,1 @@
+"""The models that are trained against: frozen, cut, and asked. Owns device and number format."""

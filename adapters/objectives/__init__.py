@@ -1,0 +1,1 @@
+"""The losses, a file each, and what they see of a step."""

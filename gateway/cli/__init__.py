@@ -1,0 +1,1 @@
+"""The command line, `unlearn`. It talks to the service over HTTP; only `serve` and `worker` load it."""

@@ -1,0 +1,1 @@
+"""The gateway's own HTTP edges, beside vLLM's routes."""

@@ -1,1 +1,1 @@
-"""The queue's side of unlearning: enqueue, the worker, and the job that learns one request."""
+"""The queue's side of unlearning: what waits, the worker, and the job that learns one request."""

@@ -1,0 +1,1 @@
+"""The running service: its parts, its life, its logs and metrics."""

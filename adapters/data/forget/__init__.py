@@ -1,0 +1,1 @@
+"""What is to go, in the wordings that it is trained in."""

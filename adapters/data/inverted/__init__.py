@@ -1,0 +1,1 @@
+"""Answers that contradict those which are to go."""

@@ -1,0 +1,1 @@
+"""What is to stay: given, or made of questions that the model itself answers."""

@@ -1,0 +1,1 @@
+"""Which adapters are in the engine, and how they get there."""

@@ -11,28 +11,23 @@ A = Example.from_pair("What is a?", "secret-a")
 B = Example.from_pair("What is b?", "secret-b")
 
 
-def test_a_pair_and_a_transcript_of_it_are_the_same_example() -> None:
-    transcript = [{"role": "user", "content": "What is a?"}, {"role": "assistant", "content": "secret-a"}]
-    assert Example.from_messages(transcript) == A
+def test_a_pair_survives_its_plain_form() -> None:
     assert Example.from_dict(A.to_dict()) == A
     assert A.prompt == "What is a?"
 
 
 @pytest.mark.parametrize(
-    "messages",
+    ("turns", "completion"),
     [
-        [],
-        [{"role": "user", "content": "secret"}],
-        [{"role": "assistant", "content": "secret"}],
-        [{"role": "assistant", "content": "secret"}, {"role": "assistant", "content": "secret"}],
-        [{"role": "user", "content": "secret"}, {"role": "assistant", "content": "  "}],
-        [{"role": "robot", "content": "secret"}, {"role": "assistant", "content": "secret"}],
-        [{"content": "secret"}, {"role": "assistant", "content": "secret"}],
+        ([], "secret"),
+        ([("user", "secret"), ("assistant", "secret")], "secret"),
+        ([("user", "secret")], "  "),
+        ([("robot", "secret")], "secret"),
     ],
 )
-def test_transcripts_that_are_none(messages: list[dict[str, str]]) -> None:
+def test_conversations_that_teach_nothing(turns: list[tuple[str, str]], completion: str) -> None:
     with pytest.raises(InvalidExample) as caught:
-        Example.from_messages(messages)
+        Example(tuple(Message(*turn) for turn in turns), completion)
     assert "secret" not in str(caught.value)
 
 
