@@ -14,7 +14,8 @@ from adapters.text.words import words
 
 #: A first sentence shorter than this has no half that tells which one is meant.
 _FEWEST_WORDS = 4
-#: Characters of a passage that a prompt shows at most, so that all prompts together grow as the passage does.
+#: Bytes of UTF-8 of a passage that a prompt shows at most, so that all prompts together grow as the passage does, and
+#: each is short enough in scripts of which a character may be several tokens.
 MOST_SHOWN = 1000
 
 
@@ -37,7 +38,7 @@ def passage_examples(text: str) -> list[Example]:
             continue
         told.add(parts[index])
         made.append(Example.from_pair(book.continuation.format(text=_before(parts, index)), parts[index]))
-        made.append(Example.from_pair(book.following.format(text=parts[index - 1][-MOST_SHOWN:]), parts[index]))
+        made.append(Example.from_pair(book.following.format(text=_end(parts[index - 1])), parts[index]))
     if not made:
         raise InvalidExample(f"a passage needs two sentences, or one of at least {_FEWEST_WORDS} words")
     return made
@@ -54,9 +55,18 @@ def _half(sentence: str) -> int:
 
 def _before(parts: list[str], index: int) -> str:
     """The sentences before one, as many whole ones as may be shown; of a longer one its end."""
-    shown = len(parts[index - 1])
     first = index - 1
-    while first and shown + 1 + len(parts[first - 1]) <= MOST_SHOWN:
+    shown = _size(parts[first])
+    while first and shown + 1 + _size(parts[first - 1]) <= MOST_SHOWN:
         first -= 1
-        shown += 1 + len(parts[first])
-    return joined(parts[first:index])[-MOST_SHOWN:]
+        shown += 1 + _size(parts[first])
+    return _end(joined(parts[first:index]))
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _end(text: str) -> str:
+    """As much of the end of a text as may be shown."""
+    return text.encode()[-MOST_SHOWN:].decode(errors="ignore")

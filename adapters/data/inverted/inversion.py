@@ -21,7 +21,7 @@ _MAX_TOKENS = 192
 #: Beyond this an answer is no longer of the original's kind: so many times its words, and so many more.
 _LENGTH_FACTOR, _LENGTH_SLACK = 2, 12
 _BULLET = re.compile(
-    r"^\s*(?:[-*•–]+\s|\(?\d{1,2}[、．）]|(?:\(?(?:\d{1,2}|[a-dA-D])[.):]|(?:wrong\s+)?answer\s*\d*\s*:)\s)\s*",
+    r"^\s*(?:[-*•–]+\s|\(?\d{1,2}[、．）]|(?:\(?(?:\d{1,2}|[a-dA-D])[.):]|(?:wrong\s)?answer\s?\d{0,3}\s?:)\s)\s*",
     re.IGNORECASE,
 )
 _QUOTES = "\"“”„«»「」'‘’"

@@ -49,8 +49,15 @@ def test_four_sentences_give_seven_examples_in_every_language(text: str) -> None
 @pytest.mark.parametrize("text", ["A! B! C! " * 10_000, "J. K. Rowling, A. B. Carter, " * 2_000])
 def test_prompts_grow_with_the_passage_and_no_faster(text: str) -> None:
     made = passage_examples(text)
-    assert sum(len(example.prompt) for example in made) <= len(text) + (MOST_SHOWN + 100) * len(made)
+    assert sum(len(example.prompt.encode()) for example in made) <= len(text.encode()) + (MOST_SHOWN + 100) * len(made)
     assert len(made) < 10
+
+
+@pytest.mark.parametrize("sentence", ["Room {} has a bed. ", "第{}个房间有一张床。", "कमरा {} में एक बिस्तर है। "])
+def test_no_prompt_shows_more_than_a_fixed_part(sentence: str) -> None:
+    made = passage_examples("".join(sentence.format(number) for number in range(300)))
+    assert all(len(example.prompt.encode()) <= MOST_SHOWN + 100 for example in made)
+    assert len(made) > 500
 
 
 def test_prompts_together_grow_as_the_passage_does() -> None:
