@@ -12,6 +12,7 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
 from gateway.engine.door import UnlearningEngine
+from gateway.engine.grammars import FIRST_SCHEMA
 from gateway.engine.residency.holdings import Holdings
 from gateway.errors import AdapterUnavailable
 from gateway.policy import context as policy_context
@@ -26,10 +27,7 @@ _SAMPLING: tuple[dict[str, Any], ...] = (
     {"temperature": 0.0, "presence_penalty": 0.5, "frequency_penalty": 0.5, "repetition_penalty": 1.1},
     {"temperature": 0.0, "logit_bias": {5: 1.0}, "min_tokens": 1},
     {"temperature": 0.0, "bad_words": ["never"]},
-    {
-        "temperature": 0.0,
-        "structured_outputs": {"json": '{"type": "object", "required": []}'},
-    },
+    {"temperature": 0.0, "structured_outputs": {"json": FIRST_SCHEMA}},
 )
 
 

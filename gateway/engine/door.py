@@ -196,7 +196,6 @@ class UnlearningEngine(EngineClient):
         self._check_ids("allowed_token_ids", params.allowed_token_ids or ())
         self._check_ids("stop_token_ids", params.stop_token_ids or ())
         self._check_ids("logprob_token_ids", getattr(params, "logprob_token_ids", None) or ())
-
         check_sampling(params)
         check_encodable({"request_id": request_id, "sampling_params": params, **kwargs, "prompt_text": None})
 

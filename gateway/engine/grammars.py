@@ -15,8 +15,9 @@ from vllm.v1.structured_output.backend_types import StructuredOutputGrammar
 _POLL_S = 0.01
 #: Where in its own sources, and when, xgrammar found what it complains about.
 _ORIGIN = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
-#: What the self-check asks for before anybody else does.
-_FIRST = '{"type": "object", "required": []}'
+#: What the self-check asks for before anybody else does. An engine has the backend that its first grammar needed,
+#: whatever is best for those that follow.
+FIRST_SCHEMA = '{"type": "object", "required": []}'
 _DEAD_END = "no token fits it, and whatever else the request asks for, any further"
 
 
@@ -39,8 +40,7 @@ class GrammarCheck:
     def _compile(self, wanted: StructuredOutputsParams) -> StructuredOutputGrammar | Exception:
         if self._manager is None:
             self._manager = StructuredOutputManager(self._engine.vllm_config)
-            # An engine has the backend that its first grammar needed, whatever is best for those that follow.
-            self._compile(StructuredOutputsParams(json=_FIRST))
+            self._compile(StructuredOutputsParams(json=FIRST_SCHEMA))
         params = SamplingParams(max_tokens=1, structured_outputs=wanted)
         config = self._engine.vllm_config
         params.verify(
