@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,11 +12,12 @@ from gateway.settings import Settings
 
 
 @asynccontextmanager
-async def time_limit(settings: Settings) -> AsyncIterator[None]:
-    """Raises `JobTimedOut` when the block takes longer than `job_timeout_s`."""
+async def time_limit(settings: Settings, since: float | None = None) -> AsyncIterator[None]:
+    """Raises `JobTimedOut` when the block is not done `job_timeout_s` after `since`, a monotonic time; unset: now."""
     seconds = settings.job_timeout_s
+    left = seconds if since is None else since + seconds - time.monotonic()
     try:
-        async with asyncio.timeout(seconds) as deadline:
+        async with asyncio.timeout(left) as deadline:
             yield
     except TimeoutError as error:
         if deadline.expired():

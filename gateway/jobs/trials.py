@@ -102,10 +102,10 @@ class Trials:
         started = time.monotonic()
         trial = Trial(candidate.method, dict(candidate.config))
         try:
-            async with time_limit(self._settings):
-                digest, size = await self._learned(candidate, train)
-                trial = replace(trial, digest=digest, artifact_bytes=size)
-                with self._attempt.phases.during("evaluation"):
+            digest, size = await self._learned(candidate, train, started)
+            trial = replace(trial, digest=digest, artifact_bytes=size)
+            with self._attempt.phases.during("evaluation"):
+                async with time_limit(self._settings, started):
                     trial = replace(trial, evidence=await probe())
         except (AdapterError, JobTimedOut, ServiceRefused) as error:
             if _concerns_all(error) or (last and not any(made.evidence for made in self._made)):
@@ -115,7 +115,7 @@ class Trials:
             trial = replace(trial, error=failure.to_dict())
         return replace(trial, seconds=_since(started))
 
-    async def _learned(self, candidate: Candidate, train: Train) -> tuple[str, int | None]:
+    async def _learned(self, candidate: Candidate, train: Train, started: float) -> tuple[str, int | None]:
         """Digest and size of the candidate's artifact, which the evaluation then finds under the request's id.
 
         One that a killed attempt left is not trained again.
@@ -126,7 +126,8 @@ class Trials:
             log.info("artifact already learned id=%s digest=%s", record.id, left)
             await self._attempt.advance(RequestState.EVALUATING)
             return left, record.artifact_bytes
-        artifact = await train(candidate)
+        async with time_limit(self._settings, started):
+            artifact = await train(candidate)
         data = artifact.to_bytes()
         digest = await self._blobs.put(data, owner=record.id)
         try:
