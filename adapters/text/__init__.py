@@ -1,1 +1,1 @@
-"""Whatever compares, cuts or counts text, in any script, and what the package itself says. Pure strings; the lowest room."""
+"""Whatever compares, cuts or counts text, in any script, and what the package itself says. The lowest room."""
