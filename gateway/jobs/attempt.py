@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.errors import NotFound, StateConflict, StoreUnavailable
-from gateway.jobs.failures import Failure, JobTimedOut, describe
+from gateway.jobs.failures import Failure, TrainerStuck, describe
 from gateway.jobs.phases import Phases
 from gateway.settings import Settings
 from gateway.store.records import EMPTY, WORKING, RequestRecord, RequestState
@@ -122,7 +122,7 @@ async def end_attempt(
     """
     error = failure.to_dict()
     again = failure.retryable and record.tries <= settings.job_retries
-    if not again and (failure.retryable or failure.code == JobTimedOut.code):
+    if not again and (failure.retryable or failure.code == TrainerStuck.code):
         selection = _without_this_candidate(record, error)
         again = selection is not None
         changes |= {"selection": selection} if again else {}

@@ -35,7 +35,7 @@ class JobTimedOut(GatewayError):
 
 
 class TrainerStuck(GatewayError):
-    """The trainer did not stop when it was told to, and takes the room of another."""
+    """The trainer ran out of time and did not stop, so that no other can take its place in this process."""
 
     code = "trainer_stuck"
 
@@ -49,6 +49,7 @@ PERMANENT: tuple[type[BaseException], ...] = (
     CheckpointMismatch,
     CheckpointUnavailable,
     JobTimedOut,
+    TrainerStuck,
 )
 
 

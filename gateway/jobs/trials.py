@@ -92,9 +92,8 @@ class Trials:
             self._made.append(trial)
             if last or (trial.evidence is not None and trial.score(self._settings).flawless):
                 break
-            if self._attempt.record.state is not RequestState.TRAINING:
-                log.info("candidate tried id=%s method=%s digest=%s", self._id, trial.method, trial.digest)
-                await self._attempt.advance(RequestState.TRAINING, selection=self._selection())
+            log.info("candidate tried id=%s method=%s digest=%s", self._id, trial.method, trial.digest)
+            await self._attempt.advance(RequestState.TRAINING, selection=self._selection())
         await self._conclude(untried=len(candidates) - len(self._made))
 
     async def _try(self, candidate: Candidate, train: Train, probe: Probe, *, last: bool) -> Trial:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.errors import StoreUnavailable
 from gateway.jobs.attempt import end_attempt, give_back
-from gateway.jobs.failures import Failure, JobTimedOut
+from gateway.jobs.failures import Failure, TrainerStuck
 from gateway.jobs.queue import LEASE_S, JobQueue
 from gateway.service.logs import configure_logging
 from gateway.service.supervisor import settings_environment
@@ -135,7 +135,7 @@ class Worker:
 
 def _failure(status: int | None) -> Failure:
     if status is None:
-        return Failure(JobTimedOut.code, "the job ran longer than it may, and did not stop", retryable=False)
+        return Failure(TrainerStuck.code, "the job ran longer than it may and did not stop", retryable=False)
     if status < 0:
         return Failure("worker_killed", "the job was killed, perhaps for want of memory", retryable=True)
     return Failure("worker_killed", f"the job ended with status {status}", retryable=True)

@@ -46,13 +46,14 @@ FINAL = frozenset(RequestState) - PENDING - {RequestState.DRAFTED}
 #: States in which nothing is left of what was learned.
 EMPTY = frozenset({RequestState.FAILED, RequestState.RETIRED})
 
-#: Where each state may go. training and evaluating fall back to queued when an attempt is repeated; evaluating goes
-#: back to training for the next candidate of a request that left the method to the service.
+#: Where each state may go. training and evaluating fall back to queued when an attempt is repeated; both go to training
+#: for the next candidate of a request that left the method to the service.
 TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
     RequestState.REGISTERED: frozenset({RequestState.QUEUED, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.QUEUED: frozenset({RequestState.TRAINING, RequestState.FAILED, RequestState.RETIRED}),
     RequestState.TRAINING: frozenset(
         {
+            RequestState.TRAINING,
             RequestState.DRAFTED,
             RequestState.EVALUATING,
             RequestState.QUEUED,

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from gateway.errors import StoreUnavailable
 from gateway.jobs import queue as queue_module
 from gateway.jobs.attempt import LOST, end_attempt, give_back
-from gateway.jobs.failures import Failure, JobTimedOut
+from gateway.jobs.failures import Failure, TrainerStuck
 from gateway.jobs.queue import JobQueue, QueueState
 from gateway.settings import Settings
 from gateway.store.client import connected
@@ -160,7 +160,7 @@ def candidates(*, tried: int, of: int, evidence: bool) -> dict[str, Any]:
     return {"candidates": names, "trials": trials[:tried]}
 
 
-STUCK = Failure(JobTimedOut.code, "too long", retryable=False)
+STUCK = Failure(TrainerStuck.code, "too long", retryable=False)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,7 @@ STUCK = Failure(JobTimedOut.code, "too long", retryable=False)
         (candidates(tried=2, of=3, evidence=False), LOST, 4, S.FAILED, 2),
         (candidates(tried=3, of=3, evidence=True), LOST, 9, S.FAILED, 3),
         (candidates(tried=2, of=3, evidence=True), Failure("model_mismatch", "x", False), 1, S.FAILED, 2),
+        (candidates(tried=0, of=3, evidence=False), Failure("job_timeout", "interview", False), 1, S.FAILED, 0),
     ],
 )
 async def test_what_ends_an_attempt_costs_the_candidate_before_the_request(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest
-from adapters.errors import TrainingDiverged
+from adapters.errors import OutOfMemory, TrainingDiverged
 from adapters.selection import Candidate
+from gateway.client.errors import ServiceRefused, ServiceUnreachable
 from gateway.errors import StateConflict
-from gateway.jobs.attempt import Attempt
+from gateway.jobs.attempt import LOST, Attempt, end_attempt
 from gateway.jobs.queue import JobQueue
 from gateway.jobs.trials import Trials
 from gateway.settings import Settings
@@ -31,10 +33,24 @@ def evidence(leak: float, kept: float, *, before: float = 1.0) -> dict[str, Any]
     return {"forget": forget, "controls": {"n": 1000, "kept_rate": kept}}
 
 
-class Laboratory:
-    """Trains candidates in no time, and finds the evidence prepared for each. None: its training diverges."""
+DIVERGES = TrainingDiverged("the loss became NaN at step 10")
 
-    def __init__(self, redis: Redis, settings: Settings, *prepared: dict[str, Any] | None) -> None:
+
+@dataclass(frozen=True)
+class InProbe:
+    """What happens once it is trained."""
+
+    happens: Exception | float
+
+
+#: A candidate's evidence, or what its training raises, or how long that takes.
+Prepared = dict[str, Any] | Exception | float | InProbe
+
+
+class Laboratory:
+    """Trains candidates in no time, and finds what is prepared for each."""
+
+    def __init__(self, redis: Redis, settings: Settings, *prepared: Prepared) -> None:
         self.redis, self.store = redis, RequestStore(redis)
         self.blobs = BlobStore(redis, None)  # as a worker has it
         self.settings = settings
@@ -49,14 +65,21 @@ class Laboratory:
     async def train(self, candidate: Candidate) -> Artifact:
         steps = candidate.config["steps"]
         self.trained.append(steps)
-        if self.prepared[steps - 1] is None:
-            raise TrainingDiverged("the loss became NaN at step 10")
+        await self._happen(self.prepared[steps - 1])
         return ToyArtifact(Manifest(FORMAT, "toy", 4, 2, "float32", "0" * 64, {"steps": steps}, 0, "toy"), {})
 
     async def probe(self) -> dict[str, Any]:
         found = self.prepared[self.trained[-1] - 1]
-        assert found is not None
+        if isinstance(found, InProbe):
+            await self._happen(found.happens)
+        assert isinstance(found, dict)
         return found
+
+    async def _happen(self, what: Prepared) -> None:
+        if isinstance(what, Exception):
+            raise what
+        if isinstance(what, float):
+            await asyncio.sleep(what)
 
     async def run(self, request_id: str) -> RequestRecord:
         async with await self.attempt(request_id) as attempt:
@@ -97,20 +120,96 @@ async def test_what_cannot_be_bettered_ends_the_search(register: Register, redis
     assert "1 more not tried" in record.selection["why"]
 
 
-async def test_one_that_diverges_is_noted_and_the_others_count(
+GONE = ServiceRefused("adapter 12ab cannot be used", code="adapter_unavailable", answered=503)
+REFUSED = ServiceRefused("the prompt is too long", code="context_length_exceeded", answered=400)
+FOREVER = 3600.0
+
+
+@pytest.mark.parametrize(
+    ("fails", "code"),
+    [
+        (DIVERGES, "training_diverged"),
+        (OutOfMemory("cuda:0 has too little memory"), "out_of_memory"),
+        (REFUSED, "context_length_exceeded"),
+        (FOREVER, "job_timeout"),
+        (InProbe(GONE), "adapter_unavailable"),
+        (InProbe(REFUSED), "context_length_exceeded"),
+        (InProbe(FOREVER), "job_timeout"),
+    ],
+    ids=["diverges", "memory", "data", "slow", "out of service", "refused", "slow answers"],
+)
+@pytest.mark.parametrize("position", [0, 1, 2])
+async def test_a_candidate_that_fails_fails_alone(
+    register: Register, redis: Redis, settings: Settings, fails: Prepared, code: str, position: int
+) -> None:
+    prepared: list[Prepared] = [evidence(0.0, 0.9), evidence(0.0, 0.8)]
+    prepared.insert(position, fails)
+    settings = settings.model_copy(update={"job_timeout_s": 0.2})
+    lab = Laboratory(redis, settings, *prepared)
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, record.attempts, lab.trained) == (RequestState.READY, 1, [1, 2, 3])
+    assert record.config == {"steps": 2 if position == 0 else 1}
+    assert record.selection is not None
+    errors = [trial["error"] and trial["error"]["code"] for trial in record.selection["trials"]]
+    assert errors == [code if i == position else None for i in range(3)]
+    assert await redis.scard(f"blobs:{record.id}") == 1
+
+
+@pytest.mark.parametrize(
+    ("fails", "state"),
+    [
+        (DIVERGES, RequestState.FAILED),
+        (FOREVER, RequestState.FAILED),
+        (InProbe(REFUSED), RequestState.FAILED),
+        (InProbe(GONE), RequestState.QUEUED),
+    ],
+)
+async def test_when_all_fail_the_request_does_with_the_last_reason(
+    register: Register, redis: Redis, settings: Settings, fails: Prepared, state: RequestState
+) -> None:
+    settings = settings.model_copy(update={"job_timeout_s": 0.2})
+    lab = Laboratory(redis, settings, fails, fails)
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, lab.trained) == (state, [1, 2])
+    assert await redis.scard(f"blobs:{record.id}") == (0 if state is RequestState.FAILED else 2)
+
+
+@pytest.mark.parametrize(
+    "fails", [ServiceRefused("starting", code="not_ready", answered=503), ServiceUnreachable("away", code="x")]
+)
+async def test_a_service_that_is_away_is_no_candidates_fault(
+    register: Register, redis: Redis, settings: Settings, fails: Exception
+) -> None:
+    lab = Laboratory(redis, settings, InProbe(fails), evidence(0.0, 1.0))
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, record.attempts, lab.trained) == (RequestState.QUEUED, 1, [1])
+
+
+async def test_a_candidate_that_kills_its_worker_costs_its_own_tries_only(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
-    lab = Laboratory(redis, settings, evidence(0.0, 0.9), None)
-    record = await lab.run((await register(selection=lab.selection)).id)
-    assert (record.state, record.config) == (RequestState.READY, {"steps": 1})
+    class Killed(BaseException):
+        pass
+
+    lab = Laboratory(redis, settings, evidence(0.0, 0.9), InProbe(FOREVER), evidence(0.0, 0.8))
+    request_id = (await register(selection=lab.selection)).id
+
+    async def probe() -> dict[str, Any]:
+        if lab.trained[-1] == 2:
+            raise Killed
+        return await lab.probe()
+
+    for _ in range(settings.job_retries + 1):
+        attempt = await lab.attempt(request_id)
+        with pytest.raises(Killed):
+            async with attempt:
+                await Trials(attempt, lab.blobs, settings).run(lab.train, probe)
+        await end_attempt(lab.store, attempt.record, LOST, settings)
+    record = await lab.run(request_id)
+    assert (record.state, record.config, lab.trained) == (RequestState.READY, {"steps": 1}, [1, 2, 3])
     assert record.selection is not None
-    assert record.selection["trials"][1]["error"]["code"] == "training_diverged"
-
-
-async def test_when_all_diverge_the_request_fails(register: Register, redis: Redis, settings: Settings) -> None:
-    lab = Laboratory(redis, settings, None, None)
-    record = await lab.run((await register(selection=lab.selection)).id)
-    assert (record.state, lab.trained) == (RequestState.FAILED, [1, 2])
+    assert record.selection["trials"][1]["error"]["code"] == "worker_killed"
+    assert await redis.scard(f"blobs:{record.id}") == 1
 
 
 async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(

@@ -57,7 +57,7 @@ async def test_legal_transitions(store: RequestStore, before: RequestState, afte
     assert moved.updated_at >= record.updated_at
     assert moved.timings[f"{before}_s"] >= 0
     assert [r.id for r in (await store.list(after)).items] == [record.id]
-    assert (await store.list(before)).items == []
+    assert before is after or (await store.list(before)).items == []
     if after in FINAL:
         with pytest.raises(NotFound):
             await store.payload(record.id)
