@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
 
@@ -68,6 +69,7 @@ class Endpoint:
         self._operator_token = operator_token
         self._concurrency = concurrency
         self._model: str | None = None
+        self._naming = Lock()  # many questions at once ask for it once
         self._http = httpx.Client(
             base_url=self.url,
             headers=headers,
@@ -97,13 +99,14 @@ class Endpoint:
 
     def model(self) -> str:
         """The first model listed. Raises `BadAnswer` for a listing without one."""
-        if self._model is None:
-            models = self.call("GET", f"{self.PREFIX}/models").get("data")
-            try:
-                self._model = str(models[0]["id"])  # type: ignore[index]
-            except (KeyError, IndexError, TypeError):
-                raise self._bad("lists no model") from None
-        return self._model
+        with self._naming:
+            if self._model is None:
+                models = self.call("GET", f"{self.PREFIX}/models").get("data")
+                try:
+                    self._model = str(models[0]["id"])  # type: ignore[index]
+                except (KeyError, IndexError, TypeError):
+                    raise self._bad("lists no model") from None
+            return self._model
 
     def chat(
         self,
