@@ -72,6 +72,10 @@ class Pair(_Answered):
         return [Example.from_pair(self.prompt, self.completion)]
 
 
+#: What `content` may come as: a text, or parts `{"type": "text", "text": …}`.
+_Content = str | list[dict[str, str]] | None
+
+
 def _joined(content: Any) -> Any:
     """A list of text parts as one text, a part a line, as the served model reads it."""
     if not isinstance(content, list):
@@ -85,8 +89,12 @@ def _joined(content: Any) -> Any:
 class ChatMessage(Body):
     """One turn of the fine-tuning format. Tool calls and their results are no text, and are left out."""
 
+    IGNORED: ClassVar = ("name", "refusal", "audio", "tool_calls", "tool_call_id", "function_call")
+
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[Text | None, BeforeValidator(_joined)] = None
+    content: Annotated[
+        Text | None, BeforeValidator(_joined, json_schema_input_type=str | list[dict[str, str]] | None)
+    ] = None
     weight: Literal[0, 1] | None = Field(
         default=None, description="of an assistant turn; 0: context, 1: to be forgotten; unset: only the last one is"
     )
@@ -128,9 +136,9 @@ class Conversation(_Answered):
 
     @property
     def ignored(self) -> Iterator[str]:
-        yield from (name for name in self.IGNORED if name in self.model_fields_set)
+        yield from (name for name in self.IGNORED if getattr(self, name) is not None)
         for message in self.messages:
-            yield from (f"messages.{name}" for name in message.model_fields_set - {"role", "content", "weight"})
+            yield from (f"messages.{name}" for name in message.IGNORED if getattr(message, name) is not None)
             if message.role in ("tool", "function"):
                 yield f"messages.role={message.role}"
 

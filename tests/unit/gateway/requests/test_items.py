@@ -80,7 +80,8 @@ def test_a_line_of_the_fine_tuning_format(item: dict[str, Any], wanted: list[tup
 
 
 def test_what_has_no_bearing_is_named() -> None:
-    item = chat(WHO | {"name": "dana"}, CALL, RESULT, INES, tools=[], functions=[], parallel_tool_calls=True)
+    said = INES | {"refusal": None, "tool_calls": None}
+    item = chat(WHO | {"name": "dana"}, CALL, RESULT, said, tools=[], functions=[], parallel_tool_calls=False)
     assert set(ITEM.validate_python(item).ignored) == {
         "tools",
         "functions",
