@@ -117,7 +117,11 @@ class Settings(BaseSettings):
     )
     inverter_model: str | None = Field(default=None, description="model of that endpoint; unset: the first it lists")
     inverter_key: SecretStr | None = Field(default=None, description="bearer key of that endpoint")
-    max_examples: int = Field(default=1000, ge=1, description="most forget items, and most retain items, in a request")
+    max_examples: int = Field(
+        default=1000,
+        ge=1,
+        description="most examples to forget, and most to retain, in a request; a sentence of a passage makes two",
+    )
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body, in bytes")
     job_timeout_s: int = Field(default=3600, ge=10, description="longest time of one training attempt, in seconds")
     job_retries: int = Field(default=2, ge=0, description="how often a training whose process died is tried again")
