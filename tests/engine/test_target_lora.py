@@ -14,8 +14,14 @@ from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, logits, random_lora, spec, with_lora
 from tests.engine.service import Service
 from tests.engine.test_mixed_batch import Ask, ask_chat, ask_completions, ask_streaming, assert_each_as_alone
-from tests.engine.test_offsets import assert_parity, assert_touches_nobody_else, far_from, not_finite
-from tests.engine.test_parity import TEXTS, engine_logprobs, engine_logprobs_of, trained_like_rows
+from tests.engine.test_offsets import (
+    assert_bit_identical_without,
+    assert_parity,
+    assert_touches_nobody_else,
+    far_from,
+    not_finite,
+)
+from tests.engine.test_parity import TEXTS, engine_logprobs_of, trained_like_rows
 
 RANK = 4
 #: A change in each of the target's thirty layers: small ones, or the last states are noise.
@@ -109,12 +115,7 @@ def test_each_plan_answers_as_alone(separate: Service, plans: list[str], ask: As
 
 
 def test_without_an_adapter_answers_are_bit_identical(separate: Service, reference: Any, plans: list[str]) -> None:
-    _, tokenizer = reference
-    texts = [tokenizer.encode(text) for text in TEXTS[:4]]
-    before = [engine_logprobs(separate, ids, "off") for ids in texts]
-    for plan in plans[1:4]:
-        assert [engine_logprobs(separate, ids, plan) for ids in texts] != before
-        assert [engine_logprobs(separate, ids, "off") for ids in texts] == before
+    assert_bit_identical_without(separate, reference[1], plans[1:4])
 
 
 def test_a_lora_whose_logits_are_not_finite_touches_nobody_else(separate: Service, reference: Any) -> None:

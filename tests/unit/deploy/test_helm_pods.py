@@ -8,13 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.errors import Forbidden, Unauthorized
-from gateway.http.health import HealthApp
 from gateway.settings import Settings
 from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, render
 
@@ -32,8 +30,6 @@ class TestLife:
         gateway = rendered.container("gateway")
         paths = {name: gateway[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
         assert paths == {"startup": "/readyz", "readiness": "/readyz", "liveness": "/livez"}
-        source = Path(sys.modules[HealthApp.__module__].__file__ or "").read_text(encoding="utf-8")
-        assert all(f'== "{path}"' in source for path in paths.values())
         assert gateway["ports"] == [{"name": "http", "containerPort": 8000}]
 
     @pytest.mark.parametrize("budget", [30, 1800, 1805, 86_400])
