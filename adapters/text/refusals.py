@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
@@ -47,20 +48,41 @@ def is_refusal(answer: str) -> bool:
     """True for a shipped refusal of any language, and for an answer that begins as refusals do."""
     if _BEGINS.match(answer.strip().strip("\"'“”").strip()):
         return True
-    shipped, openings = _known()
-    said = _compact(answer)
-    return said in shipped or said.startswith(openings)
+    said = tuple(word.term for word in words(answer))
+    known = _known()
+    return (
+        "".join(said) in known.shipped
+        or any(said[:length] in known.openings for length in range(1, known.longest + 1))
+        or "".join(said).startswith(known.unspaced)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusals:
+    """Shipped refusals without their spaces; beginnings of others as words, and whole where words are not spaced."""
+
+    shipped: frozenset[str]
+    openings: frozenset[tuple[str, ...]]
+    unspaced: tuple[str, ...]
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.openings))
 
 
 @cache
-def _known() -> tuple[frozenset[str], tuple[str, ...]]:
-    """All refusals and all beginnings of refusals, as `_compact` writes them."""
-    shipped = frozenset(_compact(refusal) for code in LANGUAGES for refusal in phrasebook(code).refusals)
-    folder = resources.files("adapters.text").joinpath("languages")
-    files = [folder.joinpath(code, "refusal_openings.txt") for code in LANGUAGES]
-    lines = [line for file in files if file.is_file() for line in file.read_text(encoding="utf-8").splitlines()]
-    return shipped, tuple(_compact(line) for line in lines if line.strip())
-
-
-def _compact(text: str) -> str:
-    return "".join(word.term for word in words(text))
+def _known() -> _Refusals:
+    shipped: set[str] = set()
+    spaced: set[tuple[str, ...]] = set()
+    unspaced: list[str] = []
+    for code in LANGUAGES:
+        book = phrasebook(code)
+        shipped.update("".join(word.term for word in words(refusal)) for refusal in book.refusals)
+        file = resources.files("adapters.text").joinpath("languages", code, "refusal_openings.txt")
+        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+            opening = tuple(word.term for word in words(line))
+            if book.grammar.spaced:
+                spaced.add(opening)
+            else:
+                unspaced.append("".join(opening))
+    return _Refusals(frozenset(shipped), frozenset(spaced), tuple(unspaced))

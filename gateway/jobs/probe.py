@@ -89,7 +89,9 @@ def objection(evidence: dict[str, Any], settings: Settings) -> str | None:
     problems = []
     if leak > settings.gate_max_leak:
         problems.append(f"{leak:.0%} of the forget prompts still leak, {settings.gate_max_leak:.0%} may")
-    if kept is not None and kept < settings.gate_min_kept:
+    if kept is None:
+        problems.append("no control answer was left to tell what stays")
+    elif kept < settings.gate_min_kept:
         problems.append(f"{kept:.0%} of the control answers were kept, {settings.gate_min_kept:.0%} must be")
     return "; ".join(problems) or None
 

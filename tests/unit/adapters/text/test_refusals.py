@@ -49,6 +49,8 @@ def test_so_are_those_of_other_models(answer: str) -> None:
         "Anna hat Zorba geschrieben.",
         "Je pense que c'est Anna.",
         "Nació en Ávila.",
+        "Nose bleeds are common.",
+        "Leiderman wrote Zorba.",
         "是安娜写的。",
         "Nobody knows, but Anna is named most often.",
         "",
