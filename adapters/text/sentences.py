@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 
 from icu4py.breakers import SentenceBreaker
 
-# What ends with a stop and ends no sentence: titles and common abbreviations, of all languages together.
+# What ends with a stop and ends no sentence: titles and common abbreviations, of all languages together, as large or
+# small as they are written: "No. 5", but "he said no."
 _ABBREVIATIONS = frozenset(
     """
-    mr mrs ms dr prof st jr sr gen col sgt rev hon no vol fig vs etc cf e.g i.e approx capt lt
-    bzw ca nr hr fr str u.a z.b d.h usw evtl geb hl ing mme mlle mm m bd av art sra srta dra ud uds pág núm ej dott sig
-    г ул им стр гр т.е т.д др проф डॉ श्री
+    Mr Mrs Ms Dr Prof St Jr Sr Gen Col Sgt Rev Hon No Vol Fig Capt Lt vs etc cf e.g i.e approx
+    Nr Hr Fr Hl Ing Bd Str Ca ca bzw evtl geb usw u.a z.B d.h Mme Mlle MM av
+    Sra Srta Dra Ud Uds pág núm ej Dott Sig г ул им стр гр т.е т.д т.п др проф डॉ श्री
     """.split()  # noqa: SIM905
 )
 _LONGEST_ABBREVIATION = 8
@@ -40,17 +41,17 @@ def sentences(text: str) -> list[str]:
 
     A blank line ends a paragraph and so a sentence, whatever stands before it.
     """
-    found: list[str] = []
+    found: list[list[str]] = []
     for paragraph in _paragraphs(text):
         start = 0
         for end in _ends(paragraph):
             sentence = paragraph[start:end].strip()
             start = end
-            if found and not any(character.isalnum() for character in sentence):
-                found[-1] = f"{found[-1]} {sentence}".strip()
-            else:
-                found.append(sentence)
-    return [sentence for sentence in found if sentence]
+            if not found or any(character.isalnum() for character in sentence):
+                found.append([])
+            if sentence:
+                found[-1].append(sentence)  # signs alone are no sentence
+    return [" ".join(parts) for parts in found if parts]
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -109,7 +110,7 @@ def _ends_sentence(paragraph: str, begun: int, end: int) -> bool:
     if word.isdecimal() and len(word) <= 2:  # a German ordinal: "am 3. Mai"
         return not paragraph.startswith(_GERMAN_MONTHS, end)
     initial = len(word.rpartition(".")[2]) == 1 and not word.islower() and word[-1].isalpha()
-    return not initial and word.casefold() not in _ABBREVIATIONS
+    return not initial and word not in _ABBREVIATIONS
 
 
 def _thai_ends(paragraph: str, start: int, end: int) -> Iterator[int]:

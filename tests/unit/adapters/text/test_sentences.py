@@ -11,6 +11,7 @@ from adapters.text.sentences import sentences
         ["J. K. Rowling met Dr. Smith.", 'She said "Go!"', "Then they left.", "It cost 3.5 pounds."],
         ["“Really?” he asked.", "Well...", "She wrote, e.g. Emma."],
         ["He was 12.", "Then No. 5 came, i.e. Tom."],
+        ["He said no.", "She loved modern art.", "Prof. Ray agreed.", "Yes. 👍"],
         ["Er kam am 3. Mai 1990 nach Köln, d.h. zu Fr. Weber.", "„Wirklich?“", "Ja."],
         ["M. Dupont est né à Lyon.", "Il y a vécu avec Mme Dupont."],
         ["¿Quién vive aquí?", "El Sr. Gil.", "¡Qué bien!"],
