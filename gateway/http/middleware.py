@@ -179,6 +179,12 @@ def _headers(context: policy_context.PolicyContext) -> list[tuple[bytes, bytes]]
     ]
 
 
+def _must_go_out(message: Message) -> bool:
+    """Whether an answer cannot be held back any longer: it is complete, or has to keep its connection alive."""
+    body = message["type"] == "http.response.body"
+    return body and (not message.get("more_body") or message.get("body", b"").startswith(b":"))
+
+
 def _require_local_host(headers: MutableMapping[bytes, bytes]) -> None:
     """Where no key is asked for, a web page must not reach the service under a name of its own (DNS rebinding)."""
     host = headers.get(b"host", b"").decode("latin-1")
@@ -214,9 +220,8 @@ class _ResponseGuard:
                 self._replaced = True
                 await self.refuse(context.refusal)
                 return
-            ended = message["type"] == "http.response.body" and not message.get("more_body")
             self._held.append(message)
-            if not (context.answering or ended):
+            if not (context.answering or _must_go_out(message)):
                 return
         else:
             self._held.append(message)

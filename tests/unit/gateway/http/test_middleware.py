@@ -46,6 +46,7 @@ class World:
         self.missing: set[str] = set()
         self.bodies: list[bytes] = []
         self.refusal: GatewayError | None = None
+        self.keeps_alive = False
         app = FastAPI()
         app.add_api_route(CHAT, self._chat, methods=["POST"])
         app.add_api_route("/v1/completions", self._stream, methods=["POST"])
@@ -74,6 +75,8 @@ class World:
     async def _stream(self) -> StreamingResponse:
         async def parts() -> AsyncIterator[bytes]:
             yield b"data: created\n\n"
+            if self.keeps_alive:
+                yield b": keep-alive\n\n"
             if self.refusal is not None:
                 context.require().refusal = self.refusal
                 yield b"data: what vLLM makes of it\n\n"
@@ -197,6 +200,13 @@ async def test_what_the_door_refuses_before_the_first_output_is_a_status_of_the_
     assert_error(response, 400, "invalid_request")
     assert response.json()["error"]["param"] == "structured_outputs"
     assert world.holding == 0
+
+
+async def test_a_stream_that_keeps_its_connection_alive_is_not_held_back(world: World) -> None:
+    world.refusal, world.keeps_alive = InvalidRequest("too late"), True
+    response = await world.ask("POST", "/v1/completions", json={})
+    assert response.status_code == 200
+    assert response.text.split("\n\n")[:3] == ["data: created", ": keep-alive", "data: what vLLM makes of it"]
 
 
 @pytest.mark.parametrize(
