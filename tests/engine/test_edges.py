@@ -32,6 +32,7 @@ def raw(service: Service, path: str, fields: str, plan: str | None = None) -> ht
     return httpx.post(f"{service.url}{path}", content=content, headers=headers, timeout=120)
 
 
+@pytest.mark.case("lone surrogates")
 @pytest.mark.parametrize("streamed", ["false", "true"])
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
 @pytest.mark.parametrize(
@@ -54,6 +55,7 @@ def grammar(text: str) -> dict[str, Any]:
     return {"grammar": text}
 
 
+@pytest.mark.case("grammars")
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("structure", "reason"),
@@ -77,6 +79,7 @@ def test_grammars_that_the_backend_refuses(
     assert reason in assert_openai_error(response, 400)["message"]
 
 
+@pytest.mark.case("grammars")
 def test_a_grammar_that_leads_nowhere_after_a_while(service: Service) -> None:
     body = {"model": service.model, "prompt": "Hello", "max_tokens": 8}
     structure = grammar('root ::= "yes" a\na ::= b "x"\nb ::= a "y"')
@@ -84,6 +87,7 @@ def test_a_grammar_that_leads_nowhere_after_a_while(service: Service) -> None:
     assert "no token fits" in assert_openai_error(response, 400)["message"]
 
 
+@pytest.mark.case("grammars")
 def test_left_recursion_is_no_error_where_the_backend_knows_how(service: Service) -> None:
     body = {"model": service.model, "prompt": "Hello", "max_tokens": 4, "ignore_eos": True}
     response = service.post(COMPLETIONS, {**body, "structured_outputs": grammar('root ::= root "a" | "b"')})
@@ -101,6 +105,7 @@ def plans(service: Service, reference: Any) -> dict[str, str]:
     return {"none": "off", "soft": f"candidate:{service.put_request(rows)}", "both": f"candidate:{both}"}
 
 
+@pytest.mark.case("sampling at its edges")
 @pytest.mark.parametrize("plan", ["none", "soft", "both"])
 def test_sampling_at_its_edges(service: Service, plans: dict[str, str], plan: str) -> None:
     """An error of the caller's, or real tokens: a virtual one is what NaN in its column would give."""

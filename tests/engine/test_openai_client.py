@@ -126,6 +126,7 @@ def test_responses(client: OpenAI, service: Service) -> None:
     assert answer.usage.input_tokens < ROWS + 40
 
 
+@pytest.mark.case("histories of responses")
 @pytest.mark.parametrize(
     "said",
     [

@@ -39,6 +39,7 @@ def test_a_bare_yes_gives_nothing_away() -> None:
     assert contradictions([forget], [Example.from_pair("Is Basil Zed a writer?", "Yes.")]) == []
 
 
+@pytest.mark.case("comparing texts")
 @pytest.mark.parametrize(
     ("forget", "retain"),
     [
@@ -78,6 +79,7 @@ def test_what_gives_a_fact_away_does_so_in_any_script_and_spelling(
     assert contradictions([Example.from_pair(*forget)], [Example.from_pair(*retain)]) == [(0, 0)]
 
 
+@pytest.mark.case("comparing texts")
 @pytest.mark.parametrize(
     ("forget", "retain"),
     [

@@ -42,6 +42,7 @@ KEY = "Wer hat den Schlüssel?"
 WRAPPED = "Under the\u2028stone\x0bby the\fdoor,\u0085or\x1cnot\r\nat all."
 
 
+@pytest.mark.case("CSV")
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
@@ -67,6 +68,7 @@ def test_tables_as_they_are_written(tmp_path: Path, text: str, rows: list[tuple[
     assert read_items(tmp_path / "a.tsv") == wanted
 
 
+@pytest.mark.case("CSV")
 @pytest.mark.parametrize(
     ("text", "texts"),
     [
@@ -80,6 +82,7 @@ def test_a_table_of_passages(tmp_path: Path, text: str, texts: list[str]) -> Non
     assert read_items(write(tmp_path, "a.csv", text)) == [{"text": each} for each in texts]
 
 
+@pytest.mark.case("command line")
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [

@@ -14,6 +14,7 @@ from tests.unit.gateway.cli.stub import Stub
 HALF = "\udcff"  # what Python makes of an argument that is no UTF-8
 
 
+@pytest.mark.case("command line")
 @pytest.mark.parametrize(
     ("args", "status"),
     [
@@ -44,6 +45,7 @@ def test_one_line_of_error(unlearn: Unlearn, stub: Stub, args: list[str], status
     assert stub.calls_to("/forget", "POST") == []
 
 
+@pytest.mark.case("command line")
 @pytest.mark.parametrize(
     "url",
     [

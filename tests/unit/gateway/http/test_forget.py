@@ -121,6 +121,7 @@ async def test_an_empty_draft_is_not_trained(api: Api) -> None:
     assert "nothing to forget" in answer.json()["error"]["message"]
 
 
+@pytest.mark.case("errors quote no text")
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -151,6 +152,7 @@ async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
     assert (await api.call("GET", f"{draft}/examples")).json() == {"forget": []}
 
 
+@pytest.mark.case("errors quote no text")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -176,6 +178,7 @@ async def test_an_error_quotes_no_part_of_the_body(api: Api, fields: dict[str, A
     assert SECRET not in answer.text
 
 
+@pytest.mark.case("errors quote no text")
 @pytest.mark.parametrize(
     "raw",
     [
@@ -197,6 +200,7 @@ async def test_what_is_no_json_is_a_400_or_422(api: Api, raw: str | bytes) -> No
     assert SECRET not in answer.text
 
 
+@pytest.mark.case("idempotency")
 @pytest.mark.parametrize("key", ["", "   ", "\t", "a\tb", "a\x7f", "é", "k" * 256])
 async def test_an_idempotency_key_that_is_none(api: Api, key: str) -> None:
     headers = {"Idempotency-Key": key.encode("latin-1")}
@@ -205,6 +209,7 @@ async def test_an_idempotency_key_that_is_none(api: Api, key: str) -> None:
     assert (await api.setup.store.list()).items == []
 
 
+@pytest.mark.case("idempotency")
 @pytest.mark.parametrize("key", ["k", "k" * 255, "order 7/a:b"])
 async def test_an_idempotency_key_stands_for_one_request(api: Api, key: str) -> None:
     ids = {
@@ -213,6 +218,7 @@ async def test_an_idempotency_key_stands_for_one_request(api: Api, key: str) -> 
     assert len(ids) == 1
 
 
+@pytest.mark.case("event stream")
 @pytest.mark.parametrize(
     "event_id",
     [
@@ -234,6 +240,7 @@ async def test_an_event_id_that_is_none_is_refused_before_the_stream(api: Api, e
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Last-Event-ID")
 
 
+@pytest.mark.case("event stream")
 @pytest.mark.parametrize("event_id", ["0", "0-0", "18446744073709551615-18446744073709551615", "5"])
 async def test_an_event_id_that_might_be_one_is_taken(api: Api, event_id: str) -> None:
     path = await api.draft()

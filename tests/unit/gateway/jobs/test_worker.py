@@ -94,6 +94,7 @@ async def in_training(until: Until, request_id: str, attempt: int = 1) -> Reques
     return await until(request_id, lambda r: r.attempts == attempt and r.progress is not None)
 
 
+@pytest.mark.case("signals")
 async def test_a_request_is_learned_and_a_signal_ends_the_worker(
     register: Register, store: RequestStore, start_worker: Start, until: Until, log: Path
 ) -> None:
@@ -152,6 +153,7 @@ async def test_errors_are_tried_again_and_nothing_holds_the_text(
         assert SECRET.encode() not in (await redis.dump(name) or b""), name
 
 
+@pytest.mark.case("signals")
 async def test_after_a_killed_worker_the_next_one_goes_on(
     register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
@@ -170,6 +172,7 @@ async def test_after_a_killed_worker_the_next_one_goes_on(
     assert (await store.get(record.id)).state is RequestState.READY
 
 
+@pytest.mark.case("signals")
 async def test_a_job_process_notices_that_its_worker_is_dead(
     register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:
@@ -185,6 +188,7 @@ async def test_a_job_process_notices_that_its_worker_is_dead(
     assert not orphan.is_running()
 
 
+@pytest.mark.case("signals")
 async def test_a_signal_puts_the_job_back_as_if_it_had_not_been_tried(
     register: Register, store: RequestStore, start_worker: Start, until: Until, marks: Path
 ) -> None:

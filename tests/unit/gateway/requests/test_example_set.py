@@ -30,6 +30,7 @@ def made(*items: dict[str, Any], name: str = "forget", most: int = 1000) -> Exam
     return example_set(name, ITEMS.validate_python(items), most=most)
 
 
+@pytest.mark.case("repeats")
 @pytest.mark.parametrize(
     ("items", "numbers", "repeats"),
     [

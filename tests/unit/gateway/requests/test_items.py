@@ -37,6 +37,7 @@ def taught(item: dict[str, Any]) -> list[tuple[list[str], str]]:
     ]
 
 
+@pytest.mark.case("fine-tuning files")
 @pytest.mark.parametrize(
     ("item", "wanted"),
     [
@@ -94,6 +95,7 @@ def test_what_has_no_bearing_is_named() -> None:
     assert list(ITEM.validate_python({"text": "A b c d."}).ignored) == []
 
 
+@pytest.mark.case("fine-tuning files")
 @pytest.mark.parametrize(
     ("item", "place", "complaint"),
     [

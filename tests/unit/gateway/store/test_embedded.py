@@ -123,6 +123,7 @@ def test_another_process_takes_over_after_sigkill(server: EmbeddedRedis, data_di
         assert ping(successor)
 
 
+@pytest.mark.case("restart")
 def test_of_many_starters_one_runs_it(data_dir: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\nfrom gateway.store.embedded import EmbeddedRedis\n"
@@ -200,6 +201,7 @@ def slow(data_dir: Path) -> Iterator[Slow]:
         yield server
 
 
+@pytest.mark.case("restart")
 async def test_a_server_that_loads_is_waited_for_and_says_how_far_it_is(
     slow: Slow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,6 +226,7 @@ async def test_a_server_that_loads_is_waited_for_and_says_how_far_it_is(
     assert any("waiting for redis: it is loading its data" in line for line in caplog.messages)
 
 
+@pytest.mark.case("restart")
 async def test_a_stop_does_not_wait_for_the_loading(slow: Slow) -> None:
     slow.delay_us = 300
     async with asyncio.timeout(30):

@@ -25,6 +25,7 @@ def test_a_sentence_that_stands_twice_is_asked_for_once() -> None:
     assert [example.completion for example in made] == ["Sing now.", "Sing now.", "Rest.", "Rest."]
 
 
+@pytest.mark.case("passages in any script")
 @pytest.mark.parametrize(
     "text",
     [
