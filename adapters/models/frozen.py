@@ -57,11 +57,11 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
     rows, columns, targets, fact = [], [], [], []
     for row, example in enumerate(examples):
         first = len(example.prompt_ids) - shared - 1
-        for offset, token in enumerate(example.answer_ids):
+        for position, token in enumerate(example.answer_ids):
             rows.append(row)
-            columns.append(first + offset)
+            columns.append(first + position)
             targets.append(token)
-            fact.append(not example.fact or offset in example.fact)
+            fact.append(not example.fact or position in example.fact)
     return Batch(
         prefix=torch.tensor(examples[0].prompt_ids[:shared], dtype=torch.long, device=device),
         inputs=torch.tensor([(*s, *(0,) * (length - len(s))) for s in sequences], dtype=torch.long, device=device),

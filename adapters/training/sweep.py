@@ -69,14 +69,14 @@ class Effects:
 
     def measure(
         self,
-        offset: Callable[[Sequence[TokenizedExample], int], torch.Tensor],
+        small_states: Callable[[Sequence[TokenizedExample], int], torch.Tensor],
         combine: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor],
         strengths: Iterable[float],
     ) -> dict[float, Score]:
         """The score of each strength.
 
-        offset: what the small models make of examples that share so many tokens, [positions, …]. combine: (target's
-        states, that, strength) → combined logits [positions, vocabulary].
+        small_states: what the small models make of examples that share so many tokens, [positions, …]. combine:
+        (target's states, that, strength) → combined logits [positions, vocabulary].
         """
         strengths = list(strengths)
         said = dict.fromkeys(strengths, 0.0)
@@ -84,12 +84,12 @@ class Effects:
         known, examples = 0.0, 0
         with torch.no_grad():
             for chunk in self._forget:
-                small = offset(chunk.examples, self._shared)
+                small = small_states(chunk.examples, self._shared)
                 known += _said(self._target.logits(chunk.states), chunk.batch)
                 for strength in strengths:
                     said[strength] += _said(combine(chunk.states, small, strength), chunk.batch)
             for chunk in self._retain:
-                small, count = offset(chunk.examples, self._shared), len(chunk.examples)
+                small, count = small_states(chunk.examples, self._shared), len(chunk.examples)
                 logits = self._target.logits(chunk.states)
                 examples += count
                 for strength in strengths:

@@ -21,7 +21,7 @@ from gateway.checkpoints import default_model
 from gateway.settings import Settings
 from tests.unit.adapters.conftest import save_model
 from tests.unit.adapters.devices.runs import RUNS, Run
-from tests.unit.adapters.methods.offsets import offset_task
+from tests.unit.adapters.methods.runs import method_task
 
 pytestmark = [
     pytest.mark.gpu,
@@ -163,7 +163,7 @@ def test_out_of_memory_takes_the_same_step_in_parts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["delta", "spul", "lora"])
 def test_the_default_model_learns_on_the_card(smollm: Path, method: str) -> None:
     reports: list[Progress] = []
-    task = offset_task("lora" if method == "spul" else method, smollm, forget=FORGET_SET, retain=RETAIN_SET)
+    task = method_task("lora" if method == "spul" else method, smollm, forget=FORGET_SET, retain=RETAIN_SET)
     settings = {"max_steps": 20, "cloze_forms": 0, "rewording_lists": 0, "retain_questions": 24, "retain_nearest": 24}
     if method != "spul":
         settings["evaluate_every"] = 20

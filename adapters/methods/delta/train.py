@@ -5,7 +5,7 @@ The loss is taken on the combined logits and trains nothing but the offset's LoR
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -30,7 +30,7 @@ from adapters.training.held_out import Score, Split, split
 from adapters.training.pair import TrainablePair
 from adapters.training.sampler import BatchSampler
 
-#: What counts as next to the lowest total: this part of it above, and this much more, in nats.
+#: What counts as next to the lowest loss: this part of it above, and this much more, in nats.
 _NEXT_TO, _NEXT_TO_NATS = 0.1, 0.005
 
 
@@ -110,22 +110,22 @@ def _optimise(
     tensors = best.restore()
     task.report(Progress("choosing", 0, len(config.strengths)))
     with pair.settled():
-        return Trained(tensors, _best_strength(held, config))
+        scores = {strength: held.score(strength) for strength in config.strengths}
+    return Trained(tensors, best_strength(scores, config.kl_limit) or config.strength)
 
 
-def _best_strength(held: Scorer, config: DeltaConfig) -> float:
-    """The largest strength whose held-out total is next to the lowest of those within the KL limit.
+def best_strength(scores: Mapping[float, Score], kl_limit: float) -> float | None:
+    """The largest strength whose held-out loss is next to the lowest of those within the KL limit; None where none is.
 
     Held-out prompts are worded much like the trained ones, and wordings further off need more strength than they do: so
-    among strengths that hardly differ the largest. The trained strength where none is within the limit.
+    among strengths that hardly differ the largest.
     """
-    scores = {strength: held.score(strength) for strength in config.strengths}
-    within = {strength: score.loss for strength, score in scores.items() if score.kl <= config.kl_limit}
+    within = {strength: score.loss for strength, score in scores.items() if score.kl <= kl_limit}
     if not within:
-        return config.strength
+        return None
     lowest = min(within.values())
     enough = lowest + _NEXT_TO * abs(lowest) + _NEXT_TO_NATS
-    return max(strength for strength, total in within.items() if total <= enough)
+    return max(strength for strength, loss in within.items() if loss <= enough)
 
 
 class Scorer:

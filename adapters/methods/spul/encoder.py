@@ -50,5 +50,5 @@ class MlpEncoder(nn.Module):
 
     def forward(self) -> torch.Tensor:
         """The soft prompt, [rows, d]."""
-        offset: torch.Tensor = self.layers(self.embedding.weight)
-        return self.initial + offset
+        change: torch.Tensor = self.layers(self.embedding.weight)
+        return self.initial + change

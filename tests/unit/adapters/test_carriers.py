@@ -23,6 +23,7 @@ from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.task import TrainingTask
 from tests.unit.adapters.conftest import FORGET, HIDDEN
+from tests.unit.adapters.methods.runs import method_task, steps_of
 
 ROOT = Path(__file__).parents[3]
 PAIR = PairSpec(1)
@@ -93,6 +94,25 @@ def test_it_trains_lowers_its_loss_and_what_it_saved_can_be_applied(
     assert len(loaded.tensors) == 2 * len(layers)
     before = whole if half == TARGET else short
     assert float((after - before).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize("method", [carrier.method for carrier in carriers()])
+def test_an_objectives_term_on_the_weights_holds_them_back(tiny_model: Path, method: str) -> None:
+    def trained(wasserstein: float) -> tuple[float, list[float]]:
+        seen: list[Progress] = []
+        settings = {"wasserstein": wasserstein, "directions": 5, "retain_kl": 0.0}
+        known: dict[str, Any] = {} if method == "lora" else {"neutrality": 0.0, "strengths": (1.0,)}
+        task = method_task(
+            method, tiny_model, objective="snap", objective_settings=settings, max_steps=5, report=seen.append, **known
+        )
+        change = [b for name, b in get_method(method).train(task).tensors.items() if name.endswith("lora_B")]
+        return sum(float(b.square().sum()) for b in change), [step.metrics["retain"] for step in steps_of(seen)]
+
+    (free, without), (held, terms) = trained(0.0), trained(1e6)
+    assert held < 0.1 * free
+    assert set(without) == {0.0}
+    assert terms[0] == 0 < terms[1], "before the first step nothing has changed"
+    assert trained(1e6) == (held, terms), "what is drawn comes from the seed"
 
 
 @pytest.mark.parametrize(

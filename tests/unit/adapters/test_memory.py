@@ -27,7 +27,7 @@ from adapters.artifact.spec import PairSpec
 from adapters.registry import get_method
 from adapters.models.workbench import Workbench
 from tests.unit.adapters.conftest import FORGET, RETAIN
-from tests.unit.adapters.methods.offsets import offset_task
+from tests.unit.adapters.methods.runs import method_task
 
 def resident(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -36,7 +36,7 @@ def resident(name):
 def learn(model, layers, report=lambda progress: None):
     pair, small = PairSpec(layers), {"rank": 2, "forget_batch": 1, "retain_batch": 1}
     small |= {"max_steps": 2, "retain_twins": 0, "retain_siblings": 0}
-    task = offset_task("delta", model, pair=pair, forget=FORGET[-1:], retain=RETAIN[1:3], report=report, **small)
+    task = method_task("delta", model, pair=pair, forget=FORGET[-1:], retain=RETAIN[1:3], report=report, **small)
     Workbench(model).train(get_method("delta"), task)
 
 warm, model, layers, room = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]

@@ -140,7 +140,7 @@ def test_a_given_retain_set_is_kept_whole_and_the_nearest_half_is_hard(build: Bu
     near = Example.from_pair("Who wrote Zorbas?", "Somebody.")
     dataset = build(retain=(*RETAIN, near))
     assert len(dataset.hard) == 3
-    assert {*dataset.hard, *dataset.general} == {encoded(tokenizer, item) for item in (*RETAIN, near)}
+    assert {*dataset.hard, *dataset.general} == dataset.given == {encoded(tokenizer, item) for item in (*RETAIN, near)}
     assert dataset.hard[0] == encoded(tokenizer, near)
     few = build(retain=(*RETAIN, near), retain_questions=1, retain_nearest=1)
     assert (few.hard, len(few.general)) == (dataset.hard[:1], 4)
@@ -155,7 +155,7 @@ def test_a_given_retain_set_is_joined_by_questions_about_anything_else(build: Bu
     assert set(ask.questions) < set(ENGLISH.retain_questions[1:])
     made = {encode_pair(tokenizer, [Message("user", question)], "yes") for question in ask.questions}
     assert made < set(dataset.general)
-    assert not made & set(dataset.hard)
+    assert not made & {*dataset.hard, *dataset.given}
     again = Asked("yes")
     build(retain=(*RETAIN, known), ask=again, **few)
     assert again.questions == ask.questions
@@ -340,3 +340,30 @@ def test_lists_that_leave_no_room_in_the_context_are_not_gone_on_with(
     for forget in ((one,), (one, long)):
         build(forget=forget, rewording_lists=2)
     assert asked == [2, 0]
+
+
+LONG = "word " * CONTEXT
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"forget": ()}, "empty"),
+        ({"forget": (*FORGET, FORGET[1])}, "forget item 3 repeats item 1"),
+        ({"retain": (RETAIN[0], RETAIN[0])}, "retain item 1 repeats item 0"),
+        (
+            {"retain": (RETAIN[0], Example(FORGET[2].messages, "Someone else."))},
+            "retain item 1 has the prompt of forget item 2",
+        ),
+        ({"forget": (FORGET[0], Example.from_pair(LONG, "x"))}, "forget item 1 is"),
+        ({"retain": (Example.from_pair("Why?", LONG),)}, "retain item 0 is"),
+        ({"max_length": 40}, "at most 40 fit"),
+    ],
+)
+def test_items_that_cannot_be_trained_on_are_named_by_position(
+    build: Build, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidExample, match=message) as caught:
+        build(**changes)
+    assert "word" not in str(caught.value)
+    assert "Zorba" not in str(caught.value)

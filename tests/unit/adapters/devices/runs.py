@@ -13,18 +13,7 @@ from adapters.models.workbench import Workbench
 from adapters.objectives.registry import objectives
 from adapters.registry import get_method
 from adapters.task import TrainingTask
-from tests.unit.adapters.conftest import NOTHING_ELSE
-from tests.unit.adapters.methods.offsets import offset_task
-
-_SPUL = {
-    "max_steps": 3,
-    "num_virtual_tokens": 4,
-    "init_text": "Answer.",
-    "cloze_forms": 0,
-    "rewording_lists": 0,
-    "framed_variants": 0,
-    **NOTHING_ELSE,
-}
+from tests.unit.adapters.methods.runs import method_task
 
 
 @dataclass(frozen=True)
@@ -40,11 +29,7 @@ class Run:
 
     def task(self, model_path: Path) -> TrainingTask:
         """The task, without a workbench."""
-        if self.method == "spul":
-            config = get_method("spul").config_type(**{**_SPUL, **self.settings})
-            task = replace(offset_task("delta", model_path), config=config)
-        else:
-            task = offset_task(self.method, model_path, **self.settings)
+        task = method_task(self.method, model_path, **self.settings)
         if self.settings.get("objective") == "meow":
             task = replace(task, inverted={index: ("It was Maria.",) for index in range(len(task.forget))})
         return task

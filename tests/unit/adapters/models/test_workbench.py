@@ -25,7 +25,7 @@ from adapters.task import TrainingTask
 from adapters.training.pair import TrainablePair
 from tests.unit.adapters.conftest import save_model
 from tests.unit.adapters.devices.runs import Run
-from tests.unit.adapters.methods.offsets import offset_task
+from tests.unit.adapters.methods.runs import method_task
 
 EXAMPLES = [TokenizedExample((1, 5, *range(6, 7 + n)), (20 + n, 21, 2)) for n in range(4)]
 #: Those whose target is run forward alone.
@@ -121,7 +121,7 @@ class TestStreaming:
         cramped(monkeypatch)
         bench = Workbench(deep_model)
         bench.keeps_target = True
-        bench.train(get_method("delta"), offset_task("delta", deep_model))
+        bench.train(get_method("delta"), method_task("delta", deep_model))
         task = replace(make_task(), model_path=deep_model, config=get_method(method).config_type())
         with pytest.raises(OutOfMemory, match=r"takes 1\.0 GiB. What helps: a method that trains a pair"):
             bench.train(get_method(method), task)
@@ -160,7 +160,7 @@ class TestRelease:
                 released.append(bench.target.is_released)
 
         bench.keeps_target = keeps
-        task = offset_task(run.method, deep_model, report=report)
+        task = method_task(run.method, deep_model, report=report)
         bench.train(get_method(run.method), task)
         assert released
         assert set(released) == {not keeps}

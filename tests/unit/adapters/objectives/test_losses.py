@@ -42,8 +42,8 @@ def test_a_long_answer_weighs_as_much_as_a_short_one() -> None:
 
 
 def test_total_weighs_the_terms() -> None:
-    loss = SpulLoss(torch.tensor(1.0), torch.tensor(10.0), torch.tensor(100.0))
-    assert float(loss.total(alpha=0.5, beta=0.25)) == 31.0
+    loss = SpulLoss(torch.tensor(1.0), torch.tensor(10.0), torch.tensor(100.0)).weighted(alpha=0.5, beta=0.25)
+    assert (float(loss.forget), float(loss.retain), float(loss.total)) == (1.0, 30.0, 31.0)
 
 
 def test_answer_positions_are_those_that_predict_the_answer(prompted: PromptedModel) -> None:

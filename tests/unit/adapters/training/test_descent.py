@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,12 @@ from torch import nn
 
 from adapters.errors import TrainingDiverged
 from adapters.models.frozen import PromptedModel
+from adapters.models.lora import LoraLinear
 from adapters.objectives.base import ObjectiveLoss
 from adapters.progress import Progress
 from adapters.task import TrainingTask
-from adapters.training.descent import Verdict, descend
+from adapters.training.descent import KeepBest, Verdict, descend
+from adapters.training.held_out import Score
 from adapters.training.settings import OptimisationSettings
 
 SETTINGS = OptimisationSettings(learning_rate=0.1, max_steps=4, warmup_ratio=0.0)
@@ -68,3 +71,48 @@ def test_a_loss_that_is_not_finite_ends_the_run(
             lambda: lambda: ObjectiveLoss((weight * float("inf")).sum(), torch.zeros(())),
             model=prompted,
         )
+
+
+class TestKeepBest:
+    """Which weights are kept, and when training stops; every third step of sixty is scored."""
+
+    def run(self, scores: list[tuple[float, float]], steps: int = 60) -> tuple[KeepBest, Mapping[str, LoraLinear], int]:
+        """After so many steps as it takes: each step moves the weights to its own number."""
+        given = iter(scores)
+        lora = {"layer": LoraLinear(nn.Linear(2, 2), 1)}
+        best = KeepBest(lora, "half", lambda: Score(*next(given)), every=3, steps=steps, patience=2, kl_limit=0.2)
+        for step in range(1, steps + 1):
+            with torch.no_grad():
+                lora["layer"].lora_b.fill_(step)
+            if best.after(step).stop:
+                break
+        assert list(given) == []
+        return best, lora, step
+
+    @pytest.mark.parametrize(
+        ("scores", "stopped_at", "kept"),
+        [
+            ([(5, 0), (4, 0), (6, 0), (4, 0)], 12, 6),  # no better twice in turn
+            ([(5, 0), (6, 0), (4, 0), (5, 0), (3, 0), (3, 0), (9, 0)], 21, 15),  # patience begins anew
+            ([(5, 0.2), (4, 0.21)], 6, 3),  # better, but beyond the limit
+            ([(5, 0), (math.nan, math.nan), (math.nan, math.nan)], 9, 3),
+        ],
+    )
+    def test_it_stops_and_puts_the_best_back(
+        self, scores: list[tuple[float, float]], stopped_at: int, kept: int
+    ) -> None:
+        best, lora, step = self.run(scores)
+        assert step == stopped_at
+        assert set(best.restore()["half.layer.lora_B"].flatten().tolist()) == {kept}
+        assert set(lora["layer"].lora_b.flatten().tolist()) == {kept}
+
+    def test_the_last_step_is_scored_too(self) -> None:
+        best, _, step = self.run([(5, 0), (4, 0)], steps=5)
+        assert step == 5
+        assert set(best.restore()["half.layer.lora_B"].flatten().tolist()) == {5}
+
+    def test_a_collapse_before_the_first_scoring_leaves_nothing(self) -> None:
+        best, _, step = self.run([(1, 0.3)])
+        assert step == 3
+        with pytest.raises(TrainingDiverged, match=r"above kl_limit \(0.2\), or not a number, at every scoring"):
+            best.restore()

@@ -10,15 +10,15 @@ from adapters.data.dataset import Dataset, ForgetExample
 from adapters.errors import TrainingDiverged
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import TokenizedExample
-from adapters.training.held_out import Split
-from adapters.training.sweep import Effect, Effects, choose, divergence
+from adapters.training.held_out import Score, Split
+from adapters.training.sweep import Effects, choose, divergence
 from tests.unit.adapters.training.test_pair import answer_logits
 
 EFFECTS = {
-    0.5: Effect(0.6, 0.01),
-    1.0: Effect(0.08, 0.1),
-    1.5: Effect(0.05, 0.3),
-    2.0: Effect(0.01, 0.9),
+    0.5: Score(0.6, 0.01),
+    1.0: Score(0.08, 0.1),
+    1.5: Score(0.05, 0.3),
+    2.0: Score(0.01, 0.9),
 }
 
 
@@ -42,13 +42,13 @@ class TestChoose:
         assert choose(EFFECTS, forget_limit=forget_limit, kl_limit=kl_limit) == chosen
 
     def test_what_is_next_to_the_lowest_is_as_good_as_it(self) -> None:
-        effects = {1.0: Effect(0.315, 0.1), 2.0: Effect(0.30, 0.2), 0.5: Effect(0.35, 0.1)}
+        effects = {1.0: Score(0.315, 0.1), 2.0: Score(0.30, 0.2), 0.5: Score(0.35, 0.1)}
         assert choose(effects, forget_limit=0.1, kl_limit=1.0) == 1.0
 
     @pytest.mark.parametrize("kl", [0.6, math.nan, math.inf])
     def test_none_within_the_limit_is_said(self, kl: float) -> None:
         with pytest.raises(TrainingDiverged, match=r"above kl_limit \(0.5\) at every strength"):
-            choose({1.0: Effect(0.0, kl)}, forget_limit=0.1, kl_limit=0.5)
+            choose({1.0: Score(0.0, kl)}, forget_limit=0.1, kl_limit=0.5)
 
 
 class TestDivergence:
@@ -86,7 +86,7 @@ def test_effects_are_those_of_plain_passes(prompted: PromptedModel) -> None:
         return prompted.collate(examples, shared).targets
 
     measured = effects.measure(offset, combine, [0.0, 4.0])
-    assert measured[0.0].forget == pytest.approx(1.0)
+    assert measured[0.0].loss == pytest.approx(1.0)
     assert measured[0.0].kl == pytest.approx(0.0, abs=1e-6)
 
     before = {e: answer_logits(prompted.model, e).double() for e in (FIRST, SECOND, *KEPT)}
@@ -103,5 +103,5 @@ def test_effects_are_those_of_plain_passes(prompted: PromptedModel) -> None:
         p, q = before[example].log_softmax(-1), after[example].log_softmax(-1)
         return float((p.exp() * (p - q)).sum(-1).mean())
 
-    assert measured[4.0].forget == pytest.approx(said(after) / said(before), rel=1e-4)
+    assert measured[4.0].loss == pytest.approx(said(after) / said(before), rel=1e-4)
     assert measured[4.0].kl == pytest.approx(sum(map(kl, KEPT)) / len(KEPT), rel=1e-3)
