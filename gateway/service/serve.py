@@ -81,7 +81,7 @@ class _Service:
     async def run(self, sock: Any) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_signal)
+            loop.add_signal_handler(number, self._on_signal, number)
         server = http_server.build(self._health)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         life = asyncio.create_task(self._live())
@@ -102,11 +102,11 @@ class _Service:
         logger.info("stopped")
         return self._status
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: int) -> None:
         if self._stop.is_set():
             logger.warning("second signal: not waiting for requests in flight")
-            end_children()
-            os._exit(1)
+            end_children(own_redis=True)
+            os._exit(128 + number)
         logger.info("draining: no new requests are taken, %d are in flight", self._lifecycle.in_flight)
         self._stop.set()
 
@@ -159,9 +159,10 @@ class _Service:
                 keep("worker", supervisor.run)
             while not engine.llm.errored:
                 await asyncio.sleep(_HEALTH_POLL_S)
-            logger.critical("the engine died; exiting so that the service is started again")
-            self._status = 1
-            self._stop.set()
+            if not self._stop.is_set():  # a signal to the whole group ends the engine too
+                logger.critical("the engine died; exiting so that the service is started again")
+                self._status = 1
+                self._stop.set()
             await asyncio.Event().wait()
 
     def _worker_environment(self) -> dict[str, str]:

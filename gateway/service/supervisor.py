@@ -19,6 +19,7 @@ from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+WORKER = (sys.executable, "-m", "gateway", "worker")
 _STOP_S = 5.0
 _NICE = 5
 _POLL_S = 0.05
@@ -52,9 +53,7 @@ class WorkerSupervisor:
 
     async def run(self) -> None:
         """Until the worker ends. Raises `WorkerEnded`, unless the service is ending too: one signal may be for both."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "worker", env=self._environment
-        )
+        self._process = await asyncio.create_subprocess_exec(*WORKER, env=self._environment)
         # Training yields to serving where they share cores; children inherit it.
         psutil.Process(self._process.pid).nice(_NICE)
         logger.info("worker started pid=%d", self._process.pid)
@@ -70,16 +69,21 @@ class WorkerSupervisor:
         await self._process.wait()
 
 
-def end_children() -> None:
+def end_children(*, own_redis: bool = False) -> None:
     """End what this process started and nobody else ends: vLLM's processes, the worker and its job.
 
-    The embedded Redis has an object that stops it. Python's resource tracker heeds no signal: it ends after this
-    process has, when it has removed what others left behind.
+    own_redis: the embedded Redis too, last, where its object does not come to stop it; what it acknowledged is on disk.
+    Python's resource tracker heeds no signal: it ends after this process has, when it has removed what others left.
     """
+    servers = []
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if child.name() != "redis-server" and "resource_tracker" not in " ".join(child.cmdline()):
+            if child.name() == "redis-server":
+                servers.append(child.pid)
+            elif "resource_tracker" not in " ".join(child.cmdline()):
                 end_process_tree(child.pid)
+    for pid in servers if own_redis else ():
+        end_process_tree(pid)
 
 
 def end_process_tree(pid: int, timeout_s: float = _STOP_S) -> None:

@@ -92,6 +92,13 @@ def register(store: RequestStore, settings: Settings, checkpoint_dir: Path) -> R
 
 
 @pytest.fixture
+def marks(tmp_path: Path) -> Path:
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
 def until(store: RequestStore) -> Callable[..., Awaitable[RequestRecord]]:
     """Waits for a request to be as wanted."""
 

@@ -1,0 +1,36 @@
+"""`python -m tests.unit.gateway.jobs.toy_service`: the real service without an engine, with the toy worker."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from gateway.policy.active import ActivePolicy
+from gateway.policy.plan import PlanBuilder
+from gateway.selfcheck.run import SelfCheck
+from gateway.service import serve, supervisor
+from gateway.service.gateway import Gateway, open_stores
+from gateway.service.lifecycle import Lifecycle
+from gateway.service.metrics import GatewayMetrics
+from gateway.settings import Settings
+from tests.unit.gateway.jobs.stub_service import StubService, build
+from tests.unit.gateway.requests.test_erasure import Engine
+
+
+async def open_gateway(stack: AsyncExitStack, settings: Settings, *_: Any, lifecycle: Lifecycle, **__: Any) -> Gateway:
+    metrics, adapters = GatewayMetrics(), Engine()
+    stores = await open_stores(stack, settings, lifecycle)
+    policy = ActivePolicy(stores.requests, adapters, PlanBuilder(b"k"), metrics, stores.generation, staleness_s=60)
+    await policy.refresh()
+    engine: Any = SimpleNamespace(llm=SimpleNamespace(errored=False), holdings=adapters)
+    assert stores.own_redis is not None
+    return Gateway(metrics, stores, engine, policy, SelfCheck([]), build(StubService(stores.own_redis.url)))
+
+
+if __name__ == "__main__":
+    worker = (sys.executable, "-m", "tests.unit.gateway.jobs.toy_worker")
+    with patch.object(serve, "open_gateway", open_gateway), patch.object(supervisor, "WORKER", worker):
+        raise SystemExit(serve.run(Settings(), []))
