@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _HEALTH_POLL_S = 1.0
+_SAME_SIGNAL_S = 1.0
 #: Between two self-checks while the service is not ready.
 _RECHECK_S = 30.0
 
@@ -76,6 +79,7 @@ class _Service:
         self._lifecycle = Lifecycle()
         self._health = HealthApp(self._lifecycle)
         self._stop = asyncio.Event()
+        self._signalled_at = -math.inf
         self._status = 0
 
     async def run(self, sock: Any) -> int:
@@ -103,6 +107,10 @@ class _Service:
         return self._status
 
     def _on_signal(self, number: int) -> None:
+        now = time.monotonic()
+        if now - self._signalled_at < _SAME_SIGNAL_S:
+            return  # to the group, and passed on by a parent that got it too, as make does
+        self._signalled_at = now
         if self._stop.is_set():
             logger.warning("second signal: not waiting for requests in flight")
             end_children(own_redis=True)

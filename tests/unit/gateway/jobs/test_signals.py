@@ -18,7 +18,7 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from gateway.service.supervisor import end_process_tree, settings_environment
+from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
@@ -47,8 +47,8 @@ class Toy:
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
 
-    async def start(self) -> None:
-        environment = {**os.environ, **settings_environment(self._settings)}
+    async def start(self, **more: str) -> None:
+        environment = {**os.environ, **settings_environment(self._settings), **more}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.unit.gateway.jobs.toy_service"],
@@ -67,13 +67,21 @@ class Toy:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
-    async def signal(self, *numbers: int) -> int:
-        """Send them to the group; the exit status."""
+    async def end(self, *signals: int, pause_s: float) -> int:
+        """Send them to the group; the exit status, once all of the family have ended."""
         assert self.process is not None
-        for number in numbers:
+        family = self.family()
+        assert "redis-server" in {process.name() for process in family}
+        for number in signals:
             os.killpg(self.process.pid, number)
-            await asyncio.sleep(0.3)
-        return await asyncio.to_thread(self.process.wait, self._settings.drain_timeout_s)
+            await asyncio.sleep(pause_s)
+        status = await asyncio.to_thread(self.process.wait, self._settings.drain_timeout_s)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
+        left = [process.name() for process in alive]
+        for process in alive:
+            process.kill()
+        assert left == []
+        return status
 
     def _is_ready(self) -> bool:
         try:
@@ -83,13 +91,13 @@ class Toy:
 
 
 @pytest.fixture
-async def toy(settings: Settings, tmp_path: Path) -> AsyncIterator[Toy]:
+async def toy(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Toy]:
+    """Running, with the test's own environment."""
     toy = Toy(settings, tmp_path / "service.log")
-    await toy.start()
+    await toy.start(**request.param)
     yield toy
-    assert toy.process is not None
-    await asyncio.to_thread(end_process_tree, toy.process.pid)
-    toy.process.wait()
+    if toy.process is not None and toy.process.poll() is None:
+        await toy.end(signal.SIGTERM, pause_s=0)
 
 
 @pytest.fixture
@@ -104,9 +112,13 @@ def store(redis: Redis) -> RequestStore:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "statuses"),
-    [((signal.SIGTERM,), {0}), ((signal.SIGINT, signal.SIGINT), {0, 130})],
-    ids=["term", "ctrl-c twice"],
+    ("toy", "signals", "pause_s", "status"),
+    [
+        ({"TOY_ANSWERING": "1"}, (signal.SIGINT, signal.SIGINT), 1.2, 130),
+        ({}, (signal.SIGTERM, signal.SIGTERM), 0.05, 0),
+    ],
+    ids=["ctrl-c, and again because an answer does not end", "term, passed on by a parent in the same group"],
+    indirect=["toy"],
 )
 async def test_all_ends_and_the_request_goes_on_at_the_next_start(
     toy: Toy,
@@ -114,18 +126,14 @@ async def test_all_ends_and_the_request_goes_on_at_the_next_start(
     store: RequestStore,
     until: Callable[..., Awaitable[RequestRecord]],
     marks: Path,
-    numbers: tuple[int, ...],
-    statuses: set[int],
+    signals: tuple[int, ...],
+    pause_s: float,
+    status: int,
 ) -> None:
     record = await register(config={"marks": str(marks), "behaviour": "hang once"})
     await store.queue(record.id)
     await until(record.id, lambda r: r.progress is not None)
-    family = toy.family()
-    assert {"redis-server"} < {process.name() for process in family}
-    assert await toy.signal(*numbers) in statuses
-    _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
-    assert alive == []
-
+    assert await toy.end(*signals, pause_s=pause_s) == status
     await toy.start()
     done = await until(record.id, RequestState.READY)
     assert (len(list(marks.iterdir())), done.error) == (2, None)
