@@ -35,7 +35,7 @@ def worker(_ctx: typer.Context, overrides: dict[str, Any]) -> None:
     say where the service is and that it may be used.
     """
     settings = load_settings(overrides)
-    _check_plugins(objectives_too=False)  # importing those imports torch, which only the work-horse may
+    _check_plugins(objectives_too=False)  # importing those imports torch, which only a job may
     from gateway.jobs.worker import run_worker
 
     raise typer.Exit(run_worker(settings))

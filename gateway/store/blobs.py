@@ -33,7 +33,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BlobStore:
-    """`put`, `get`, `release` and `delete` of byte strings named by their SHA-256 (hex)."""
+    """`put`, `get` and `release` of byte strings named by their SHA-256 (hex)."""
 
     def __init__(self, redis: Redis, cache_dir: Path | None, *, patience_s: float = 0.0) -> None:
         """cache_dir None: this host keeps no copies."""
@@ -79,19 +79,6 @@ class BlobStore:
         deleted = await call(lambda: self._release(keys=[users], args=[owner, digest]), patience_s=self._patience_s)
         if deleted:
             await self.discard(digest)
-
-    async def delete(self, digest: str) -> None:
-        """Remove it from Redis and from this host, whoever uses it. A missing one is no error."""
-        _check_name(digest)
-        prefix = f"blob:{{{digest}}}:"
-
-        async def remove() -> None:
-            chunks = int(await self._redis.hget(prefix + "meta", "chunks") or 0)
-            names = [prefix + "meta", prefix + "users", *(f"{prefix}{i}" for i in range(chunks))]
-            await self._redis.delete(*names)
-
-        await call(remove, patience_s=self._patience_s)
-        await self.discard(digest)
 
     async def discard(self, digest: str) -> None:
         """Remove this host's copy only."""

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from gateway.errors import InvalidRequest
 from gateway.store.client import call
-from gateway.store.records import Activation, RequestState
+from gateway.store.records import PENDING, Activation, RequestState
 
 BLOCK_MS = 5000
 _BATCH = 200
@@ -21,13 +21,6 @@ _BATCH = 200
 FIRST = "0"
 _EVENT_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 _LARGEST = 2**64 - 1  # of either part, in Redis
-_SETTLED = (
-    RequestState.ACTIVE,
-    RequestState.DRAFTED,
-    RequestState.RETIRED,
-    RequestState.FAILED,
-    RequestState.REJECTED,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +40,7 @@ def is_settled(event: Event, activation: Activation) -> bool:
     if state == RequestState.READY:
         # auto: still on its way to active, unless it comes back from there or was refused.
         return activation == "manual" or event.data.get("previous") == RequestState.ACTIVE or bool(event.data["error"])
-    return state in _SETTLED
+    return state not in PENDING
 
 
 def check_event_id(text: str) -> None:

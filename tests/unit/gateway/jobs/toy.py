@@ -34,7 +34,7 @@ class ToyConfig:
 
 
 class ToyArtifact(Artifact):
-    """Real safetensors bytes, made without torch, which takes seconds to import in every work-horse."""
+    """Real safetensors bytes, made without torch, which takes seconds to import in every job."""
 
     def to_bytes(self) -> bytes:
         tensors = {"soft_prompt": np.arange(8, dtype=np.float32).reshape(2, 4)}
