@@ -144,7 +144,7 @@ def test_what_exceeds_the_budget_is_refused_with_a_reason(service: Service, rows
     assert [answer.status_code for answer in answers] == [200] * 6 + [409]
     error = error_of(answers[-1], 409)
     assert error["code"] == "adapter_budget_exceeded"
-    assert "120 of 128" in error["message"]
+    assert "need 140 virtual tokens, the service allows 128" in error["message"]
     assert service.get(f"/forget/{ids[-1]}").json()["state"] == "ready"
 
 
