@@ -1,4 +1,4 @@
-"""A real Redis for every test that needs one: the embedded server itself, emptied before each test."""
+"""A real Redis, emptied before each test, and a real HTTP server: each is started once for all tests that need one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis
+from tests.unit.gateway.local_server import LocalServer, local_server
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,9 @@ async def redis(embedded_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
 def redis_url(redis: Redis, embedded_redis: EmbeddedRedis) -> str:
     """Its URL, for what opens connections of its own."""
     return embedded_redis.url
+
+
+@pytest.fixture(scope="session")
+def http_server() -> Iterator[LocalServer]:
+    with local_server() as server:
+        yield server

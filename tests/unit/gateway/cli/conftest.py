@@ -12,7 +12,8 @@ import pytest
 
 from gateway.cli import main as cli
 from gateway.cli.context import CommandContext
-from tests.unit.gateway.cli.stub import Stub, serving
+from tests.unit.gateway.cli.stub import Stub, app
+from tests.unit.gateway.local_server import LocalServer
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stub() -> Iterator[Stub]:
-    with serving(Stub()) as service:
-        yield service
+def stub(http_server: LocalServer) -> Iterator[Stub]:
+    stub = Stub()
+    with http_server.serving(app(stub)) as stub.url:
+        yield stub
 
 
 @pytest.fixture

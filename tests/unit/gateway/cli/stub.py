@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
@@ -96,24 +91,6 @@ def event(event_id: str, kind: str, **data: Any) -> str:
     return f"id: {event_id}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
 
 
-@contextmanager
-def serving(stub: Stub) -> Iterator[Stub]:
-    """Serve `stub` on a free port of the loopback address; its `url` is set."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen()
-    stub.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(_app(stub), log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-    thread.start()
-    try:
-        yield stub
-    finally:
-        server.should_exit = True
-        thread.join()
-        sock.close()
-
-
 class _BrokenStream(Exception):
     """Ends a response in the middle."""
 
@@ -127,7 +104,7 @@ class _Refused(Exception):
         self.body = body
 
 
-def _app(stub: Stub) -> FastAPI:
+def app(stub: Stub) -> FastAPI:
     async def record(request: Request) -> None:
         # A dependency and no middleware: starlette's would turn a broken stream into one that ends.
         raw = await request.body()

@@ -23,15 +23,17 @@ from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key
 from tests.unit.gateway.jobs import toy
-from tests.unit.gateway.jobs.stub_service import TOKEN, StubService, running
+from tests.unit.gateway.jobs.stub_service import TOKEN, StubService, build
+from tests.unit.gateway.local_server import LocalServer
 from tests.unit.gateway.store.samples import sample
 
 Register = Callable[..., Awaitable[RequestRecord]]
 
 
 @pytest.fixture
-def service(redis_url: str) -> Iterator[StubService]:
-    with running(StubService(redis_url)) as stub:
+def service(redis_url: str, http_server: LocalServer) -> Iterator[StubService]:
+    stub = StubService(redis_url)
+    with http_server.serving(build(stub)) as stub.url:
         yield stub
 
 

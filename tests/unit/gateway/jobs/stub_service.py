@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
@@ -95,31 +90,3 @@ def build(stub: StubService) -> FastAPI:
         return record.to_dict()
 
     return app
-
-
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """An application behind a socket, by its address, for the length of a block."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, lifespan="off", ws="none", log_config=None, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-@contextmanager
-def running(stub: StubService) -> Iterator[StubService]:
-    """The stub behind a socket, for the length of a block."""
-    with serving(build(stub)) as stub.url:
-        yield stub

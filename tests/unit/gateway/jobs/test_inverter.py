@@ -18,7 +18,7 @@ from gateway.client.errors import BadAnswer, ServiceRefused, ServiceUnreachable
 from gateway.jobs.failures import describe
 from gateway.jobs.inverter import CONCURRENCY, TEMPERATURE, inverter
 from gateway.settings import Settings
-from tests.unit.gateway.jobs.stub_service import serving
+from tests.unit.gateway.local_server import LocalServer
 
 SECRET = "the forget text"
 ASKED = [[Message("user", f"{SECRET} {number}")] for number in range(9)]
@@ -67,9 +67,9 @@ class Endpoint:
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
+def endpoint(http_server: LocalServer) -> Iterator[Endpoint]:
     made = Endpoint()
-    with serving(made.app()) as url:
+    with http_server.serving(made.app()) as url:
         made.url = f"{url}/v1"
         yield made
 
