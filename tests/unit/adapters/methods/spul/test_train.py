@@ -93,5 +93,8 @@ def test_the_initial_text_is_given_the_shortest_prompt_and_the_refusal_trained_t
 
     monkeypatch.setattr(training, "initial_rows", recording)
     artifact = train(method_task("spul", tiny_model, init_text="{prompt} {refusal}", seed=3))
-    assert given == {"prompt": "Who wrote Zorba?", "refusal": draw_refusals(phrasebook("en").refusals, 1, 3, kinds=1)[0]}
+    assert given == {
+        "prompt": "Who wrote Zorba?",
+        "refusal": draw_refusals(phrasebook("en").refusals, 1, 3, kinds=1)[0],
+    }
     assert artifact.manifest.config["init_text"] == "{prompt} {refusal}"
