@@ -95,11 +95,8 @@ class JobQueue:
         """This worker ends."""
         await call(lambda: self._redis.zrem(WORKERS, self._worker))
 
-    async def mend(self) -> RequestRecord | None:
-        """See to what was left half-way: by a service before a request was queued, by a worker that was lost.
-
-        Returns a request whose activation nobody has asked for, leased to this worker, where there is one.
-        """
+    async def mend(self) -> None:
+        """See to what was left half-way: by a service before a request was queued, by a worker that was lost."""
         async for record in self._of(RequestState.REGISTERED):
             if time.time() - record.created_at > LEASE_S:
                 await self._store.queue(record.id)
@@ -108,6 +105,9 @@ class JobQueue:
                 if not await self._is_held(record.id):
                     log.warning("request lost with its worker id=%s attempt=%d", record.id, record.attempts)
                     await end_attempt(self._store, record, LOST, self._settings)
+
+    async def unactivated(self) -> RequestRecord | None:
+        """A request whose activation nobody came to ask for, leased to this worker. Reads all that are ready."""
         async for record in self._of(RequestState.READY):
             if record.awaits_activation and await self._lease(record.id):
                 return record

@@ -81,7 +81,7 @@ class Training:
             workbench.keeps_target = candidate != record.candidates[-1]
             try:
                 async with writer.running():
-                    return await _stopped_by(overdue, asyncio.to_thread(workbench.train, method, task))
+                    return await stopped_by(overdue, asyncio.to_thread(workbench.train, method, task))
             except InvalidItem as error:
                 raise error.renumbered(payload.items[error.name]) from None
             finally:
@@ -95,7 +95,7 @@ class Training:
         return self._workbench
 
 
-async def _stopped_by(overdue: threading.Event, work: Coroutine[Any, Any, Artifact]) -> Artifact:
+async def stopped_by(overdue: threading.Event, work: Coroutine[Any, Any, Artifact]) -> Artifact:
     """The work of a thread, which a cancellation tells to stop and waits for. Raises `TrainerStuck`."""
     training = asyncio.ensure_future(work)
     try:

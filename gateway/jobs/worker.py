@@ -33,6 +33,8 @@ JOB = (sys.executable, "-m", "gateway.jobs")
 _POLL_S = 0.5
 #: Between two signs of life, and between two looks at what others left half-way.
 _REPORT_S = LEASE_S / 4
+#: Between two looks for activations that were not asked for, which reads every request that is ready.
+_ACTIVATIONS_S = 60.0
 #: A job ends itself when its time is up; this much later it is ended.
 _MARGIN_S = 60.0
 #: Less than a worker is given to end.
@@ -49,7 +51,7 @@ class Worker:
         self._settings = settings
         self._command = tuple(command)
         self._stop = asyncio.Event()
-        self._looked_at = 0.0
+        self._due: dict[str, float] = {}
 
     def stop(self) -> None:
         """End the job in hand, and then."""
@@ -72,14 +74,20 @@ class Worker:
                 log.warning("worker lost redis: %s", error.message)
 
     async def _next(self) -> RequestRecord | None:
-        now = asyncio.get_running_loop().time()
-        if now - self._looked_at > _REPORT_S:
-            self._looked_at = now
+        if self._is_due("report", _REPORT_S):
             await self._queue.report()
-            if (unactivated := await self._queue.mend()) is not None:
-                self._looked_at = 0.0  # there may be more
-                return unactivated
+            await self._queue.mend()
+        if self._is_due("activations", _ACTIVATIONS_S) and (record := await self._queue.unactivated()) is not None:
+            del self._due["activations"]  # there may be more
+            return record
         return await self._queue.claim()
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._due.get(what, now):
+            return False
+        self._due[what] = now + every_s
+        return True
 
     async def _work(self, record: RequestRecord) -> None:
         environment = {**os.environ, **settings_environment(self._settings)}

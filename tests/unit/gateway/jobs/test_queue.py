@@ -109,15 +109,16 @@ async def test_an_activation_that_nobody_asked_for_is_handed_out_once(
 ) -> None:
     await stored(store, S.READY)
     wanted = await stored(store, S.READY, activation="auto")
-    handed = await asyncio.gather(*(other.mend() for other in others))
+    handed = await asyncio.gather(*(other.unactivated() for other in others))
     assert [record.id for record in handed if record] == [wanted.id]
 
 
 @pytest.mark.parametrize("state", [S.READY, S.ACTIVE, S.DRAFTED, S.FAILED, S.REJECTED, S.RETIRED])
 async def test_the_others_are_left_alone(store: RequestStore, queue: JobQueue, state: RequestState) -> None:
     record = await stored(store, state)
-    assert await queue.mend() is None
+    await queue.mend()
     assert await queue.claim() is None
+    assert await queue.unactivated() is None
     assert await store.get(record.id) == record
 
 
@@ -203,6 +204,6 @@ async def test_what_ends_an_attempt_costs_the_candidate_before_the_request(
 async def test_without_redis(store: RequestStore, settings: Settings) -> None:
     async with connected("unix:///nowhere.sock") as nowhere:
         queue = JobQueue(nowhere, RequestStore(nowhere), settings)
-        for operation in (queue.claim, queue.report, queue.mend, queue.state, queue.leave):
+        for operation in (queue.claim, queue.report, queue.mend, queue.unactivated, queue.state, queue.leave):
             with pytest.raises(StoreUnavailable):
                 await operation()

@@ -24,6 +24,7 @@ from gateway.store.requests import RequestStore
 from tests.unit.gateway.jobs.conftest import Register
 from tests.unit.gateway.jobs.stub_service import TOKEN
 from tests.unit.gateway.jobs.toy import SECRET
+from tests.unit.gateway.store.samples import stored
 
 Until = Callable[..., Awaitable[RequestRecord]]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -229,6 +230,15 @@ async def test_retiring_stops_the_job_and_the_worker_goes_on(
     assert runs(marks) == 1
     with pytest.raises(NotFound):
         await store.payload(record.id)
+
+
+async def test_an_activation_that_was_not_asked_for_is_asked_for(
+    store: RequestStore, start_worker: Start, until: Until
+) -> None:
+    left = [await stored(store, RequestState.READY, activation="auto", method="toy") for _ in range(2)]
+    start_worker()
+    for record in left:
+        assert (await until(record.id, RequestState.ACTIVE)).error is None
 
 
 async def test_redis_may_be_gone_for_a_while(
