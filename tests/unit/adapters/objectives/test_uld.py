@@ -14,15 +14,6 @@ from tests.unit.adapters.objectives import reference
 from tests.unit.adapters.objectives.reference import make_views, stepped
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_uld(weighted: bool) -> None:
-    views = make_views(weighted=weighted)
-    loss = Uld(beta=0.6).loss(views)
-    forget = reference.mean(reference.cross_entropies(views[FORGET]))
-    assert float(loss.forget) == pytest.approx(forget, rel=1e-5)
-    assert float(loss.retain) == pytest.approx(0.6 * reference.uniform_cross_entropy(views[RETAIN]), rel=1e-5)
-
-
 def test_uniform_cross_entropy_is_least_at_the_uniform_distribution() -> None:
     view = make_views()[RETAIN]
     flat = replace(view, logits=torch.full_like(view.logits, 3.0))
