@@ -239,7 +239,7 @@ def test_a_step_goes_where_the_objective_wants(name: str) -> None:
     """Towards refusals and contradicting answers, and away from the old answers; ULD's assistant remembers them."""
     settings = {"bound": 50.0} if "bound" in {field.name for field in fields(objectives()[name])} else {}
     objective = make_objective(name, settings)
-    views = _views(objective.views - {RETAIN} if not NEEDED[name][1] else objective.views)
+    views = _views(objective.views)
     after = stepped(views, objective, 0.05)
     for view in {REFUSAL, INVERTED} & views.keys():
         assert float(after[view].cross_entropy()) < float(views[view].cross_entropy())
