@@ -40,6 +40,8 @@ CONFIG = {"max_steps": 2, "forget_batch": 2, "retain_batch": 2, "num_virtual_tok
 @pytest.fixture
 def worker(service: Service, tmp_path: Path) -> Iterator[Path]:
     """A worker process beside the shared service; yields the path of its log."""
+    for waiting in service.get("/forget?state=queued").json()["data"]:  # other tests', which nobody is to learn
+        httpx.delete(f"{service.url}/forget/{waiting['id']}", timeout=30).raise_for_status()
     settings = service.settings.model_copy(update={"gate_max_leak": 1.0, "gate_min_kept": 0.0})
     environment = {**os.environ, **settings_environment(settings), "UNLEARN_MODEL": str(service.checkpoint)}
     log_path = tmp_path / "worker.log"
