@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.checkpoints import default_model
 from gateway.engine import boot
@@ -35,9 +35,6 @@ from gateway.service.logs import configure_logging, progress_reporter
 from gateway.service.supervisor import WorkerSupervisor, end_children, settings_environment
 from gateway.settings import Settings
 from gateway.store.embedded import until_it_answers
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
