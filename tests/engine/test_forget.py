@@ -43,11 +43,11 @@ def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
     [
         ({"forget": [ITEM], "method": "spul", "config": {"num_virtual_tokens": 129}}, "config"),
         ({"forget": [ITEM], "method": "spul", "config": {"max_length": 24}}, "forget.0"),
-        ({"forget": [ITEM] * 1001}, "forget"),
+        ({"forget": [ITEM | {"prompt": f"Who signed page {page}?"} for page in range(1001)]}, "forget"),
         ({"forget": [ITEM], "retain": []}, "retain"),
         ({"forget": [ITEM | {"prompt": f"{SECRET} " * 2000}]}, "forget.0"),
     ],
-    ids=str,
+    ids=range(5),
 )
 def test_what_cannot_be_trained_on_is_refused(service: Service, body: dict[str, Any], param: str) -> None:
     response = service.post("/forget", body)

@@ -13,7 +13,7 @@ from adapters.artifact.artifact import TARGET, model_digest
 from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, logits, random_lora, spec, with_lora
 from tests.engine.service import Service
-from tests.engine.test_mixed_batch import Ask, ask_chat, ask_completions, ask_streaming, assert_each_as_alone
+from tests.engine.test_mixed_batch import assert_each_as_alone
 from tests.engine.test_offsets import (
     assert_bit_identical_without,
     assert_parity,
@@ -107,9 +107,8 @@ def plans(separate: Service, reference: Any, small: Any, delta: OffsetSpec) -> l
     return ["off", *(f"candidate:{request}" for request in requests)]
 
 
-@pytest.mark.parametrize("ask", [ask_chat, ask_completions, ask_streaming])
-def test_each_plan_answers_as_alone(separate: Service, plans: list[str], ask: Ask) -> None:
-    alone = assert_each_as_alone(separate, ask, "What is the capital of France?", plans)
+def test_each_plan_answers_as_alone(separate: Service, plans: list[str]) -> None:
+    alone = assert_each_as_alone(separate, ask_completions, "What is the capital of France?", plans)
     first = [answer.logprobs[0] for answer in alone]
     assert min(abs(a - b) for i, a in enumerate(first) for b in first[i + 1 :]) > 1e-4
 

@@ -48,8 +48,13 @@ def train(task: TrainingTask) -> Artifact:
     target = bench.target
     pair = TrainablePair(target, task.pair, config.rank)
     objective = make_objective(config.objective, config.objective_settings)
-    original = OriginalModel(task, bench, target)
-    dataset = build_dataset(task, config, original, objective.examples, refusal_kinds=config.refusal_kinds)
+    dataset = build_dataset(
+        task,
+        config,
+        OriginalModel(task, bench, target),  # kept no longer: it holds layers, which the training may give up
+        objective.examples,
+        refusal_kinds=config.refusal_kinds,
+    )
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.

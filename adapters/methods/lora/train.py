@@ -40,8 +40,13 @@ def train(task: TrainingTask) -> Artifact:
     bench = Workbench.of(task)
     target = bench.whole_target
     objective = make_objective(config.objective, config.objective_settings)
-    original = OriginalModel(task, bench, target)
-    dataset = build_dataset(task, config, original, objective.examples, refusal_kinds=config.refusal_kinds)
+    dataset = build_dataset(
+        task,
+        config,
+        OriginalModel(task, bench, target),  # kept no longer: it holds layers, which the training may give up
+        objective.examples,
+        refusal_kinds=config.refusal_kinds,
+    )
     with target.hardware.seeded(config.seed), crossed_by_gradients(target):
         trained = _optimise(task, config, objective, target, dataset)
     return trained_artifact("lora", task, target, trained, target_rank=config.rank)
