@@ -13,7 +13,7 @@ from adapters.artifact.artifact import TARGET, model_digest
 from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, logits, random_lora, spec, with_lora
 from tests.engine.service import Service
-from tests.engine.test_mixed_batch import assert_each_as_alone
+from tests.engine.test_mixed_batch import ask_completions, assert_each_as_alone
 from tests.engine.test_offsets import (
     assert_bit_identical_without,
     assert_parity,
