@@ -8,13 +8,16 @@ from xdist.scheduler import LoadFileScheduling
 pytest_plugins = ["tests.cases"]
 
 ENGINE = "tests/engine/"
+#: Starts a server of its own and uses none that the others share.
+APART = f"{ENGINE}test_tensor_parallel.py"
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
-    """A file goes to one process, and the whole engine tier does: its servers live for a session."""
+    """A file goes to one process, and so do the engine tests that share servers: these live for a session."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return ENGINE if nodeid.startswith(ENGINE) else str(super()._split_scope(nodeid))
+        shared = nodeid.startswith(ENGINE) and not nodeid.startswith(APART)
+        return ENGINE if shared else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
