@@ -10,19 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import torch
 
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
 from adapters.artifact.spec import OffsetSpec
 from gateway.checkpoints.default_model import NAME, prepare
-from gateway.service.supervisor import end_process_tree, settings_environment
+from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
@@ -100,8 +101,12 @@ class Service:
     def end(self) -> None:
         """End it with all its processes, at once: how it stops of itself has a test of its own."""
         if self.process is not None and self.process.poll() is None:
-            end_process_tree(self.process.pid, timeout_s=0)
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.kill()  # first: it would start again what ends, its Redis for one
             self.process.wait()
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.process = None
 
     def deactivate_all(self) -> None:
