@@ -12,8 +12,10 @@ from adapters.data.settings import DataSettings
 from adapters.errors import InvalidExample, InvalidItem
 from adapters.examples import Example, check_examples
 from adapters.models.fact_tokens import fact_positions
+from adapters.models.frozen import PromptedModel
 from adapters.models.original import OriginalModel
 from adapters.models.tokens import TokenizedExample, encode_pair
+from adapters.models.workbench import Workbench
 from adapters.task import TrainingTask
 
 
@@ -48,7 +50,8 @@ class Dataset:
 def build_dataset(
     task: TrainingTask,
     settings: DataSettings,
-    original: OriginalModel,
+    bench: Workbench,
+    target: PromptedModel,
     lessons: Callable[[ForgetContext], Sequence[Lesson]] = refusals_in_phrasings,
     *,
     refusal_kinds: int = 1,
@@ -56,11 +59,13 @@ def build_dataset(
 ) -> Dataset:
     """Prompts and answers as the method will see them; `reserved_tokens` of the context are the method's own.
 
-    lessons: makes the forget side, as `Objective.examples` does.
+    bench, target: what the model is asked with, and the model, which nothing has changed yet. lessons: makes the forget
+    side, as `Objective.examples` does.
 
     Raises `InvalidExample` for items that cannot be trained on, `TrainingCancelled` when told to stop.
     """
     items, kept, book = task.forget, task.retain, task.phrasebook
+    original = OriginalModel(task, bench, target)  # goes with this call: it holds layers that training may give up
     tokens = _Tokens(original, min(settings.max_length, original.context - reserved_tokens))
     check_examples(items, kept or ())
     tokens.check("forget", items)

@@ -17,7 +17,6 @@ from adapters.errors import InvalidConfig, InvalidExample
 from adapters.methods.delta.config import DeltaConfig
 from adapters.models.frozen import shared_prefix
 from adapters.models.lora import changes, parameters
-from adapters.models.original import OriginalModel
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
@@ -48,13 +47,7 @@ def train(task: TrainingTask) -> Artifact:
     target = bench.target
     pair = TrainablePair(target, task.pair, config.rank)
     objective = make_objective(config.objective, config.objective_settings)
-    dataset = build_dataset(
-        task,
-        config,
-        OriginalModel(task, bench, target),  # kept no longer: it holds layers, which the training may give up
-        objective.examples,
-        refusal_kinds=config.refusal_kinds,
-    )
+    dataset = build_dataset(task, config, bench, target, objective.examples, refusal_kinds=config.refusal_kinds)
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, objective, pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.

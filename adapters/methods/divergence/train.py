@@ -18,7 +18,6 @@ from adapters.methods.divergence.config import RANK, DivergenceConfig
 from adapters.models.combining import ranked
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.lora import load_state, parameters, state
-from adapters.models.original import OriginalModel
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
@@ -49,7 +48,7 @@ def train(task: TrainingTask) -> Artifact:
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
     target = bench.target
-    dataset = build_dataset(task, config, OriginalModel(task, bench, target))
+    dataset = build_dataset(task, config, bench, target)
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     if config.form == RANK:

@@ -16,7 +16,6 @@ from adapters.errors import InvalidExample
 from adapters.methods.lora.config import LoraConfig
 from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
 from adapters.models.lora import changes, parameters
-from adapters.models.original import OriginalModel
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
@@ -40,13 +39,7 @@ def train(task: TrainingTask) -> Artifact:
     bench = Workbench.of(task)
     target = bench.whole_target
     objective = make_objective(config.objective, config.objective_settings)
-    dataset = build_dataset(
-        task,
-        config,
-        OriginalModel(task, bench, target),  # kept no longer: it holds layers, which the training may give up
-        objective.examples,
-        refusal_kinds=config.refusal_kinds,
-    )
+    dataset = build_dataset(task, config, bench, target, objective.examples, refusal_kinds=config.refusal_kinds)
     with target.hardware.seeded(config.seed), crossed_by_gradients(target):
         trained = _optimise(task, config, objective, target, dataset)
     return trained_artifact("lora", task, target, trained, target_rank=config.rank)

@@ -12,7 +12,6 @@ from adapters.data.dataset import Dataset, build_dataset
 from adapters.methods.spul.config import SpulConfig
 from adapters.methods.spul.initial import build_encoder, initial_rows
 from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
-from adapters.models.original import OriginalModel
 from adapters.models.original_states import OriginalStates
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
@@ -43,7 +42,8 @@ def train(task: TrainingTask) -> Artifact:
     dataset = build_dataset(
         task,
         config,
-        OriginalModel(task, bench, model),
+        bench,
+        model,
         reserved_tokens=config.num_virtual_tokens,
         refusal_kinds=config.refusal_kinds,
     )

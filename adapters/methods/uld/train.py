@@ -23,7 +23,6 @@ from adapters.methods.uld.wrong import WrongAnswer, WrongAnswers
 from adapters.models.combining import filtered
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.lora import parameters
-from adapters.models.original import OriginalModel
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, RETAIN, ObjectiveLoss
@@ -51,7 +50,7 @@ def train(task: TrainingTask) -> Artifact:
     task.report(Progress("loading", 0, 1))
     bench = Workbench.of(task)
     target = bench.target
-    dataset = build_dataset(task, config, OriginalModel(task, bench, target))
+    dataset = build_dataset(task, config, bench, target)
     with target.hardware.seeded(config.seed):
         trained = _optimise(task, config, target, task.pair, dataset, bench)
     # It has no half on the reference, so a pair with either kind of reference serves it.

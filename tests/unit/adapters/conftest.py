@@ -17,7 +17,6 @@ from adapters.examples import Example
 from adapters.methods.spul.config import SpulConfig
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, parameters
-from adapters.models.original import OriginalModel
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import Objective
 from adapters.progress import Progress
@@ -95,10 +94,9 @@ def dataset_of(
 ) -> Dataset:
     """What a method would train on. model: the task's, where it is loaded already."""
     bench = Workbench.of(task)
-    original = OriginalModel(task, bench, model or bench.target)
     if objective is not None:
         options["lessons"] = objective.examples
-    return build_dataset(task, task.config, original, **options)
+    return build_dataset(task, task.config, bench, model or bench.target, **options)
 
 
 @pytest.fixture(scope="session", autouse=True)
