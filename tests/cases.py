@@ -35,5 +35,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def _rows(terminalreporter: Any, outcome: str) -> Iterator[tuple[str, str, str]]:
     for report in terminalreporter.stats.get(outcome, ()):
         for name, value in getattr(report, "user_properties", ()):
-            if name == _PROPERTY and (report.when == "call" or outcome != "passed"):
+            if name == _PROPERTY:
                 yield value[0], value[1], "right" if outcome == "passed" else "wrong"

@@ -92,9 +92,7 @@ class ChatMessage(Body):
     IGNORED: ClassVar = ("name", "refusal", "audio", "tool_calls", "tool_call_id", "function_call")
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[
-        Text | None, BeforeValidator(_joined, json_schema_input_type=str | list[dict[str, str]] | None)
-    ] = None
+    content: Annotated[Text | None, BeforeValidator(_joined, json_schema_input_type=_Content)] = None
     weight: Literal[0, 1] | None = Field(
         default=None, description="of an assistant turn; 0: context, 1: to be forgotten; unset: only the last one is"
     )
