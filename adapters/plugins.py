@@ -1,4 +1,4 @@
-"""Methods and objectives that other installed packages bring, through entry points."""
+"""Methods, objectives and attack families that other installed packages bring, through entry points."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 from adapters.errors import InvalidPlugin
 
-METHODS, OBJECTIVES = "unlearning_gateway.methods", "unlearning_gateway.objectives"
+METHODS, OBJECTIVES, ATTACKS = (
+    "unlearning_gateway.methods",
+    "unlearning_gateway.objectives",
+    "unlearning_gateway.attacks",
+)
 
 
 @cache

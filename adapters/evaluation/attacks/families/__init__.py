@@ -1,0 +1,1 @@
+"""The attack families, one a file."""
