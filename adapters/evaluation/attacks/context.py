@@ -8,6 +8,9 @@ from random import Random
 
 from adapters.examples import Message
 from adapters.text.phrasebook import Phrasebook
+from adapters.text.words import words
+
+_SEEDS = 1 << 30
 
 
 class Bank(StrEnum):
@@ -37,6 +40,7 @@ class AttackItem:
         answer: the answer that is to go. stated: the part of it that states the fact, as written: "J.K. Rowling".
         subject: what the prompt is about, as it names it; None where it names nothing.
         others: of the same kind, the most alike first, none of which states the same.
+        aliases: what else the set calls the subject, as written.
     """
 
     number: int
@@ -46,6 +50,29 @@ class AttackItem:
     stated: str
     subject: str | None
     others: tuple[Other, ...]
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """The answer up to where it states the fact, without the space there; may be empty."""
+        return self.answer[: self._start].rstrip()
+
+    def asked(self, prompt: str) -> tuple[Message, ...]:
+        """The conversation with another last turn."""
+        return (*self.messages[:-1], Message("user", prompt))
+
+    def stating(self, stated: str) -> str:
+        """What follows the stem, its space too, with something else in the place of what is stated."""
+        end = self._start + len(self.stated)
+        return f"{self.answer[len(self.stem) : self._start]}{stated}{self.answer[end:]}"
+
+    @property
+    def _start(self) -> int:
+        """Where it is stated: as whole words, for "Au" is not stated in "August"."""
+        found = words(self.answer)
+        ends = {word.end for word in found}
+        whole = (w.start for w in found if self.answer.startswith(self.stated, w.start))
+        return next((start for start in whole if start + len(self.stated) in ends), self.answer.find(self.stated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +104,7 @@ class AttackContext:
     def random(self, family: str) -> Random:
         """Whatever a family draws: of its own, and another for each bank."""
         return Random(f"{self.bank}/{family}/{self.seed}")
+
+    def first_seed(self, random: Random) -> int:
+        """Where a probe's sampling seeds begin: below `_SEEDS` for training, from there on for evidence."""
+        return (_SEEDS if self.bank is Bank.EVIDENCE else 0) + random.randrange(_SEEDS // 2)

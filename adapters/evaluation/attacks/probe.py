@@ -66,6 +66,7 @@ class Probe:
         question: what the answer's key terms are taken against: a term that whoever asks has said reveals nothing.
         answer: the answer that is to go.
         options: for CHOICE and LIKELIHOOD, the true one among those of the same kind; `truth` is its position.
+        labels: for CHOICE, what an answer may say in an option's stead: a letter, or "yes" and "no".
     """
 
     family: str
@@ -77,6 +78,7 @@ class Probe:
     reading: Reading = Reading.TEXT
     options: tuple[str, ...] = ()
     truth: int = 0
+    labels: tuple[str, ...] = ()
 
     @property
     def floor(self) -> float:

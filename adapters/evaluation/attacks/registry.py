@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from adapters.evaluation.attacks.families.alias import Alias
+from adapters.evaluation.attacks.families.choice import Choice
+from adapters.evaluation.attacks.families.cloze import Cloze
+from adapters.evaluation.attacks.families.few_shot import FewShot
+from adapters.evaluation.attacks.families.prefill import Prefill
+from adapters.evaluation.attacks.families.ranking import Ranking
+from adapters.evaluation.attacks.families.reverse import Reverse
+from adapters.evaluation.attacks.families.sampling import Sampling
+from adapters.evaluation.attacks.families.two_hop import TwoHop
 from adapters.evaluation.attacks.family import Family
 from adapters.plugins import ATTACKS, plugins
 
-_TYPES: tuple[type[Family], ...] = ()
+_TYPES: tuple[type[Family], ...] = (
+    Cloze,
+    Prefill,
+    Choice,
+    Ranking,
+    Sampling,
+    FewShot,
+    Reverse,
+    TwoHop,
+    Alias,
+)
 
 _ATTRIBUTES = ("name", "probes")
 

@@ -1,0 +1,235 @@
+"""What a request's items are attacked with: the model itself is asked about others of their kind, and other things.
+
+Nothing else of the model is needed than its answers, and few of them: they are short, and at most `MOST_OTHERS` and
+`MOST_KNOWN`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from adapters.evaluation.attacks.context import AttackContext, AttackItem, Bank, Known, Other
+from adapters.evaluation.attacks.stated import Stated, likeness, stated, stated_like
+from adapters.examples import Example, one_turn
+from adapters.task import Ask
+from adapters.text.phrasebook import Phrasebook
+from adapters.text.probes import half_said, is_fluent, key_terms, names_something
+from adapters.text.refusals import is_refusal
+from adapters.text.sentences import sentences
+from adapters.text.twins import by_subject, content_words, subject_words, twin
+from adapters.text.words import terms, words
+
+#: So many questions about others, shared among the facts of a request; so many about anything else.
+MOST_OTHERS, MOST_KNOWN = 36, 40
+#: A fact is asked about for so many others at least, as far as the questions go.
+_FEWEST = 4
+_KEPT_OTHERS = 8
+_MAX_TOKENS = 40
+#: An answer that is worded so much like the item's is of its kind, whatever its question is about.
+_ALIKE = 0.5
+#: An answer of fewer words was not cut at the limit of tokens.
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What some prompts are about: the words that single it out, and how they write it, as most of them do first."""
+
+    prompts: tuple[str, ...]
+    naming: frozenset[str]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Twin:
+    """The question of a fact's items, asked about another subject; kin: one of which the same is asked elsewhere."""
+
+    subject: str
+    question: str
+    kin: bool
+
+
+def attack_context(items: Sequence[Example], book: Phrasebook, ask: Ask, *, bank: Bank, seed: int = 0) -> AttackContext:
+    """The context of a forget set's attacks. ask: the original model. Raises what `ask` raises."""
+    random = Random(f"{bank}/context/{seed}")
+    facts = [key_terms(item.prompt, item.completion) for item in items]
+    subjects = {prompt: subject for subject in _subjects(items, book) for prompt in subject.prompts}
+    twins = _twins(items, facts, subjects, book, random)
+    general = _general(subjects, book, bank, random)
+    questions = list(dict.fromkeys([*(each.question for asked in twins.values() for each in asked), *general]))
+    replies = ask([one_turn(question) for question in questions], max_tokens=_MAX_TOKENS) if questions else []
+    answers = {question: _sentence(reply) for question, reply in zip(questions, replies, strict=True)}
+    attacked = []
+    for number, (item, fact) in enumerate(zip(items, facts, strict=True)):
+        subject = subjects.get(item.prompt)
+        own = stated(item.prompt, item.completion)
+        attacked.append(
+            AttackItem(
+                number,
+                item.messages,
+                item.prompt,
+                item.completion,
+                own.text if own is not None else item.completion,
+                subject.names[0] if subject is not None else None,
+                tuple(_others(item, own, subject, twins.get(fact, []), answers, facts)),
+                _aliases(item, fact, items, facts, subjects),
+            )
+        )
+    return AttackContext(tuple(attacked), tuple(_known(general, answers, facts)), book, bank, seed)
+
+
+def _subjects(items: Sequence[Example], book: Phrasebook) -> Iterator[_Subject]:
+    """Groups of prompts about one thing, and each other prompt for itself where it names something."""
+    prompts = list(dict.fromkeys(item.prompt for item in items))
+    groups = by_subject(prompts, book)
+    grouped = {prompt for group in groups for prompt in group}
+    for group in groups:
+        yield from _subject(group, subject_words(group, book), book)
+    for prompt in prompts:
+        if prompt not in grouped:
+            yield from _subject([prompt], _named_in(prompt, book), book)
+
+
+def _subject(prompts: Sequence[str], naming: frozenset[str], book: Phrasebook) -> Iterator[_Subject]:
+    written = Counter[str]()
+    for prompt in prompts:
+        held = [word for word in words(prompt) if word.term in naming]
+        if held:
+            written[book.grammar.named(prompt[: held[0].start], prompt[held[0].start : held[-1].end])] += 1
+    if written:
+        yield _Subject(tuple(prompts), naming, tuple(name for name, _ in written.most_common()))
+
+
+def _named_in(prompt: str, book: Phrasebook) -> frozenset[str]:
+    """The names in a prompt that shares its subject with no other, its first word apart; else its rare words."""
+    rare = subject_words([prompt], book)
+    names = frozenset(w.term for w in words(prompt)[1:] if w.term in rare and names_something(prompt[w.start : w.end]))
+    return names or rare
+
+
+def _twins(
+    items: Sequence[Example],
+    facts: Sequence[frozenset[str]],
+    subjects: Mapping[str, _Subject],
+    book: Phrasebook,
+    random: Random,
+) -> dict[frozenset[str], list[_Twin]]:
+    """For each fact the shortest question that asks for it, about others, as many as its share is."""
+    shortest: dict[frozenset[str], str] = {}
+    for item, fact in zip(items, facts, strict=True):
+        if item.prompt in subjects and len(item.prompt) < len(shortest.get(fact, item.prompt + " ")):
+            shortest[fact] = item.prompt
+    share = max(_FEWEST, MOST_OTHERS // max(1, len(shortest)))
+    return {
+        fact: _about_others(prompt, subjects[prompt], book, share, random)
+        for fact, prompt in list(shortest.items())[: MOST_OTHERS // share]
+    }
+
+
+def _about_others(prompt: str, subject: _Subject, book: Phrasebook, count: int, random: Random) -> list[_Twin]:
+    """Those first of which a bundled question asks with the same words, the rare ones above all: "Who wrote Emma?"."""
+    held = [terms(question) for question in book.questions]
+    spread = Counter(term for question in held for term in question)
+    asked = frozenset[str]().union(*(terms(each) for each in subject.prompts)) - subject.naming
+    shared = [sum(1 / spread[term] for term in question & asked) for question in held]
+    others = [other for other in book.subjects if not terms(other) & subject.naming]
+    random.shuffle(others)
+    scores = {}
+    for other in others:
+        names = content_words(other, book.language)
+        scores[other] = max(
+            (score for question, score in zip(held, shared, strict=True) if names <= question), default=0.0
+        )
+    twins = []
+    for other in sorted(others, key=lambda each: -scores[each])[:count]:
+        question = twin(prompt, subject.naming, other, book.grammar)
+        if question is not None:
+            twins.append(_Twin(other, question, scores[other] > 0))
+    return twins
+
+
+def _others(
+    item: Example,
+    own: Stated | None,
+    subject: _Subject | None,
+    twins: Sequence[_Twin],
+    answers: Mapping[str, str],
+    facts: Sequence[frozenset[str]],
+) -> list[Other]:
+    """Of the answers about others those of the item's kind, the most alike first, each stating something of its own."""
+    found: list[tuple[float, Other]] = []
+    if own is None or subject is None:
+        return []
+    for each in twins:
+        answer = answers[each.question]
+        if not _says_something(answer) or _states_any(facts, answer):
+            continue
+        theirs = stated_like(own, item.completion, each.question, answer)
+        if theirs is None or terms(theirs.text) & (terms(item.prompt) | terms(item.completion)):
+            continue
+        alike = likeness(own, item.completion, theirs, answer, subject.naming | terms(each.subject))
+        if each.kin or alike >= _ALIKE:
+            found.append((alike, Other(each.subject, each.question, answer, theirs.text)))
+    kept: list[Other] = []
+    said: set[str] = set()
+    for _, other in sorted(found, key=lambda pair: -pair[0]):
+        if not terms(other.stated) & said:
+            kept.append(other)
+            said |= terms(other.stated)
+    return kept[:_KEPT_OTHERS]
+
+
+def _aliases(
+    item: Example,
+    fact: frozenset[str],
+    items: Sequence[Example],
+    facts: Sequence[frozenset[str]],
+    subjects: Mapping[str, _Subject],
+) -> tuple[str, ...]:
+    """What the prompts that ask for the same fact call its subject otherwise than this one."""
+    own = subjects.get(item.prompt)
+    if own is None:
+        return ()
+    asking = [
+        each.prompt for each, theirs in zip(items, facts, strict=True) if theirs == fact and each.prompt in subjects
+    ]
+    names = dict.fromkeys(name for prompt in asking for name in subjects[prompt].names)
+    return tuple(name for name in names if not content_words(name) <= terms(item.prompt))
+
+
+def _general(subjects: Mapping[str, _Subject], book: Phrasebook, bank: Bank, random: Random) -> list[str]:
+    """Bundled questions that name nothing of what the items are about: one half of them for each bank."""
+    pool = list(dict.fromkeys(book.retain_questions))
+    Random("known").shuffle(pool)
+    half = pool[bank is Bank.EVIDENCE :: 2]
+    naming = frozenset[str]().union(*(subject.naming for subject in subjects.values()))
+    fitting = [question for question in half if not terms(question) & naming]
+    return random.sample(fitting, min(MOST_KNOWN, len(fitting)))
+
+
+def _known(questions: Sequence[str], answers: Mapping[str, str], facts: Sequence[frozenset[str]]) -> Iterator[Known]:
+    for question in questions:
+        answer = answers[question]
+        if _says_something(answer) and _is_whole(answer) and not _states_any(facts, f"{question}\n{answer}"):
+            yield Known(question, answer)
+
+
+def _sentence(reply: str) -> str:
+    return next(iter(sentences(reply)), "")
+
+
+def _says_something(answer: str) -> bool:
+    return bool(answer) and not is_refusal(answer) and is_fluent(answer)
+
+
+def _is_whole(answer: str) -> bool:
+    """Whether an answer ends as sentences do, or is too short to have been cut."""
+    return not answer[-1].isalnum() or len(words(answer)) < _SHORT
+
+
+def _states_any(facts: Sequence[frozenset[str]], text: str) -> bool:
+    said = terms(text)
+    return any(half_said(fact, said) for fact in set(facts) if fact)
