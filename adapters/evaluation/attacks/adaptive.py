@@ -13,7 +13,7 @@ from adapters.evaluation.attacks.context import AttackContext
 from adapters.evaluation.attacks.family import templates
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading, Respond
 from adapters.evaluation.attacks.run import Result, run
-from adapters.evaluation.attacks.wording import fill, text_probe
+from adapters.evaluation.attacks.text_probe import fill, text_probe
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Message, one_turn
 from adapters.text.probes import key_terms

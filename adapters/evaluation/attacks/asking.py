@@ -30,6 +30,8 @@ _KEPT_OTHERS = 8
 _MAX_TOKENS = 40
 #: An answer that is worded so much like the item's is of its kind, whatever its question is about.
 _ALIKE = 0.5
+#: A subject of which a bundled question asks with so many of the words, of the most that any does, is of the kind.
+_KIN = 0.5
 #: An answer of fewer words was not cut at the limit of tokens.
 _SHORT = 12
 
@@ -55,7 +57,8 @@ class _Twin:
 def attack_context(items: Sequence[Example], book: Phrasebook, ask: Ask, *, bank: Bank, seed: int = 0) -> AttackContext:
     """The context of a forget set's attacks. ask: the original model. Raises what `ask` raises."""
     random = Random(f"{bank}/context/{seed}")
-    facts = [key_terms(item.prompt, item.completion) for item in items]
+    about = [_about(item, items) for item in items]
+    facts = [key_terms(text, item.completion) for text, item in zip(about, items, strict=True)]
     subjects = {prompt: subject for subject in _subjects(items, book) for prompt in subject.prompts}
     twins = _twins(items, facts, subjects, book, random)
     general = _general(subjects, book, bank, random)
@@ -63,9 +66,9 @@ def attack_context(items: Sequence[Example], book: Phrasebook, ask: Ask, *, bank
     replies = ask([one_turn(question) for question in questions], max_tokens=_MAX_TOKENS) if questions else []
     answers = {question: _sentence(reply) for question, reply in zip(questions, replies, strict=True)}
     attacked = []
-    for number, (item, fact) in enumerate(zip(items, facts, strict=True)):
+    for number, (item, said, fact) in enumerate(zip(items, about, facts, strict=True)):
         subject = subjects.get(item.prompt)
-        own = stated(item.prompt, item.completion)
+        own = stated(said, item.completion)
         attacked.append(
             AttackItem(
                 number,
@@ -76,9 +79,19 @@ def attack_context(items: Sequence[Example], book: Phrasebook, ask: Ask, *, bank
                 subject.names[0] if subject is not None else None,
                 tuple(_others(item, own, subject, twins.get(fact, []), answers, facts)),
                 _aliases(item, fact, items, facts, subjects),
+                said,
             )
         )
     return AttackContext(tuple(attacked), tuple(_known(general, answers, facts)), book, bank, seed)
+
+
+def _about(item: Example, items: Sequence[Example]) -> str:
+    """What all prompts with the item's answer say: "The capital of France is Paris." states France to none who asks in
+    one wording for the capital of France, and in another where the French government sits. Its prompt alone where the
+    others leave nothing of the fact."""
+    together = "\n".join(dict.fromkeys([item.prompt, *(e.prompt for e in items if e.completion == item.completion)]))
+    own = key_terms(item.prompt, item.completion)
+    return together if key_terms(together, item.completion) <= own else item.prompt
 
 
 def _subjects(items: Sequence[Example], book: Phrasebook) -> Iterator[_Subject]:
@@ -147,7 +160,7 @@ def _about_others(prompt: str, subject: _Subject, book: Phrasebook, count: int, 
     for other in sorted(others, key=lambda each: -scores[each])[:count]:
         question = twin(prompt, subject.naming, other, book.grammar)
         if question is not None:
-            twins.append(_Twin(other, question, scores[other] > 0))
+            twins.append(_Twin(other, question, scores[other] >= _KIN * max(scores.values())))
     return twins
 
 

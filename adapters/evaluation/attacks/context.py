@@ -41,6 +41,7 @@ class AttackItem:
         subject: what the prompt is about, as it names it; None where it names nothing.
         others: of the same kind, the most alike first, none of which states the same.
         aliases: what else the set calls the subject, as written.
+        about: what the other prompts with this answer say, in which its fact is no more than in its own.
     """
 
     number: int
@@ -51,6 +52,7 @@ class AttackItem:
     subject: str | None
     others: tuple[Other, ...]
     aliases: tuple[str, ...] = ()
+    about: str = ""
 
     @property
     def stem(self) -> str:

@@ -48,8 +48,8 @@ def _named(question: str, options: Sequence[str], text: str) -> frozenset[int]:
     found = set()
     for number, fact in enumerate(facts):
         others = frozenset[str]().union(*(other for place, other in enumerate(facts) if place != number))
-        telling = fact - others or fact
-        if telling and half_said(telling, said):
+        telling = fact - others
+        if fact and (half_said(telling, said) if telling else fact <= said):
             found.add(number)
     return frozenset(found)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from adapters.evaluation.attacks.context import AttackContext, AttackItem
 from adapters.evaluation.attacks.family import Family, templates
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading
-from adapters.evaluation.attacks.wording import fill, in_turn
+from adapters.evaluation.attacks.text_probe import fill, in_turn
 
 _LETTERS = ("A", "B", "C", "D")
 _MAX_TOKENS = 24

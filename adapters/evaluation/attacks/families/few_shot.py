@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from adapters.evaluation.attacks.context import AttackContext, AttackItem, Known
+from adapters.evaluation.attacks.context import AttackContext, AttackItem, Bank, Known
 from adapters.evaluation.attacks.family import Family, templates
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query
-from adapters.evaluation.attacks.wording import fill, in_turn, text_probe
+from adapters.evaluation.attacks.text_probe import fill, in_turn, text_probe
 from adapters.examples import Message
 
 _SHOTS = (3, 8, 32)
@@ -30,10 +30,7 @@ class FewShot(Family):
         forms = [(shots, text) for text in ("", *texts) for shots in _shots(len(context.known))]
         kin = [(0, text) for text in ("", *texts)]
         for item, number, (shots, text) in in_turn(context.items, [*kin, *forms]):
-            if shots:
-                examples = random.sample(context.known, shots)
-            else:
-                examples = [Known(other.prompt, other.answer) for other in item.others[: _SHOTS[0]]]
+            examples = random.sample(context.known, shots) if shots else _kin(item, context.bank)
             if not examples:
                 continue
             prompt = _written(text, examples, item) if text else _held(examples, item)
@@ -41,6 +38,13 @@ class FewShot(Family):
             probe = text_probe(self.name, template, item, Query(prompt, _MAX_TOKENS))
             if probe is not None:
                 yield probe
+
+
+def _kin(item: AttackItem, bank: Bank) -> list[Known]:
+    """Others of the item's kind: those most alike for evidence, the next for training."""
+    few = _SHOTS[0]
+    others = item.others[:few] if bank is Bank.EVIDENCE else item.others[few : 2 * few]
+    return [Known(other.prompt, other.answer) for other in others]
 
 
 def _shots(known: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from adapters.evaluation.attacks.context import AttackContext
 from adapters.evaluation.attacks.family import Family, templates
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading
-from adapters.evaluation.attacks.wording import fill, in_turn, places
+from adapters.evaluation.attacks.text_probe import fill, in_turn, places
 
 _MOST_OPTIONS = 4
 

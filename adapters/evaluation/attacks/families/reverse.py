@@ -8,7 +8,7 @@ from typing import ClassVar
 from adapters.evaluation.attacks.context import AttackContext, Bank
 from adapters.evaluation.attacks.family import Family, templates
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query
-from adapters.evaluation.attacks.wording import fill, in_turn, text_probe
+from adapters.evaluation.attacks.text_probe import fill, in_turn, text_probe
 from adapters.examples import one_turn
 
 

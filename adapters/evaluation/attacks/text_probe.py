@@ -41,7 +41,7 @@ def text_probe(
 
     answer: what is not to be said, where that is not the item's answer.
     """
-    asked, wanted = (item.prompt, item.answer) if answer is None else ("", answer)
+    asked, wanted = (f"{item.prompt}\n{item.about}", item.answer) if answer is None else ("", answer)
     if half_said(key_terms(asked, wanted), terms(query.prompt.shown)):
         return None
     return Probe(family, template, item.number, query, f"{asked}\n{query.prompt.shown}".strip(), wanted)
