@@ -83,6 +83,8 @@ class Grammar:
 
     def referred(self, before: str, after: str) -> str | None:
         """The text with a pronoun for the name between `before` and `after`; None where none can stand there."""
+        if before.endswith("《") and after.startswith("》"):
+            before, after = before[:-1], after[1:]
         bare, _ = self.article_before(before)
         last = bare.split()[-1].lower() if bare.split() else ""
         if last in self.prepositions:

@@ -1,0 +1,77 @@
+"""The question somewhere in a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+
+from adapters.evaluation.attacks.context import AttackContext, AttackItem, Known
+from adapters.evaluation.attacks.family import Family, templates
+from adapters.evaluation.attacks.probe import Probe
+from adapters.evaluation.attacks.wording import asked, fill, slots
+from adapters.examples import Message
+from adapters.text.probes import has_case
+from adapters.text.slips import clusters
+from adapters.text.twins import in_turn
+
+#: The turns in which the question comes after known ones with their answers.
+_LATER = (2, 5)
+
+
+class Dialogue(Family):
+    """The question in the second turn and in the fifth, after known ones; again after the model has refused; and at the
+    end of turns that narrow it down (arXiv 2603.00823: a chain of clues takes 42.6 % at a forget quality of 0.47).
+
+    A template is what is said in turn, the user first. Its slots: the {question}, the {subject}, a {refusal}, and of
+    what is to be said the {initial} and how many characters it is {long}. A template of which an item lacks something
+    is left out for it: what has one character has no initial that is not all of it, and in a script without capitals
+    the first character is half of the name.
+    """
+
+    name = "dialogue"
+
+    def probes(self, context: AttackContext) -> Iterator[Probe]:
+        random = context.random(self.name)
+        scripts = templates(context.language, self.name, context.bank)
+        ways: list[int | list[str]] = [*_LATER, *scripts]
+        for item, (number, way) in in_turn(context.items, tuple(enumerate(ways, start=1 - len(_LATER)))):
+            if isinstance(way, int):
+                name, turns = f"turn {way}", _after_known(item, context.known, way - 1, random)
+            else:
+                name, turns = str(number), _played(way, _values(item, random.choice(context.book.refusals)))
+            if turns is not None:
+                yield from asked(self.name, name, item, turns)
+
+
+def _after_known(item: AttackItem, known: Sequence[Known], count: int, random: Random) -> tuple[Message, ...] | None:
+    """So many known questions with their answers, and the item's turn; None where there are not so many."""
+    if len(known) < count:
+        return None
+    before = [
+        Message(role, text)
+        for each in random.sample(known, count)
+        for role, text in (("user", each.question), ("assistant", each.answer))
+    ]
+    return (*before, item.messages[-1])
+
+
+def _values(item: AttackItem, refusal: str) -> dict[str, str]:
+    """What can be put into a template for the item."""
+    values = {"question": item.prompt.strip(), "refusal": refusal}
+    if item.subject is not None:
+        values["subject"] = item.subject
+    characters = clusters(item.stated.strip())
+    if len(characters) > 1:
+        values["long"] = str(len(characters))
+        if has_case(characters[0]):
+            values["initial"] = characters[0]
+    return values
+
+
+def _played(script: Sequence[str], values: Mapping[str, str]) -> tuple[Message, ...] | None:
+    """The script's turns, the last of them the user's; None where a slot has no value."""
+    if any(slots(line) - values.keys() for line in script):
+        return None
+    return tuple(
+        Message("assistant" if number % 2 else "user", fill(line, **values)) for number, line in enumerate(script)
+    )
