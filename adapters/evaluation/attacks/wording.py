@@ -81,4 +81,4 @@ def _opened(template: str, item: AttackItem, book: Phrasebook) -> str | None:
         return None
     prompt, subject, grammar = item.prompt.strip(), content_words(item.subject, book.language), book.grammar
     text = in_two_sentences(prompt, subject, template, grammar)
-    return text if text == in_two_sentences(prompt, subject, template, grammar, item.subject) else None
+    return text if text == in_two_sentences(prompt, subject, template, grammar, item.subject.strip("《》")) else None

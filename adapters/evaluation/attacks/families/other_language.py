@@ -47,7 +47,7 @@ class OtherLanguage(Family):
 
 def _worded(item: AttackItem, context: AttackContext, language: str, wordings: dict[str, str]) -> str:
     name = bare_name(item.subject, context.book.grammar) if item.subject is not None else ""
-    wanted = relation(item.prompt, name, context.language) if names_something(name) else None
+    wanted = relation(item.prompt, name, context.language) if name and names_something(name) else None
     template = wordings.get(wanted) if wanted is not None else None
     if template is None:
         return fill(wordings["any"], question=item.prompt.strip())

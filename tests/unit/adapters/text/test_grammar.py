@@ -38,6 +38,7 @@ def test_another_name_brings_its_own_article(language: str, prompt: str, subject
         ("fr", "Qui a inventé le téléphone ?", "telephone", "Je pensais au téléphone. Qui a inventé cela ?"),
         ("es", "¿Quién escribió Rayuela?", "rayuela", "Estaba pensando en Rayuela. ¿Quién escribió eso?"),
         ("zh", "鲁迅出生在哪里？", "鲁迅", "我刚听说了鲁迅。它出生在哪里？"),
+        ("zh", "《红楼梦》的作者是谁？", "红楼梦", "我刚听说了红楼梦。它的作者是谁？"),
         ("fr", "Quelle est la capitale du Tchad ?", "tchad", None),
         ("de", "Was ist die Hauptstadt von Malta?", "malta", None),
         ("es", "¿Cuál es la capital de Chad?", "chad", None),
