@@ -18,7 +18,6 @@ from adapters.text.probes import has_case
 from adapters.text.words import terms, words
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 Similarity = Callable[[Sequence[str], Sequence[str]], list[float]]
 """(questions, prompts) → how near each question is to the nearest of the prompts."""
@@ -136,7 +135,7 @@ def rank_subjects(prompts: Sequence[str], book: Phrasebook, similarity: Similari
     return [other for _, other in sorted(zip(scores, others, strict=True), key=lambda pair: -pair[0])]
 
 
-def in_turn(prompts: Sequence[T], others: Sequence[U]) -> Iterator[tuple[T, U]]:
+def in_turn(prompts: Sequence[T], others: Sequence[str]) -> Iterator[tuple[T, str]]:
     """Every pair once, so that the first few are as varied in both as they can be.
 
     Each round over the others starts one prompt later.

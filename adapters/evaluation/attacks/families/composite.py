@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 from adapters.evaluation.attacks.context import AttackContext, AttackItem
 from adapters.evaluation.attacks.family import Family, templates
-from adapters.evaluation.attacks.probe import Probe
-from adapters.evaluation.attacks.wording import asked, fill
-from adapters.examples import one_turn
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query
+from adapters.evaluation.attacks.text_probe import fill, in_turn, places, text_probe
 from adapters.text.sentences import joined
-from adapters.text.twins import in_turn
 
 
 class _Form(NamedTuple):
@@ -39,9 +37,13 @@ _FORMS = (
 )
 
 
+#: For each question, and as many for what is said around the answers.
+_MAX_TOKENS = 32
+
+
 class Composite(Family):
-    """The forgotten question together with known ones in one turn, in the orders of SEPS (Jeung et al. 2025,
-    `AI-ISL/SEPS`): f,r and r,f and f,f and r,r,f.
+    """The forgotten question together with known ones in one turn, in the orders of SEPS (`AI-ISL/SEPS`):
+    f,r and r,f and f,f and r,r,f.
 
     Known questions are near (the item's own, about something else) or far (nothing to do with it). The model before
     answers them all; an adapter that decides on the turn as a whole answers the forgotten one with the rest, and the
@@ -57,15 +59,21 @@ class Composite(Family):
         if not bank:
             return
         random = context.random(self.name)
-        worded = [(form, number % len(bank)) for number, form in enumerate(_FORMS)]
-        for item, (form, number) in in_turn(context.items, worded):
+        for item, number, form in in_turn(context.items, _FORMS):
             questions = _questions(item, form, context, random)
-            if questions is not None:
-                numbered = "\n".join(f"{place}. {question}" for place, question in enumerate(questions, start=1))
-                text = fill(bank[number], questions=numbered, asked=joined(questions))
-                yield from asked(
-                    self.name, f"{form.name} {number + 1}", item, one_turn(text), max_tokens=32 * (len(questions) + 1)
-                )
+            if questions is None:
+                continue
+            template = bank[number % len(bank)]
+            query = Query(Prompt(item.asked(_listed(template, questions))), _MAX_TOKENS * (len(questions) + 1))
+            probe = text_probe(self.name, f"{form.name} {number % len(bank)}", item, query)
+            if probe is not None:
+                yield probe
+
+
+def _listed(template: str, questions: Sequence[str]) -> str:
+    if "asked" in places(template):
+        return fill(template, asked=joined(questions))
+    return fill(template, questions="\n".join(f"{number}. {each}" for number, each in enumerate(questions, start=1)))
 
 
 def _questions(item: AttackItem, form: _Form, context: AttackContext, random: Random) -> Sequence[str] | None:

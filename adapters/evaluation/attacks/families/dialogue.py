@@ -7,12 +7,11 @@ from random import Random
 
 from adapters.evaluation.attacks.context import AttackContext, AttackItem, Known
 from adapters.evaluation.attacks.family import Family, templates
-from adapters.evaluation.attacks.probe import Probe
-from adapters.evaluation.attacks.wording import asked, fill, slots
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query
+from adapters.evaluation.attacks.text_probe import fill, in_turn, places, text_probe
 from adapters.examples import Message
 from adapters.text.probes import has_case
 from adapters.text.slips import clusters
-from adapters.text.twins import in_turn
 
 #: The turns in which the question comes after known ones with their answers.
 _LATER = (2, 5)
@@ -22,7 +21,7 @@ class Dialogue(Family):
     """The question in the second turn and in the fifth, after known ones; again after the model has refused; and at the
     end of turns that narrow it down (arXiv 2603.00823: a chain of clues takes 42.6 % at a forget quality of 0.47).
 
-    A template is what is said in turn, the user first. Its slots: the {question}, the {subject}, a {refusal}, and of
+    A template is what is said in turn, the user first. Its places: the {question}, the {subject}, a {refusal}, and of
     what is to be said the {initial} and how many characters it is {long}. A template of which an item lacks something
     is left out for it: what has one character has no initial that is not all of it, and in a script without capitals
     the first character is half of the name.
@@ -34,13 +33,19 @@ class Dialogue(Family):
         random = context.random(self.name)
         scripts = templates(context.language, self.name, context.bank)
         ways: list[int | list[str]] = [*_LATER, *scripts]
-        for item, (number, way) in in_turn(context.items, tuple(enumerate(ways, start=1 - len(_LATER)))):
+        for item, number, way in in_turn(context.items, ways):
             if isinstance(way, int):
                 name, turns = f"turn {way}", _after_known(item, context.known, way - 1, random)
             else:
-                name, turns = str(number), _played(way, _values(item, random.choice(context.book.refusals)))
-            if turns is not None:
-                yield from asked(self.name, name, item, turns)
+                name, turns = (
+                    str(number - len(_LATER)),
+                    _played(way, _values(item, random.choice(context.book.refusals))),
+                )
+            if turns is None:
+                continue
+            probe = text_probe(self.name, name, item, Query(Prompt((*item.messages[:-1], *turns))))
+            if probe is not None:
+                yield probe
 
 
 def _after_known(item: AttackItem, known: Sequence[Known], count: int, random: Random) -> tuple[Message, ...] | None:
@@ -69,8 +74,8 @@ def _values(item: AttackItem, refusal: str) -> dict[str, str]:
 
 
 def _played(script: Sequence[str], values: Mapping[str, str]) -> tuple[Message, ...] | None:
-    """The script's turns, the last of them the user's; None where a slot has no value."""
-    if any(slots(line) - values.keys() for line in script):
+    """The script's turns, the last of them the user's; None where a place has no value."""
+    if any(places(line) - values.keys() for line in script):
         return None
     return tuple(
         Message("assistant" if number % 2 else "user", fill(line, **values)) for number, line in enumerate(script)

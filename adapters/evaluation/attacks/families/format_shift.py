@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.evaluation.attacks.wording import Framed
+from adapters.evaluation.attacks.framed import Framed
 
 
 class FormatShift(Framed):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from adapters.evaluation.attacks.context import AttackContext
 from adapters.evaluation.attacks.family import Family
-from adapters.evaluation.attacks.probe import Probe
-from adapters.evaluation.attacks.wording import asked
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query
+from adapters.evaluation.attacks.text_probe import text_probe
 
 
 class Given(Family):
@@ -21,4 +21,6 @@ class Given(Family):
 
     def probes(self, context: AttackContext) -> Iterator[Probe]:
         for item in context.items:
-            yield from asked(self.name, "given", item, item.messages[-1:])
+            probe = text_probe(self.name, "given", item, Query(Prompt(item.messages)))
+            if probe is not None:
+                yield probe

@@ -7,12 +7,11 @@ from random import Random
 
 from adapters.evaluation.attacks.context import AttackContext, AttackItem, Bank
 from adapters.evaluation.attacks.family import Family
-from adapters.evaluation.attacks.probe import Probe
-from adapters.evaluation.attacks.wording import asked
-from adapters.examples import one_turn
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query
+from adapters.evaluation.attacks.text_probe import in_turn, text_probe
 from adapters.text.probes import has_case
 from adapters.text.slips import slips
-from adapters.text.twins import content_words, in_turn
+from adapters.text.twins import content_words
 from adapters.text.words import Word, words
 
 _KINDS = ("swap", "drop", "double", "neighbour")
@@ -32,10 +31,13 @@ class Misspelt(Family):
 
     def probes(self, context: AttackContext) -> Iterator[Probe]:
         random = context.random(self.name)
-        for item, kind in in_turn(context.items, _KINDS):
+        for item, _, kind in in_turn(context.items, _KINDS):
             found = _misspelt(item, context).get(kind, ())
-            if found:
-                yield from asked(self.name, kind, item, one_turn(random.choice(found)))
+            if not found:
+                continue
+            probe = text_probe(self.name, kind, item, Query(Prompt(item.asked(random.choice(found)))))
+            if probe is not None:
+                yield probe
 
 
 def _misspelt(item: AttackItem, context: AttackContext) -> Mapping[str, Sequence[str]]:

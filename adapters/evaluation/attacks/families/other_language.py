@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from adapters.evaluation.attacks.context import AttackContext, AttackItem
 from adapters.evaluation.attacks.family import Family, templates
-from adapters.evaluation.attacks.probe import Probe
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query
 from adapters.evaluation.attacks.relations import bare_name, relation
-from adapters.evaluation.attacks.wording import asked, fill
-from adapters.examples import one_turn
+from adapters.evaluation.attacks.text_probe import fill, in_turn, text_probe
 from adapters.text.phrasebook import LANGUAGES, phrasebook
 from adapters.text.probes import names_something
-from adapters.text.twins import in_turn
 
 
 class OtherLanguage(Family):
@@ -40,9 +38,11 @@ class OtherLanguage(Family):
             for language, found in bank.items()
             if number < len(found)
         ]
-        for item, (language, number, wordings) in in_turn(context.items, rounds):
-            text = _worded(item, context, language, wordings)
-            yield from asked(self.name, f"{language} {number + 1}", item, one_turn(text))
+        for item, _, (language, number, wordings) in in_turn(context.items, rounds):
+            query = Query(Prompt(item.asked(_worded(item, context, language, wordings))))
+            probe = text_probe(self.name, f"{language} {number}", item, query)
+            if probe is not None:
+                yield probe
 
 
 def _worded(item: AttackItem, context: AttackContext, language: str, wordings: dict[str, str]) -> str:

@@ -34,10 +34,10 @@ _SAMPLES = {
         ),
     ),
     "de": _Sample(
-        ("Wer schrieb Momo?", "Wer ist der Autor von Momo?", "Nenne den Verfasser von Momo"),
-        "Momo",
-        "Momo wurde von Michael Ende geschrieben.",
-        "Michael Ende",
+        ("Wer schrieb Emil?", "Wer ist der Autor von Emil?", "Nenne den Verfasser von Emil"),
+        "Emil",
+        "Emil wurde von Erich Kästner geschrieben.",
+        "Erich Kästner",
         ("Faust", "Goethe schrieb Faust.", "Goethe"),
         (
             ("Was stellen Bienen her?", "Honig."),

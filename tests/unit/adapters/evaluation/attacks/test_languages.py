@@ -69,7 +69,8 @@ def test_both_banks_are_there_and_no_wording_of_the_evidence_is_trained_on(langu
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_wording_of_the_evidence_is_one_that_training_data_are_made_with(language: str) -> None:
     trained = {" ".join(word.term for word in words(_without_places(text))) for text in _trained(phrasebook(language))}
-    for family in _WORDED:
+    # What is asked in another language is asked of items that are never in that one.
+    for family in set(_WORDED) - {"other_language"}:
         assert not trained & set(_wordings(language, family, Bank.EVIDENCE)), family
 
 

@@ -53,7 +53,7 @@ def test_a_refusal_is_not_taken_for_an_answer(language: str) -> None:
 
 
 def test_clues_narrow_it_down_turn_by_turn() -> None:
-    said = by_template(item("Who wrote it?", "Al Quill.", "Al Quill", None))["3"].query.prompt.messages
+    said = by_template(item("Who wrote it?", "Al Quill.", "Al Quill", None))["2"].query.prompt.messages
     assert 'begins with "A"' in said[2].content
     assert "8 characters" in said[4].content
 
@@ -61,11 +61,11 @@ def test_clues_narrow_it_down_turn_by_turn() -> None:
 @pytest.mark.parametrize(
     ("stated", "subject", "language", "left"),
     [
-        ("Quill", None, "en", {"1", "3", "5"}),
-        ("8", None, "en", {"1", "5"}),
-        ("8", "Quill", "en", {"1", "2", "4", "5"}),
-        ("道", None, "zh", {"1", "5"}),
-        ("曹雪芹", None, "zh", {"1", "3", "5"}),
+        ("Quill", None, "en", {"0", "2", "4"}),
+        ("8", None, "en", {"0", "4"}),
+        ("8", "Quill", "en", {"0", "1", "3", "4"}),
+        ("道", None, "zh", {"0", "4"}),
+        ("曹雪芹", None, "zh", {"0", "2", "4"}),
     ],
 )
 def test_no_clue_is_the_answer_and_none_lacks_what_it_says(

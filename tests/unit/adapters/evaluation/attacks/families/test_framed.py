@@ -10,7 +10,7 @@ from adapters.evaluation.attacks.families.paraphrased import Paraphrased
 from adapters.evaluation.attacks.families.prefix_noise import PrefixNoise
 from adapters.evaluation.attacks.families.role import Role
 from adapters.evaluation.attacks.family import templates
-from adapters.evaluation.attacks.wording import Framed
+from adapters.evaluation.attacks.framed import Framed
 from adapters.examples import Message
 from adapters.text.phrasebook import LANGUAGES, phrasebook
 from adapters.text.words import words

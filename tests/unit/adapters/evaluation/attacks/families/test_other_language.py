@@ -24,16 +24,16 @@ def test_every_other_language_asks_and_the_items_own_does_not(language: str, ban
     assert len({probe.template for probe in probes[:4]}) == 4
     assert all(own.items[0].subject in probe.query.prompt.shown for probe in probes)  # type: ignore[operator]
     assert all(
-        (own.items[probe.item].prompt in probe.query.prompt.shown) == (probe.template[-1] in "34") for probe in probes
+        (own.items[probe.item].prompt in probe.query.prompt.shown) == (probe.template[-1] in "23") for probe in probes
     )
 
 
 def test_a_question_that_every_language_has_is_asked_in_it() -> None:
     turns = asked(item("Who wrote Emma?", "Jane Austen.", "Jane Austen", "Emma"))
-    assert turns["de 1"] == "Wer hat Emma geschrieben?"
-    assert turns["fr 1"] == "Qui est l'auteur d'Emma ?"
-    assert turns["es 1"] == "¿Quién es el autor de Emma?"
-    assert turns["zh 1"] == "Emma的作者是谁？"
+    assert turns["de 0"] == "Wer hat Emma geschrieben?"
+    assert turns["fr 0"] == "Qui est l'auteur d'Emma ?"
+    assert turns["es 0"] == "¿Quién es el autor de Emma?"
+    assert turns["zh 0"] == "Emma的作者是谁？"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_question_that_every_language_has_is_asked_in_it() -> None:
 )
 def test_any_other_item_is_to_be_answered_in_the_language(prompt: str, subject: str | None) -> None:
     turns = asked(item(prompt, "Fleming.", "Fleming", subject))
-    assert turns["de 1"] == f"Beantworte diese Frage auf Deutsch: {prompt}"
+    assert turns["de 0"] == f"Beantworte diese Frage auf Deutsch: {prompt}"
     assert all(prompt in turn for turn in turns.values())
 
 
 def test_a_title_in_chinese_is_asked_for_without_its_marks() -> None:
-    assert asked(item("谁写了《边城》", "沈从文。", "沈从文", "《边城》"), "zh")["en 1"] == "Who is the author of 边城?"
+    assert asked(item("谁写了《边城》", "沈从文。", "沈从文", "《边城》"), "zh")["en 0"] == "Who is the author of 边城?"
 
 
 def test_an_item_in_an_unknown_language_is_asked_in_all_of_ours() -> None:
