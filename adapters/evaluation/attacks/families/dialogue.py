@@ -35,15 +35,13 @@ class Dialogue(Family):
         ways: list[int | list[str]] = [*_LATER, *scripts]
         for item, number, way in in_turn(context.items, ways):
             if isinstance(way, int):
-                name, turns = f"turn {way}", _after_known(item, context.known, way - 1, random)
+                template, turns = f"turn {way}", _after_known(item, context.known, way - 1, random)
             else:
-                name, turns = (
-                    str(number - len(_LATER)),
-                    _played(way, _values(item, random.choice(context.book.refusals))),
-                )
+                values = _values(item, random.choice(context.book.refusals))
+                template, turns = str(number - len(_LATER)), _played(way, values)
             if turns is None:
                 continue
-            probe = text_probe(self.name, name, item, Query(Prompt((*item.messages[:-1], *turns))))
+            probe = text_probe(self.name, template, item, Query(Prompt((*item.messages[:-1], *turns))))
             if probe is not None:
                 yield probe
 

@@ -20,8 +20,8 @@ _KINDS = ("swap", "drop", "double", "neighbour")
 class Misspelt(Family):
     """The item's prompt with one slip in the subject's name, wherever it stands, and nothing else changed.
 
-    Two letters swapped, one dropped, one doubled, or one taken for its neighbour on the keyboard. It is what RWKU's
-    adversarial probes and every keyword filter's reader do: the name is still read, and no longer matched.
+    Two letters swapped, one dropped, one doubled, or one taken for its neighbour on the keyboard. The model still
+    reads the name, and what matches the name does not: a filter by keyword, or an adapter that learned its tokens.
 
     The banks have no slip in common. All there are of a kind are shuffled the same for both, and evidence takes every
     other one, from the first on.
