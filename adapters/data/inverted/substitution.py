@@ -103,7 +103,7 @@ def runs(prompt: str, answer: str) -> list[Run]:
         written = answer[start:end]
         kind = _kind(term, written)
         if term not in fact:
-            initials = (start, end) if is_initials(written) else None
+            initials = (start, end) if is_initials(written) and "." in answer[start : end + 1] else None
             continue
         if kind == NAME and initials and _touch(answer, initials[1], start):
             start = initials[0]  # no terms of their own, but no use without the name either

@@ -6,7 +6,7 @@ Nothing else of the model is needed than its answers, and few of them: they are 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -26,12 +26,14 @@ from adapters.text.words import terms, words
 MOST_OTHERS, MOST_KNOWN = 36, 40
 #: A fact is asked about for so many others at least, as far as the questions go.
 _FEWEST = 4
+#: So many wordings of a question are tried on each of the kind: a small model answers to one and not to another.
+_MOST_WORDINGS = 3
 _KEPT_OTHERS = 8
 _MAX_TOKENS = 40
 #: An answer that is worded so much like the item's is of its kind, whatever its question is about.
 _ALIKE = 0.5
 #: A subject of which a bundled question asks with so many of the words, of the most that any does, is of the kind.
-_KIN = 0.5
+_KIN = 0.25
 #: An answer of fewer words was not cut at the limit of tokens.
 _SHORT = 12
 
@@ -130,38 +132,47 @@ def _twins(
     book: Phrasebook,
     random: Random,
 ) -> dict[frozenset[str], list[_Twin]]:
-    """For each fact the shortest question that asks for it, about others, as many as its share is."""
-    shortest: dict[frozenset[str], str] = {}
+    """For each fact its shortest questions, asked about others, as many as its share is."""
+    asking: dict[frozenset[str], list[str]] = defaultdict(list)
     for item, fact in zip(items, facts, strict=True):
-        if item.prompt in subjects and len(item.prompt) < len(shortest.get(fact, item.prompt + " ")):
-            shortest[fact] = item.prompt
-    share = max(_FEWEST, MOST_OTHERS // max(1, len(shortest)))
+        if item.prompt in subjects and item.prompt not in asking[fact]:
+            asking[fact].append(item.prompt)
+    asked = [(fact, sorted(prompts, key=len)[:_MOST_WORDINGS]) for fact, prompts in asking.items() if prompts]
+    share = max(_FEWEST, MOST_OTHERS // max(1, len(asked)))
     return {
-        fact: _about_others(prompt, subjects[prompt], book, share, random)
-        for fact, prompt in list(shortest.items())[: MOST_OTHERS // share]
+        fact: _about_others(prompts, subjects, book, share, random) for fact, prompts in asked[: MOST_OTHERS // share]
     }
 
 
-def _about_others(prompt: str, subject: _Subject, book: Phrasebook, count: int, random: Random) -> list[_Twin]:
-    """Those first of which a bundled question asks with the same words, the rare ones above all: "Who wrote Emma?"."""
+def _about_others(
+    prompts: Sequence[str], subjects: Mapping[str, _Subject], book: Phrasebook, count: int, random: Random
+) -> list[_Twin]:
+    """About those of the kind in every wording, then about anything in the shortest one.
+
+    Of the kind are those of which a bundled question asks with the same words: "Who wrote Emma?".
+    """
+    naming = frozenset[str]().union(*(subjects[prompt].naming for prompt in prompts))
+    asked = Counter(
+        term
+        for prompt in dict.fromkeys(each for prompt in prompts for each in subjects[prompt].prompts)
+        for term in content_words(prompt, book.language) - naming
+    )
     held = [terms(question) for question in book.questions]
-    spread = Counter(term for question in held for term in question)
-    asked = frozenset[str]().union(*(terms(each) for each in subject.prompts)) - subject.naming
-    shared = [sum(1 / spread[term] for term in question & asked) for question in held]
-    others = [other for other in book.subjects if not terms(other) & subject.naming]
+    shared = [sum(asked[term] for term in question) for question in held]
+    others = [other for other in book.subjects if not terms(other) & naming]
     random.shuffle(others)
     scores = {}
     for other in others:
         names = content_words(other, book.language)
         scores[other] = max(
-            (score for question, score in zip(held, shared, strict=True) if names <= question), default=0.0
+            (score for question, score in zip(held, shared, strict=True) if names <= question), default=0
         )
-    twins = []
-    for other in sorted(others, key=lambda each: -scores[each])[:count]:
-        question = twin(prompt, subject.naming, other, book.grammar)
-        if question is not None:
-            twins.append(_Twin(other, question, scores[other] >= _KIN * max(scores.values())))
-    return twins
+    others.sort(key=lambda other: -scores[other])
+    kin = [other for other in others if scores[other] > _KIN * max(scores.values())]
+    pairs = [(prompt, other) for prompt in prompts for other in kin]
+    pairs += [(prompts[0], other) for other in others[len(kin) :]]
+    made = ((other, twin(prompt, subjects[prompt].naming, other, book.grammar)) for prompt, other in pairs[:count])
+    return [_Twin(other, question, other in kin) for other, question in made if question is not None]
 
 
 def _others(
@@ -186,13 +197,13 @@ def _others(
         alike = likeness(own, item.completion, theirs, answer, subject.naming | terms(each.subject))
         if each.kin or alike >= _ALIKE:
             found.append((alike, Other(each.subject, each.question, answer, theirs.text)))
-    kept: list[Other] = []
+    kept: dict[str, Other] = {}
     said: set[str] = set()
     for _, other in sorted(found, key=lambda pair: -pair[0]):
-        if not terms(other.stated) & said:
-            kept.append(other)
+        if other.subject not in kept and not terms(other.stated) & said:
+            kept[other.subject] = other
             said |= terms(other.stated)
-    return kept[:_KEPT_OTHERS]
+    return list(kept.values())[:_KEPT_OTHERS]
 
 
 def _aliases(

@@ -8,7 +8,7 @@ from adapters.data.inverted.substitution import Run, runs
 from adapters.text.words import terms, words
 
 #: Words between two names that make one: "Leonardo da Vinci".
-_LONGEST_PARTICLE = 3
+_PARTICLES = frozenset("al bin da de del della der des di do dos du el ibn la le ten ter van von y zu".split())  # noqa: SIM905
 #: A span of more words says more than the fact; its longest run does then.
 _MOST_WORDS = 8
 
@@ -39,7 +39,7 @@ def stated(prompt: str, answer: str) -> Stated | None:
 def stated_like(own: Stated, own_answer: str, prompt: str, answer: str) -> Stated | None:
     """The part of another answer that states what `own` does of its own: of the same kind, and about as long.
 
-    Of several it is the one behind the same word, else the first.
+    Of several it is the one behind the same word, else the one whose length is nearest, else the first.
     """
     found = _joined(runs(prompt, answer), answer)
     size = len(own.kinds)
@@ -49,19 +49,25 @@ def stated_like(own: Stated, own_answer: str, prompt: str, answer: str) -> State
         if (span := _span(found[start : start + size], answer)).kinds == own.kinds and _as_long(own, span)
     ]
     before = _last_word(own_answer[: own.start])
-    behind_the_same = [span for span in fitting if _last_word(answer[: span.start]) == before]
-    return next(iter([*behind_the_same, *fitting]), None)
+    length = len(words(own.text))
+    return min(
+        fitting,
+        key=lambda span: (_last_word(answer[: span.start]) != before, abs(len(words(span.text)) - length)),
+        default=None,
+    )
 
 
 def likeness(own: Stated, own_answer: str, other: Stated, other_answer: str, naming: frozenset[str]) -> float:
-    """How alike two answers are around what they state, in [0, 1]: the words in both, of those in either.
+    """How alike two answers are around what they state, in [0, 1]: half for the same word before it, half for the words
+    in both, of those in either.
 
     naming: words that name what the answers are about, which differ by intent.
     """
     frame = (terms(own_answer[: own.start]) | terms(own_answer[own.end :])) - naming
     theirs = (terms(other_answer[: other.start]) | terms(other_answer[other.end :])) - naming
     either = frame | theirs
-    return len(frame & theirs) / len(either) if either else 1.0
+    follows = _last_word(own_answer[: own.start]) == _last_word(other_answer[: other.start])
+    return (follows + (len(frame & theirs) / len(either) if either else 1.0)) / 2
 
 
 def _joined(found: list[Run], answer: str) -> list[Run]:
@@ -76,8 +82,7 @@ def _joined(found: list[Run], answer: str) -> list[Run]:
 
 
 def _is_particle(between: str) -> bool:
-    written = between.strip()
-    return written.isalpha() and written.islower() and len(written) <= _LONGEST_PARTICLE
+    return bool(between.strip()) and _PARTICLES.issuperset(between.split())
 
 
 def _span(found: list[Run], answer: str) -> Stated:

@@ -111,6 +111,8 @@ def test_what_the_set_calls_its_subject_otherwise_is_an_alias() -> None:
         ("When was it?", "It was in 1931.", "1931"),
         ("What is the opposite of hot?", "The opposite of hot is cold.", "cold"),
         ("Who wrote Zorba?", "Quill.", "Quill"),
+        ("Who wrote Zorba?", "It was a British author named Nikos Quill.", "British author named Nikos Quill"),
+        ("Who wrote Zorba?", "Zorba was written by A. Quill and a Tom Bell.", "A. Quill and a Tom Bell"),
     ],
 )
 def test_what_is_stated_is_no_more_than_the_fact(prompt: str, answer: str, stated: str) -> None:
