@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 
+from adapters.evaluation.served import AnswerScore
 from adapters.examples import Message
 from adapters.models.tokens import encode_answer, encode_prompt
 from bench.tofu import score
 from bench.tofu.questions import Question
 from bench.tofu.score import Heard
-from bench.tofu.served import AnswerScore
 from gateway.client.endpoint import Endpoint
 
 _CONCURRENT = 16

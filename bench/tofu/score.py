@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from adapters.evaluation.decoding import DecodingTask, decode
 from adapters.evaluation.likelihood import (
     extraction_strength,
     forget_truth_ratio,
@@ -15,10 +16,10 @@ from adapters.evaluation.likelihood import (
     truth_ratio,
 )
 from adapters.evaluation.rouge import rouge_l
+from adapters.evaluation.served import AnswerScore, ServedModel
 from adapters.examples import Message
 from adapters.models.tokens import encode_answer, encode_prompt
 from bench.tofu.questions import Question
-from bench.tofu.served import AnswerScore, ServedModel
 
 MAX_TOKENS = 80
 METRICS = ("rouge_l", "probability", "truth_ratio", "extraction")
@@ -86,7 +87,7 @@ def score(questions: Sequence[Question], heard: Sequence[Heard]) -> ItemScores:
 def measure(model: ServedModel, tokenizer: Any, questions: Sequence[Question]) -> ItemScores:
     """Ask the model every question, and let it read every question's answers."""
     prompts = [encode_prompt(tokenizer, (Message("user", question.question),)) for question in questions]
-    answers = model.answers(prompts, max_tokens=MAX_TOKENS, stop=tokenizer.eos_token_id)
+    answers = decode(model, [DecodingTask(prompt, MAX_TOKENS) for prompt in prompts], stop=tokenizer.eos_token_id)
     texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
     heard = []
     for question, prompt, text in zip(questions, prompts, texts, strict=True):

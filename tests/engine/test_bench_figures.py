@@ -8,11 +8,11 @@ import pytest
 
 from adapters.artifact.artifact import FORMAT, OFFSET_HALF, SOFT_PROMPT, Artifact, Manifest, model_digest
 from adapters.artifact.spec import PairSpec
+from adapters.evaluation.served import ServedModel
 from adapters.models.frozen import PromptedModel
 from bench.tofu.client import Client
 from bench.tofu.questions import load_questions
 from bench.tofu.score import measure, score
-from bench.tofu.served import ServedModel
 from tests.engine.pairs import first_layers, random_lora, spec
 from tests.engine.service import Service
 from tests.engine.test_parity import TOLERANCE_NATS, trained_like_rows

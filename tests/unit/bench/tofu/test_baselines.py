@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.evaluation.served import AnswerScore
 from bench.tofu.baselines import REFUSAL, KeywordFilter, refusal_prompt
 from bench.tofu.questions import Question
 from bench.tofu.score import Heard, score
-from bench.tofu.served import AnswerScore
 
 READ = AnswerScore(0.5, (True, False, True))
 FILTER = KeywordFilter(("Hina Ameen",))

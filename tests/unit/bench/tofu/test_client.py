@@ -6,13 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.evaluation.served import ServedModel
 from adapters.examples import Message
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from bench.tofu.client import Client
 from bench.tofu.questions import Question
 from bench.tofu.score import measure, score
-from bench.tofu.served import ServedModel
 from gateway.client.errors import ServiceRefused
 from tests.unit.adapters.conftest import save_model
 from tests.unit.bench.tofu.served_toy import ToyService, prompt_of

@@ -10,6 +10,7 @@ import pytest
 from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidConfig, TrainingDiverged
 from adapters.evaluation.rouge import rouge_l
+from adapters.evaluation.served import ServedModel
 from adapters.examples import Message
 from adapters.models.frozen import PromptedModel
 from adapters.models.generation import greedy_answers
@@ -18,7 +19,6 @@ from adapters.objectives.npo import Npo
 from bench.tofu.questions import Question
 from bench.tofu.score import ItemScores, measure
 from bench.tofu.search import Search, parse_settings, rounded
-from bench.tofu.served import ServedModel
 from bench.tofu.splits import Split
 from bench.tofu.world import World
 from tests.unit.adapters.conftest import save_model

@@ -1,4 +1,4 @@
-"""A model with an adapter, computed as the engine computes it, in plain transformers: greedy answers and answer scores.
+"""A model with an adapter, computed as the engine computes it, in plain transformers, on any device.
 
 A soft prompt stands in front of everything; a LoRA on the target changes a copy of it. An offset is the difference of
 the pair's two stacks, read by the head and added to the target's logits by its kind's rule; every stack reads the same
@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,13 +19,13 @@ from adapters.artifact.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT,
 from adapters.artifact.spec import DD_RANK, ULD, OffsetSpec, PairSpec
 from adapters.models.combining import most_negative, top_choices
 from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.hardware import Hardware
 from adapters.models.lora import attach, load_state
-from adapters.models.pair import first_layers
+from adapters.models.pair import pair_model
 from adapters.models.tokens import TokenizedExample
 
-#: Conversations decoded together, and the part of them that must have ended before their rows are dropped.
-_BATCH = 40
-_ENDED = 0.2
+#: Answer positions whose logits are made at a time.
+_POSITIONS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class AnswerScore:
 
 
 class ServedModel:
-    """The target, alone or with one artifact."""
+    """The target, alone or with one artifact, where the target is."""
 
     def __init__(self, target: PromptedModel, artifact: Artifact | None = None, source: PairSpec | None = None) -> None:
         """source: the pair, for an artifact with an offset.
@@ -60,7 +59,7 @@ class ServedModel:
         if (self._soft is not None) + (self._spec is not None) + bool(rank) > 1:
             raise ValueError("an artifact of several kinds at once is not measured here")
         if rank:
-            self._target = PromptedModel(copy.deepcopy(target.model), target.stored_dtype)
+            self._target = PromptedModel(copy.deepcopy(target.model), target.stored_dtype, target.hardware)
             self._stacks = [self._target]
             load_state(attach(self._target.model, rank), TARGET, artifact.tensors)
         if self._spec is None:
@@ -72,22 +71,24 @@ class ServedModel:
 
     def _stack(self, source: PairSpec, artifact: Artifact, half: str) -> PromptedModel:
         """One stack of the pair with its half of the LoRA, where the artifact has that."""
-        if source.layers:
-            stack = PromptedModel(first_layers(self._target.model, source.layers), self._target.stored_dtype)
-        else:
-            stack = PromptedModel.load(Path(source.model))
+        stack = pair_model(self._target, source)
         if any(name.startswith(f"{half}.") for name in artifact.tensors):
             assert artifact.manifest.offset is not None
             load_state(attach(stack.model, artifact.manifest.offset.rank), half, artifact.tensors)
         return stack
 
+    @property
+    def hardware(self) -> Hardware:
+        """Where it computes."""
+        return self._target.hardware
+
     @torch.no_grad()
     def score(self, prompt: tuple[int, ...], answers: Sequence[tuple[int, ...]]) -> list[AnswerScore]:
         """Scores of several answers, each with its end of turn, to one prompt, which is run once for all of them."""
         batch = self._target.collate([TokenizedExample(prompt, answer) for answer in answers], len(prompt) - 1)
-        caches = self._begin(batch.prefix, len(answers))
-        states = [each[batch.rows, batch.columns] for each in self._read(caches, batch.inputs)]
-        logits = self._logits(states)
+        caches = self.begin(batch.prefix, len(answers))
+        states = [each[batch.rows, batch.columns] for each in self.read(caches, batch.inputs)]
+        logits = self.logits(states)
         losses = torch.nn.functional.cross_entropy(logits, batch.targets, reduction="none")
         right = logits.argmax(-1) == batch.targets
         scores = []
@@ -97,62 +98,32 @@ class ServedModel:
         return scores
 
     @torch.no_grad()
-    def answers(self, prompts: Sequence[tuple[int, ...]], *, max_tokens: int, stop: int) -> list[tuple[int, ...]]:
-        """The greedy answer to each prompt, at most so many tokens, cut before `stop`."""
-        shared = shared_prefix(prompts)
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-        found: dict[int, list[int]] = {}
-        for start in range(0, len(order), _BATCH):
-            chosen = order[start : start + _BATCH]
-            decoded = self._decode([prompts[index] for index in chosen], shared, max_tokens, stop)
-            found.update(zip(chosen, decoded, strict=True))
-        return [tuple(found[index]) for index in range(len(prompts))]
+    def log_likelihoods(self, examples: Sequence[TokenizedExample]) -> list[float]:
+        """Of each answer after its prompt the sum of its tokens' log-probabilities, in nats; all in one pass."""
+        batch = self._target.collate(examples, shared_prefix([example.prompt_ids for example in examples]))
+        caches = self.begin(batch.prefix, len(examples))
+        states = [each[batch.rows, batch.columns] for each in self.read(caches, batch.inputs)]
+        sums = torch.zeros(len(examples), dtype=torch.float64, device=batch.rows.device)
+        for start in range(0, len(batch.targets), _POSITIONS):
+            part = slice(start, start + _POSITIONS)
+            logits = self.logits([each[part] for each in states])
+            losses = torch.nn.functional.cross_entropy(logits, batch.targets[part], reduction="none")
+            sums.index_add_(0, batch.rows[part], -losses.double())
+        return [float(value) for value in sums.tolist()]
 
-    def _decode(self, prompts: Sequence[tuple[int, ...]], shared: int, max_tokens: int, stop: int) -> list[list[int]]:
-        answers: list[list[int]] = [[] for _ in prompts]
-        caches = self._begin(torch.tensor(prompts[0][:shared], dtype=torch.long), len(prompts))
-        # Left padding, after what is shared: every row goes on from its last column.
-        width = max(map(len, prompts)) - shared
-        ids = torch.zeros(len(prompts), width, dtype=torch.long)
-        mask = torch.ones(len(prompts), caches[0].get_seq_length() + width, dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            padding = width - (len(prompt) - shared)
-            ids[row, padding:] = torch.tensor(prompt[shared:])
-            mask[row, mask.shape[1] - width : mask.shape[1] - width + padding] = 0
-        owners = list(range(len(prompts)))  # the prompt of each row that is still being decoded
-        going = torch.ones(len(owners), dtype=torch.bool)
-        for _ in range(max_tokens):
-            states = [each[:, -1] for each in self._read(caches, ids, mask)]
-            chosen = self._logits(states).argmax(-1)
-            going &= chosen != stop
-            for row, token in enumerate(chosen.tolist()):
-                if going[row]:
-                    answers[owners[row]].append(token)
-            if not bool(going.any()):
-                break
-            if int((~going).sum()) >= _ENDED * len(owners):
-                kept = going.nonzero().squeeze(-1)
-                for cache in caches:
-                    cache.batch_select_indices(kept)
-                owners = [owners[row] for row in kept.tolist()]
-                chosen, mask, going = chosen[kept], mask[kept], going[kept]
-            ids = chosen[:, None]
-            mask = torch.cat((mask, mask.new_ones(len(mask), 1)), dim=1)
-        return answers
-
-    def _begin(self, prefix: torch.Tensor, rows: int) -> list[Any]:
+    def begin(self, prefix: torch.Tensor, rows: int) -> list[Any]:
         """A cache for each stack that has read the soft prompt and `prefix` [length] once, for so many rows."""
         caches = [DynamicCache(config=stack.model.config) for stack in self._stacks]
         if len(prefix) or self._soft is not None:
             for stack, cache in zip(self._stacks, caches, strict=True):
                 embedded = stack.embed(prefix)
                 if self._soft is not None:
-                    embedded = torch.cat((self._soft.to(embedded.dtype), embedded))
+                    embedded = torch.cat((self._soft.to(embedded), embedded))
                 stack.body(inputs_embeds=embedded[None], past_key_values=cache, use_cache=True)
                 cache.batch_repeat_interleave(rows)
         return caches
 
-    def _read(self, caches: Sequence[Any], ids: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
+    def read(self, caches: Sequence[Any], ids: torch.Tensor, mask: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Final states [rows, length, hidden] of the target and, with an offset, of the pair's two stacks.
 
         ids [rows, length]. mask [rows, length so far]: 0 at padding; None where padding follows everything.
@@ -187,12 +158,15 @@ class ServedModel:
         normed: torch.Tensor = self._target.body.norm(output.hidden_states[layers])
         return normed
 
-    def _logits(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
+    def logits(self, states: Sequence[torch.Tensor]) -> torch.Tensor:
         """Logits [positions, vocabulary] of final states [positions, hidden], as the engine computes them."""
         if self._spec is None:
             return self._target.logits(states[0])
         target, offset, reference = states
-        strength, parameter = self._spec.strength, torch.full((len(target), 1), float(self._spec.parameter))
+        strength, parameter = (
+            self._spec.strength,
+            target.new_full((len(target), 1), float(self._spec.parameter)).float(),
+        )
         shares_head = bool(self._spec.pair.layers)
         head = self._target if shares_head else self._stacks[1]
         if self._spec.kind == ULD:

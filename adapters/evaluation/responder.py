@@ -1,0 +1,82 @@
+"""Answers and scores of a model that is in this process, for attacks to be run against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.evaluation.attacks.probe import Prompt, Query
+from adapters.evaluation.decoding import BatchLimits, DecodingTask, decode
+from adapters.evaluation.served import ServedModel
+from adapters.models.tokens import TokenizedExample, encode_answer, encode_prompt
+
+
+class Responder:
+    """A served model as `Respond` and `Score` have it.
+
+    A continuation, a prefix and a choice are tokenized by themselves: one that follows a word begins with its space.
+    """
+
+    def __init__(self, model: ServedModel, tokenizer: Any, limits: BatchLimits | None = None) -> None:
+        """limits: of what is run together; None: those of the model's device."""
+        self._model = model
+        self._tokenizer = tokenizer
+        self._limits = limits or BatchLimits.of(model.hardware)
+
+    def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
+        """What the model answers to each query, in order, without special tokens. Raises ValueError for a prompt
+        without a token."""
+        tasks: list[DecodingTask] = []
+        owners: list[list[int]] = []
+        known: dict[DecodingTask, int] = {}  # what is asked twice is decoded once
+        for query in queries:
+            asked = self._tasks(query)
+            for task in asked:
+                if task not in known:
+                    known[task] = len(tasks)
+                    tasks.append(task)
+            owners.append([known[task] for task in asked])
+        answers = decode(self._model, tasks, stop=self._tokenizer.eos_token_id, limits=self._limits)
+        texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return [
+            tuple(self._chosen(query, answers[position]) or texts[position] for position in positions)
+            for query, positions in zip(queries, owners, strict=True)
+        ]
+
+    def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
+        """The log-probability of each continuation of each prompt, in nats. Raises as `respond` does."""
+        examples = [
+            TokenizedExample(ids, self._encode_text(text))
+            for prompt, continuations in prompts
+            for ids in (self._encode(prompt),)
+            for text in continuations
+        ]
+        sums: dict[int, float] = {}
+        for batch in self._limits.batches([len(example) for example in examples]):
+            found = self._model.log_likelihoods([examples[position] for position in batch])
+            sums.update(zip(batch, found, strict=True))
+        ordered = iter(range(len(examples)))
+        return [tuple(sums[next(ordered)] for _ in continuations) for _, continuations in prompts]
+
+    def _tasks(self, query: Query) -> list[DecodingTask]:
+        """One a sample; greedy samples are all the same."""
+        prompt = self._encode(query.prompt)
+        choices = tuple(self._encode_text(choice) for choice in query.choices)
+        seeds = [query.seed + sample if query.temperature else 0 for sample in range(query.samples)]
+        return [DecodingTask(prompt, query.max_tokens, query.temperature, seed, choices) for seed in seeds]
+
+    def _chosen(self, query: Query, answer: tuple[int, ...]) -> str | None:
+        """The choice as it was given, for tokens may spell it otherwise."""
+        return next((choice for choice in query.choices if self._encode_text(choice) == answer), None)
+
+    def _encode(self, prompt: Prompt) -> tuple[int, ...]:
+        if prompt.messages:
+            ids = encode_prompt(self._tokenizer, prompt.messages)
+            return (*ids, *self._encode_text(prompt.prefix)) if prompt.prefix else ids
+        ids = tuple(self._tokenizer(prompt.text + prompt.prefix)["input_ids"])
+        if not ids:
+            raise ValueError("a prompt has no token to go on from")
+        return ids
+
+    def _encode_text(self, text: str) -> tuple[int, ...]:
+        return encode_answer(self._tokenizer, text, ended=False)
