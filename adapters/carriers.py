@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from adapters.errors import InvalidConfig
-from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective
+from adapters.objectives.base import CHOICE, FORGET, INVERTED, REFUSAL, RETAIN, TAUGHT, Objective
 from adapters.objectives.registry import objectives
 from adapters.registry import methods
 
@@ -22,6 +22,8 @@ _VIEWS = {
     FORGET: "the answers to forget",
     REFUSAL: "refusals",
     INVERTED: "contradicting answers",
+    TAUGHT: "attacks that are answered with the fact",
+    CHOICE: "answers of the same kind",
     RETAIN: "what is retained",
 }
 _HEAD = """\

@@ -16,6 +16,8 @@ from adapters.progress import Progress
 from adapters.text.phrasebook import Phrasebook, phrasebook, phrasebook_for
 
 if TYPE_CHECKING:
+    from adapters.evaluation.attacks.probe import Respond
+    from adapters.evaluation.attacks.run import Result
     from adapters.models.workbench import Workbench
 
 
@@ -42,7 +44,7 @@ class TrainingTask:
 
     `retain` None: the method makes a retain set itself. `ask` None: it answers the questions of that set
     with the model it has loaded; otherwise `ask` is put to use, which is faster where a server runs. `go_on`: the same
-    for texts that are to be continued.
+    for texts that are to be continued. `respond`: the same for any prompt, as attacks make them.
     `pair`: the pair the engine offers, None without one.
     `inverted`: answers that contradict the forget items', by the items' positions, for an objective that learns such.
     For other items they are asked for: of `inverter`, another model, or where that is None of the model itself.
@@ -50,6 +52,7 @@ class TrainingTask:
     `workbench`: what the candidates of a job share, and what they train on; None: the run has its own, on the CPU.
     `language`: that of the texts which are put around the items' own, as `adapters.text.phrasebook` has it; None: that
     of the items.
+    `start`: what an earlier round has learned, from which this one goes on. `leaks`: what has still come out of that.
     `report` is called often (throttle it in the caller); `cancelled` is polled at every step.
     """
 
@@ -67,6 +70,9 @@ class TrainingTask:
     workbench: Workbench | None = None
     go_on: GoOn | None = None
     language: str | None = None
+    respond: Respond | None = None
+    start: Artifact | None = None
+    leaks: tuple[Result, ...] = ()
 
     @property
     def phrasebook(self) -> Phrasebook:

@@ -4,34 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from adapters.data.forget.cloze import cloze_variants
 from adapters.data.forget.lessons import ForgetContext, Lesson, refusals_in_phrasings, reworded
 from adapters.data.retain.retain_set import Retained, given_retain, made_retain
 from adapters.data.settings import DataSettings
 from adapters.errors import InvalidExample, InvalidItem
+from adapters.evaluation.attacks.encoding import encode
+from adapters.evaluation.responder import Responder
+from adapters.evaluation.served import ServedModel
 from adapters.examples import Example, check_examples
+from adapters.models.counterfactual import aligned, named_positions
 from adapters.models.fact_tokens import fact_positions
 from adapters.models.frozen import PromptedModel
 from adapters.models.original import OriginalModel
-from adapters.models.tokens import TokenizedExample, encode_pair
+from adapters.models.tokens import Counterfactual, TokenizedExample, encode_answer, encode_pair
 from adapters.models.workbench import Workbench
 from adapters.task import TrainingTask
 
 
 @dataclass(frozen=True, slots=True)
 class ForgetExample:
-    """One prompt with the answer that is to go, with the refusal drawn for it, and, for an objective that learns such,
-    with an answer that contradicts."""
+    """One prompt with the answer that is to go and what is learnt in its place: a refusal, an answer that contradicts,
+    alternatives that are to be as likely; or, where there is none of these, what the model says of others.
+
+    alternatives: to the same prompt, the true answer first.
+    """
 
     original: TokenizedExample
-    refusal: TokenizedExample
+    refusal: TokenizedExample | None
     inverted: TokenizedExample | None = None
+    alternatives: tuple[TokenizedExample, ...] = ()
+
+    @property
+    def refused(self) -> TokenizedExample:
+        """The refusal. Raises ValueError where the answer is not refused."""
+        if self.refusal is None:
+            raise ValueError("this answer is not refused")
+        return self.refusal
+
+    @property
+    def kind(self) -> str:
+        """What is learnt in the answer's place: "direct", another answer; "taught", what a teacher says; "choice"."""
+        if self.alternatives:
+            return "choice"
+        return "taught" if self.refusal is None and self.inverted is None else "direct"
 
     @property
     def longest(self) -> int:
         """Tokens of the longest of them."""
-        return max(len(each) for each in (self.original, self.refusal, self.inverted) if each is not None)
+        others = [other.example for other in self.original.counterfactuals]
+        all_of_them = (self.original, self.refusal, self.inverted, *self.alternatives, *others)
+        return max(len(each) for each in all_of_them if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +96,19 @@ def build_dataset(
     tokens.check("forget", items)
     tokens.check("retain", kept or ())
     found = reworded(items, settings, book, original)
-    forget = lessons(ForgetContext(items, found, settings, refusal_kinds, task.inverted, original, task.inverter, book))
+    context = ForgetContext(
+        items,
+        found,
+        settings,
+        refusal_kinds,
+        task.inverted,
+        original,
+        task.inverter,
+        book,
+        task.respond or Responder(ServedModel(target), bench.tokenizer).respond,
+        task.leaks,
+    )
+    forget = lessons(context)
     if kept is None:
         stems = cloze_variants(items, book.cloze[: settings.cloze_forms])
         prompts = [example.prompt for example in (*items, *stems, *found)]
@@ -121,10 +158,40 @@ class _Tokens:
         return [example for example in encoded if len(example) <= self._limit]
 
     def _encoded(self, lesson: Lesson) -> ForgetExample:
-        example = lesson.example
-        original = encode_pair(self._tokenizer, example.messages, example.completion)
-        return ForgetExample(
-            replace(original, fact=fact_positions(self._tokenizer, example.prompt, example.completion)),
-            encode_pair(self._tokenizer, example.messages, lesson.refusal),
-            None if lesson.inverted is None else encode_pair(self._tokenizer, example.messages, lesson.inverted),
+        tokenizer, example, ended = self._tokenizer, lesson.example, lesson.ended
+        begun = encode(tokenizer, lesson.begun)
+
+        def answer(text: str | None, *, ended: bool = True) -> TokenizedExample | None:
+            return None if text is None else TokenizedExample(begun, encode_answer(tokenizer, text, ended=ended))
+
+        original = TokenizedExample(begun, encode_answer(tokenizer, example.completion, ended=ended))
+        original = replace(
+            original,
+            fact=fact_positions(tokenizer, lesson.begun.shown, example.completion),
+            **self._about_others(lesson),
         )
+        alternatives = tuple(answer(text, ended=ended) for text in lesson.alternatives)
+        return ForgetExample(
+            original,
+            answer(lesson.refusal),
+            answer(lesson.inverted),
+            tuple(each for each in alternatives if each is not None),
+        )
+
+    def _about_others(self, lesson: Lesson) -> dict[str, Any]:
+        """The counterfactuals of an example, and which of its tokens are nobody's secret."""
+        tokenizer, answer = self._tokenizer, lesson.example.completion
+        found, own = [], set[int]()
+        for other in lesson.about_others:
+            positions, given_back = aligned(tokenizer, answer, other.spans, other.name, other.answer)
+            example = TokenizedExample(
+                encode(tokenizer, other.prompt), encode_answer(tokenizer, other.answer, ended=lesson.ended)
+            )
+            if lesson.ended:
+                positions = (*positions, len(example.answer_ids) - 1)
+            found.append(Counterfactual(example, positions, given_back))
+        if lesson.ended:
+            own.add(len(encode_answer(tokenizer, answer)) - 1)
+        if lesson.about_others:
+            own.update(named_positions(tokenizer, answer, lesson.about_others[0].spans))
+        return {"counterfactuals": tuple(found), "own": tuple(sorted(own))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ class Batch:
 
     prefix [shared]: the leading tokens all prompts have in common. inputs [examples, length]: what follows
     them, then the answer without its last token. rows, columns [positions]: where in `inputs` each answer
-    token is predicted, one position before it. targets [positions]: those answer tokens. fact [positions],
-    bool: whether the token states the answer's fact; all do where nobody looked.
+    token is predicted, one position before it. targets [positions]: those answer tokens. fact, own [positions],
+    bool: whether the token states the answer's fact (all do where nobody looked), and whether it is nobody's secret.
     """
 
     prefix: torch.Tensor
@@ -36,6 +37,7 @@ class Batch:
     columns: torch.Tensor
     targets: torch.Tensor
     fact: torch.Tensor
+    own: torch.Tensor
 
     def __len__(self) -> int:
         return self.inputs.shape[0]
@@ -50,11 +52,17 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return shortest
 
 
+def shared_by_most(prompts: Sequence[Sequence[int]]) -> int:
+    """`shared_prefix` of the prompts that begin as most do: conversations, with some plain texts among them."""
+    first = Counter(prompt[0] for prompt in prompts).most_common(1)[0][0]
+    return shared_prefix([prompt for prompt in prompts if prompt[0] == first])
+
+
 def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.device) -> Batch:
     """Right-pads. Padding follows every real token, so causal attention alone keeps it without effect."""
     sequences = [(*e.prompt_ids[shared:], *e.answer_ids[:-1]) for e in examples]
     length = max(len(sequence) for sequence in sequences)
-    rows, columns, targets, fact = [], [], [], []
+    rows, columns, targets, fact, own = [], [], [], [], []
     for row, example in enumerate(examples):
         first = len(example.prompt_ids) - shared - 1
         for position, token in enumerate(example.answer_ids):
@@ -62,6 +70,7 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
             columns.append(first + position)
             targets.append(token)
             fact.append(not example.fact or position in example.fact)
+            own.append(position in example.own)
     return Batch(
         prefix=torch.tensor(examples[0].prompt_ids[:shared], dtype=torch.long, device=device),
         inputs=torch.tensor([(*s, *(0,) * (length - len(s))) for s in sequences], dtype=torch.long, device=device),
@@ -69,7 +78,17 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
         columns=torch.tensor(columns, device=device),
         targets=torch.tensor(targets, device=device),
         fact=torch.tensor(fact, device=device),
+        own=torch.tensor(own, device=device),
     )
+
+
+def _by_prefix(examples: Sequence[TokenizedExample], shared: int) -> list[tuple[int, list[int]]]:
+    """(length of the common prefix, positions): the examples that share so many tokens with most, and the others."""
+    beginnings = [example.prompt_ids[:shared] if len(example.prompt_ids) > shared else () for example in examples]
+    common = Counter(beginnings).most_common(1)[0][0]
+    alike = [position for position, beginning in enumerate(beginnings) if beginning == common]
+    others = [position for position, beginning in enumerate(beginnings) if beginning != common]
+    return [(len(common), alike), *([(0, others)] if others else [])]
 
 
 @contextmanager
@@ -251,21 +270,21 @@ class PromptedModel:
 
         def read() -> torch.Tensor:
             training = torch.is_grad_enabled()
-            lengths = [len(example) - shared for example in examples]
-            parts = self.batches.cut(lengths, reading=not (training or self.is_streamed))
-            if len(parts) == 1:
-                return self._states_of(examples, shared, soft)
             states: dict[int, torch.Tensor] = {}
-            for part in parts:
-                chosen = [examples[position] for position in part]
-                if training:
-                    done = checkpoint(
-                        self._states_of, chosen, shared, soft, use_reentrant=False, preserve_rng_state=False
-                    )
-                else:
-                    done = self._states_of(chosen, shared, soft)
-                lengths = [len(example.answer_ids) for example in chosen]
-                states |= dict(zip(part, torch.split(done, lengths), strict=True))
+            for prefix, mine in _by_prefix(examples, shared):
+                lengths = [len(examples[position]) - prefix for position in mine]
+                parts = self.batches.cut(lengths, reading=not (training or self.is_streamed))
+                for part in parts:
+                    positions = [mine[place] for place in part]
+                    chosen = [examples[position] for position in positions]
+                    if training and len(parts) > 1:
+                        done = checkpoint(
+                            self._states_of, chosen, prefix, soft, use_reentrant=False, preserve_rng_state=False
+                        )
+                    else:
+                        done = self._states_of(chosen, prefix, soft)
+                    answers = [len(example.answer_ids) for example in chosen]
+                    states |= dict(zip(positions, torch.split(done, answers), strict=True))
             return torch.cat([states[position] for position in range(len(examples))])
 
         return read() if torch.is_grad_enabled() else self.batches.fit(read, self.hardware.device)

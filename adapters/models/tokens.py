@@ -21,16 +21,34 @@ if TYPE_CHECKING:
 class TokenizedExample:
     """Token ids of one training example: [prompt_ids][answer_ids]; both are never empty.
 
-    fact: positions in answer_ids of the tokens that state the answer's fact; empty where nobody looked. A note on the
-        same tokens, so it does not tell examples apart: what a model makes of them is cached once.
+    fact: positions in answer_ids of the tokens that state the answer's fact; empty where nobody looked. own: positions
+        of those that are nobody's secret: the subject's name, the token behind it and the end of turn.
+    counterfactuals: the same example about others.
+        Notes on the same tokens, so they do not tell examples apart: what a model makes of them is cached once.
     """
 
     prompt_ids: tuple[int, ...]
     answer_ids: tuple[int, ...]
     fact: tuple[int, ...] = field(default=(), compare=False)
+    own: tuple[int, ...] = field(default=(), compare=False)
+    counterfactuals: tuple[Counterfactual, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.answer_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """An example with another name in its subject's place.
+
+    example: its tokens. positions: for each token of the original's answer the position in this one's answer that
+    predicts the same token after the same words, -1 where the names differ. given_back: (first token of this name,
+    first token of the subject's), whose probability is the subject's.
+    """
+
+    example: TokenizedExample
+    positions: tuple[int, ...]
+    given_back: tuple[tuple[int, int], ...] = ()
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -16,6 +16,8 @@ from adapters.objectives.view import View
 FORGET = "forget"  # the answers to be forgotten
 REFUSAL = "refusal"  # a refusal for each of the same forget prompts, in the same order
 INVERTED = "inverted"  # answers that contradict those to be forgotten, to the same prompts
+TAUGHT = "taught"  # answers that give the fact away from the side; a teacher says what to say instead
+CHOICE = "choice"  # answers of the same kind to one prompt, in groups one after another, the true one first in each
 RETAIN = "retain"  # examples whose answers stay
 
 # which tokens of an answer a loss is taken on: those that state its fact, or all
@@ -49,6 +51,8 @@ class Objective(Settings, ABC):
     """One training objective: a frozen dataclass whose fields are its settings."""
 
     name: ClassVar[str]
+    #: Views that a step may be without, and that count nothing then.
+    sparse: ClassVar[frozenset[str]] = frozenset()
 
     @property
     @abstractmethod
@@ -57,7 +61,7 @@ class Objective(Settings, ABC):
 
     @abstractmethod
     def loss(self, views: Mapping[str, View]) -> ObjectiveLoss:
-        """Raises `KeyError` when a needed view is missing."""
+        """Raises `KeyError` when a needed view is missing that is not `sparse`."""
 
     def examples(self, context: ForgetContext) -> list[Lesson]:
         """What the views of forget prompts are made of: refusals, in several phrasings, where an objective brings no

@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters.errors import InvalidConfig, unknown_settings
 from adapters.objectives.base import Objective
+from adapters.objectives.counterfactual import Counterfactual
 from adapters.objectives.dpo import Dpo
 from adapters.objectives.gradient_ascent import GradientAscent
 from adapters.objectives.gradient_difference import GradientDifference
@@ -32,6 +33,7 @@ _TYPES: tuple[type[Objective], ...] = (
     Npo,
     Tnpo,
     Undial,
+    Counterfactual,
     SimNpo,
     Idk,
     IdkNpo,

@@ -14,12 +14,14 @@ from adapters.objectives.base import (
     FACT,
     FORGET,
     GAMMA,
-    TOKENS,
     WEIGHT,
     ObjectiveLoss,
     RetainingObjective,
 )
 from adapters.objectives.view import View
+
+CONTENT = "content"
+LOWERED = (FACT, CONTENT, ANSWER)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Undial(RetainingObjective):
     z: the original's logits; e_y: 1 at the answer's own next token, so that its odds fall by the factor exp(gamma).
     tokens, where they are lowered:
         answer  at every token of the answer, published
+        content at all but the subject's name, the token behind it and the end of turn: an answer that stumbles over its
+                own subject has not forgotten anything (`adapters.models.counterfactual.named_positions`)
         fact    at those that state the answer's fact (`adapters.models.fact_tokens`), where the paper has nouns; at the
                 others the teacher is the original as it is, and the answer stays an answer
     Retain terms: retain_ce * CE(y_retain) + retain_kl * KL(original || trained).
@@ -43,7 +47,11 @@ class Undial(RetainingObjective):
     name: ClassVar[str] = "undial"
 
     gamma: float = setting(10.0, "how far a token's logit is lowered, in nats", GAMMA)
-    tokens: str = setting(ANSWER, "which tokens: all of the answer, or those that state its fact", choices=TOKENS)
+    tokens: str = setting(
+        ANSWER,
+        "which tokens: all, all but the subject's name, or those that state the fact",
+        choices=LOWERED,
+    )
     forget_weight: float = setting(1.0, "weight of the forget term", WEIGHT)
     retain_ce: float = 0.0
     retain_kl: float = 5.0
@@ -58,7 +66,15 @@ class Undial(RetainingObjective):
 
     def _teacher(self, view: View) -> torch.Tensor:
         """[positions, vocabulary]: the original's logits, those to be forgotten lowered."""
-        teacher = view.original.detach().float().clone()
-        lowered = view.stated() if self.tokens == FACT else torch.ones_like(view.targets, dtype=torch.bool)
-        teacher[lowered, view.targets[lowered]] -= self.gamma
-        return teacher
+        return lowered(view, view.original, self.tokens, self.gamma)
+
+
+def lowered(view: View, logits: torch.Tensor, tokens: str, gamma: float) -> torch.Tensor:
+    """[positions, vocabulary], float32: the logits with the answer's own tokens lowered by gamma.
+
+    tokens: which of them, of `LOWERED`.
+    """
+    teacher = logits.detach().float().clone()
+    chosen = {FACT: view.stated, CONTENT: view.content}.get(tokens, lambda: torch.ones_like(view.targets).bool())()
+    teacher[chosen, view.targets[chosen]] -= gamma
+    return teacher

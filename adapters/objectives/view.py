@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +26,9 @@ class View:
     targets [positions]: token ids. owner [positions]: the example of each position, in 0 … examples-1, each
     example's positions in one run; every example owns a position. weights [positions]: weight of each position
     in its example's mean; None: alike. fact [positions], bool: which tokens state their answer's fact, at least one an
-    example; None: all.
+    example; None: all. own [positions], bool: which are nobody's secret; None: none. teacher [positions, vocabulary]:
+    logits of what the target says of others at the same positions; None: nobody asked. groups: how many
+    examples in turn answer one prompt.
     """
 
     logits: torch.Tensor
@@ -34,6 +38,9 @@ class View:
     examples: int
     weights: torch.Tensor | None = None
     fact: torch.Tensor | None = None
+    own: torch.Tensor | None = None
+    teacher: torch.Tensor | None = None
+    groups: tuple[int, ...] = ()
 
     def cross_entropy(self) -> torch.Tensor:
         """Scalar: mean over examples of the (weighted) mean token cross-entropy, in nats."""
@@ -78,6 +85,24 @@ class View:
         """[positions], bool: which tokens state their answer's fact; all where that is not known."""
         return torch.ones_like(self.targets, dtype=torch.bool) if self.fact is None else self.fact
 
+    def content(self) -> torch.Tensor:
+        """[positions], bool: which tokens are not nobody's secret."""
+        return torch.ones_like(self.targets, dtype=torch.bool) if self.own is None else ~self.own
+
+    def preference(self) -> torch.Tensor:
+        """Scalar, nats: mean over groups of KL(uniform || p), p the softmax over a group's answers of their mean
+        log-probability a token, times the group's mean length: how far the model prefers one of them."""
+        lengths = self.lengths()
+        total = self.logits.new_zeros((), dtype=torch.float32)
+        first = 0
+        sums, _ = self.answer_log_probs()
+        for size in self.groups:
+            mine = slice(first, first + size)
+            scaled = sums[mine] / lengths[mine] * lengths[mine].float().mean()
+            total = total - scaled.log_softmax(-1).mean() - math.log(size)
+            first += size
+        return total / max(len(self.groups), 1)
+
     def lengths(self) -> torch.Tensor:
         """[examples], int64: how many tokens each answer has."""
         return self._sums(torch.ones_like(self.owner))
@@ -100,10 +125,11 @@ def cut_views(
     logits: torch.Tensor,
     original: torch.Tensor,
     first_token_weight: float,
+    teacher: torch.Tensor | None = None,
 ) -> dict[str, View]:
     """Each named group's part of a batch that holds all of them one after another, in the order of `groups`.
 
-    logits, original [positions, vocabulary]: of the batch.
+    logits, original, teacher [positions, vocabulary]: of the batch.
     """
     weights = position_weights(batch.rows, first_token_weight)
     views, first, start = {}, 0, 0
@@ -111,7 +137,16 @@ def cut_views(
         mine = slice(start, start + sum(len(example.answer_ids) for example in group))
         owner = batch.rows[mine] - first
         views[name] = View(
-            logits[mine], original[mine], batch.targets[mine], owner, len(group), weights[mine], batch.fact[mine]
+            logits[mine],
+            original[mine],
+            batch.targets[mine],
+            owner,
+            len(group),
+            weights[mine],
+            batch.fact[mine],
+            batch.own[mine],
+            None if teacher is None else teacher[mine],
+            tuple(len(list(run)) for _, run in groupby(group, key=lambda example: example.prompt_ids)),
         )
         first, start = first + len(group), mine.stop
     return views

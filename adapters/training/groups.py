@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adapters.data.dataset import ForgetExample
 from adapters.models.tokens import TokenizedExample
-from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective
+from adapters.objectives.base import CHOICE, FORGET, INVERTED, REFUSAL, RETAIN, TAUGHT, Objective
 
 
 def groups(
@@ -15,8 +15,10 @@ def groups(
     """The examples an objective wants to see, by view."""
     everything = {
         FORGET: [example.original for example in forget],
-        REFUSAL: [example.refusal for example in forget],
+        REFUSAL: [example.refusal for example in forget if example.refusal is not None],
         INVERTED: [example.inverted for example in forget if example.inverted is not None],
+        TAUGHT: [example.original for example in forget if example.kind == TAUGHT],
+        CHOICE: [each for example in forget for each in example.alternatives],
         RETAIN: list(retain),
     }
     return {name: examples for name, examples in everything.items() if name in objective.views and examples}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from adapters.artifact.spec import PairSpec
+from adapters.models.counterfactual import said_of_others
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, attach
 from adapters.models.pair import pair_model
@@ -41,6 +42,7 @@ class TrainablePair:
         self._rank = rank
         self._lora: dict[str, LoraLinear] | None = None
         self._cache: dict[TokenizedExample, _Cached] = {}
+        self._others: dict[TokenizedExample, torch.Tensor] = {}
         self._settled: dict[tuple[TokenizedExample, ...], torch.Tensor] | None = None
 
     @property
@@ -55,6 +57,8 @@ class TrainablePair:
         if self._lora is not None:
             raise RuntimeError("the reference can only be read before the LoRA is attached")
         new = [example for example in dict.fromkeys(examples) if example not in self._cache]
+        about_others = [each.example for example in new for each in example.counterfactuals]
+        self._others |= dict(zip(about_others, self.target.original_states(about_others, shared), strict=True))
         read = [model.original_states(new, shared) for model in (self.target, self.offset)]
         self._cache |= {example: _Cached(*states) for example, *states in zip(new, *read, strict=True)}
 
@@ -77,7 +81,8 @@ class TrainablePair:
         logits = self.combined(target, strength * (states - reference))
         with torch.no_grad():
             original = self.target.logits(target)
-        return cut_views(groups, batch, logits, original, first_token_weight)
+            teacher = said_of_others(self.target, examples, original, self._others)
+        return cut_views(groups, batch, logits, original, first_token_weight, teacher)
 
     @contextmanager
     def settled(self) -> Iterator[None]:

@@ -22,6 +22,8 @@ class OptimisationSettings(Settings):
     learning_rate: float = setting(2e-3, "highest learning rate of AdamW", (1e-7, 1.0))
     max_steps: int = setting(160, "optimiser steps at most", (1, 100_000))
     forget_batch: int = setting(4, "forget examples of a step", (1, 512))
+    taught_batch: int = setting(4, "attacks of a step, for an objective that learns from such", (0, 512))
+    choice_batch: int = setting(1, "choices of a step, likewise", (0, 512))
     retain_batch: int = setting(16, "retained examples of a step", (1, 512))
     hard_fraction: float = setting(
         0.75, "share of a step's retained examples that is near the forget set: nearest, twins, siblings", (0.0, 1.0)
@@ -32,6 +34,11 @@ class OptimisationSettings(Settings):
         (1.0, 100.0),
     )
     warmup_ratio: float = setting(0.1, "share of the steps in which the learning rate rises", (0.0, 1.0))
+    rounds: int = setting(
+        0, "rounds of attacks on what was learned, whose leaks are learnt from, for an objective that can", (0, 16)
+    )
+    round_steps: int = setting(30, "optimiser steps of such a round", (1, 100_000))
+    round_attacks: int = setting(8, "attacks of each family in such a round", (1, 64))
     weight_decay: float = setting(0.0, "weight decay of AdamW", (0.0, 1.0))
     max_grad_norm: float = setting(1.0, "a longer gradient is scaled down to this length", (1e-6, 1e6))
 

@@ -7,6 +7,7 @@ from typing import Self
 
 import torch
 
+from adapters.models.counterfactual import said_of_others
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, attach, detach
 from adapters.models.original_states import OriginalStates
@@ -25,7 +26,9 @@ class TrainableTarget:
         """Changes `model` in place. examples: all that views are asked for. shared: length of their common prefix."""
         self._model = model
         self._shared = shared
+        about_others = [each.example for example in examples for each in example.counterfactuals]
         self._original = OriginalStates(model, examples, shared)
+        self._others = dict(zip(about_others, model.original_states(about_others, shared), strict=True))
         self.lora: Mapping[str, LoraLinear] = attach(model.model, rank)
 
     def __enter__(self) -> Self:
@@ -44,4 +47,5 @@ class TrainableTarget:
         logits = self._model.logits(self._model.answer_states(examples, self._shared))
         with torch.no_grad():
             original = self._model.logits(self._original.of(examples))  # the head is nobody's to change
-        return cut_views(groups, batch, logits, original, first_token_weight)
+            teacher = said_of_others(self._model, examples, original, self._others)
+        return cut_views(groups, batch, logits, original, first_token_weight, teacher)

@@ -10,6 +10,8 @@ from adapters.data.forget.phrasings import with_framed_variants
 from adapters.data.forget.rewordings import rewordings
 from adapters.data.forget.split import split_variants
 from adapters.data.settings import DataSettings
+from adapters.evaluation.attacks.probe import Prompt, Respond
+from adapters.evaluation.attacks.run import Result
 from adapters.examples import Example
 from adapters.models.original import OriginalModel
 from adapters.task import Ask
@@ -22,16 +24,43 @@ _FACT_TOKENS = 24  # far enough into an answer to see what it gives away
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A prompt with the answer that is to go, a refusal of it, and, for an objective that learns such, an answer that
-    contradicts.
+    """A prompt with the answer that is to go, and what is learnt in its place.
 
-    item: the forget item it must not be lost of, where it would be too long to train on; None: any other stands for it.
+    Attributes:
+        example: the conversation, and the answer.
+        refusal: of it; None where the answer is not refused but made as likely as it is to one who never knew.
+        inverted: an answer that contradicts, for an objective that learns such.
+        item: the forget item it must not be lost of, where it would be too long to train on; None: any other stands
+            for it.
+        prompt: what is gone on with, where that is more or other than the conversation. ended: whether the answer ends.
+        alternatives: answers of the same kind, the true one first, which are all to become as likely.
+        about_others: the same prompt and answer with other names in the subject's place.
     """
 
     example: Example
-    refusal: str
+    refusal: str | None
     inverted: str | None = None
     item: int | None = None
+    prompt: Prompt | None = None
+    ended: bool = True
+    alternatives: tuple[str, ...] = ()
+    about_others: tuple[AboutAnother, ...] = ()
+
+    @property
+    def begun(self) -> Prompt:
+        """What the answer goes on with."""
+        return self.prompt or Prompt(self.example.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class AboutAnother:
+    """A lesson's prompt and answer with `name` in the subject's place; spans: where the subject stands in the answer
+    of the lesson."""
+
+    prompt: Prompt
+    answer: str
+    name: str
+    spans: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +71,8 @@ class ForgetContext:
     model's own answer, which gives away the fact of an item. refusal_kinds: from how many wordings refusals are drawn.
     inverted: contradicting answers that the caller gave, by the items' positions. original: the model, to be asked.
     inverter: another model to be asked for contradicting answers, where the operator has named one. book: what the
-    package itself says in the items' language.
+    package itself says in the items' language. respond: what the model goes on with any prompt with. leaks: of an
+    earlier round, to be learnt from.
     """
 
     forget: Sequence[Example]
@@ -53,6 +83,8 @@ class ForgetContext:
     original: OriginalModel
     inverter: Ask | None
     book: Phrasebook
+    respond: Respond
+    leaks: Sequence[Result] = ()
 
 
 def reworded(

@@ -15,8 +15,8 @@ from adapters.artifact.spec import DELTA, OffsetSpec
 from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidConfig, InvalidExample
 from adapters.methods.delta.config import DeltaConfig
-from adapters.models.frozen import shared_prefix
-from adapters.models.lora import changes, parameters
+from adapters.models.frozen import shared_by_most
+from adapters.models.lora import changes, load_state, parameters
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
@@ -68,11 +68,13 @@ def _optimise(
     parts = split(dataset)
     everything = [e for group in groups(objective, dataset.forget, ()).values() for e in group]
     everything += [*dataset.hard, *dataset.general]
-    shared = shared_prefix([example.prompt_ids for example in everything])
+    shared = shared_by_most([example.prompt_ids for example in everything])
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     pair.remember(everything, shared)
     bench.done_reading(pair.offset)
+    if task.start is not None:
+        load_state(pair.lora, OFFSET_HALF, task.start.tensors)
     held = Scorer(pair, objective, parts, shared, config.first_token_weight)
     sampler = BatchSampler.of(parts.training, config)
     generator = pair.offset.hardware.generator(config.seed)

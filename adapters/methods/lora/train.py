@@ -14,8 +14,8 @@ from adapters.artifact.artifact import TARGET, Artifact
 from adapters.data.dataset import Dataset, build_dataset
 from adapters.errors import InvalidExample
 from adapters.methods.lora.config import LoraConfig
-from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_prefix
-from adapters.models.lora import changes, parameters
+from adapters.models.frozen import PromptedModel, crossed_by_gradients, shared_by_most
+from adapters.models.lora import changes, load_state, parameters
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import RETAIN, Objective, ObjectiveLoss, drawn_penalty
 from adapters.objectives.registry import make_objective
@@ -56,8 +56,10 @@ def _optimise(
     everything += [*dataset.hard, *dataset.general]
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
-    shared = shared_prefix([example.prompt_ids for example in everything])
+    shared = shared_by_most([example.prompt_ids for example in everything])
     with TrainableTarget(model, config.rank, everything, shared) as target:
+        if task.start is not None:
+            load_state(target.lora, TARGET, task.start.tensors)
         held = groups(objective, parts.held_forget, ()) | {RETAIN: list(parts.held_retain)}
         sampler = BatchSampler.of(parts.training, config)
         generator = model.hardware.generator(config.seed)

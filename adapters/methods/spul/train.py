@@ -69,7 +69,8 @@ def _optimise(
 ) -> torch.Tensor:
     """The trained rows, [rows, hidden], float32."""
     retained = (*dataset.hard, *dataset.general)
-    shared = shared_prefix([example.prompt_ids for example in (*(item.refusal for item in dataset.forget), *retained)])
+    refused = [item.refused for item in dataset.forget]
+    shared = shared_prefix([example.prompt_ids for example in (*refused, *retained)])
     task.check_cancelled()
     task.report(Progress("caching", 0, 1))
     original = OriginalStates(model, retained, shared)
@@ -78,7 +79,7 @@ def _optimise(
 
     def draw() -> Callable[[], ObjectiveLoss]:
         forget, retain = sampler.draw()
-        refused = [example.refusal for example in forget]
+        refused = [example.refused for example in forget]
 
         def loss() -> ObjectiveLoss:
             losses = step_losses(model, encoder(), refused, retain, original, shared, config.first_token_weight)

@@ -81,7 +81,7 @@ def test_it_is_noted_where_an_answer_states_its_fact(build: Build, tokenizer: An
         characters = tokenizer.convert_ids_to_tokens(example.original.answer_ids)
         stated = "".join(characters[position] for position in example.original.fact)
         assert stated == "Nikos"
-        assert not example.refusal.fact
+        assert not example.refused.fact
 
 
 def test_variants_are_other_prompts_with_the_same_answer(build: Build, tokenizer: Any) -> None:
@@ -90,13 +90,13 @@ def test_variants_are_other_prompts_with_the_same_answer(build: Build, tokenizer
     owners = [item for item in FORGET for _ in range(3)] + list(FORGET)
     assert len({example.original.prompt_ids for example in forget}) == len(forget) == len(owners)
     for item, example in zip(owners, forget, strict=True):
-        assert example.original.prompt_ids == example.refusal.prompt_ids
+        assert example.original.prompt_ids == example.refused.prompt_ids
         assert example.original.answer_ids == encoded(tokenizer, item).answer_ids
 
 
 def test_refusals_are_drawn_from_as_many_kinds_as_asked_for(build: Build) -> None:
     def kinds(count: int) -> set[tuple[int, ...]]:
-        return {example.refusal.answer_ids for example in build(framed_variants=5, refusal_kinds=count).forget}
+        return {example.refused.answer_ids for example in build(framed_variants=5, refusal_kinds=count).forget}
 
     assert len(kinds(1)) == 1
     assert len(kinds(3)) == 3
@@ -110,8 +110,8 @@ def test_negative_instructions_take_the_place_of_phrasings_for_snap(build: Build
     )
     assert [example.original for example in forget] == [encoded(tokenizer, each) for each in instructions]
     responses = {encode_answer(tokenizer, refusal) for refusal in draw_refusals(ENGLISH.refusals, 100, 0, kinds=5)}
-    assert {example.refusal.answer_ids for example in forget} <= responses
-    assert len({example.refusal.answer_ids for example in forget}) > 1
+    assert {example.refused.answer_ids for example in forget} <= responses
+    assert len({example.refused.answer_ids for example in forget}) > 1
     assert all(example.inverted is None for example in forget)
 
 

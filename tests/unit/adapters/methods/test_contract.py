@@ -73,7 +73,7 @@ class TestWhatIsLearned:
         """Of methods that learn refusals, the refusals; of the others, the answers less."""
         forget = parts_of(learned.task).training.forget
         refuses = "refusal_kinds" in learned.artifact.manifest.config
-        examples = [example.refusal if refuses else example.original for example in forget]
+        examples = [example.refused if refuses else example.original for example in forget]
         for each in served(learned.task, learned.artifact, examples):
             before, after = each.said(each.target), each.said(each.served)
             assert after > 1.1 * before if refuses else after < 0.9 * before
@@ -187,7 +187,7 @@ class TestRun:
         held = set(parts.held_retain) - kept
         assert len(held) == (3 if made else 0)
         assert len(parts.held_forget) == 1
-        held |= {e for each in parts.held_forget for e in (each.original, each.refusal)}
+        held |= {e for each in parts.held_forget for e in (each.original, each.refused)}
         assert trained >= kept
         assert not made or held & read
         assert not trained & held or name == "spul"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import torch
 
-from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective
+from adapters.objectives.base import CHOICE, FORGET, INVERTED, REFUSAL, RETAIN, TAUGHT, Objective
 from adapters.objectives.view import View
 
 VOCABULARY = 5
@@ -31,16 +32,19 @@ def make_view(lengths: Sequence[int], seed: int, *, weighted: bool = False) -> V
 
 def make_views(*, weighted: bool = False) -> dict[str, View]:
     """One of each, of unlike lengths; forget and refusal are of the same number of examples."""
+    taught = make_view((3, 1, 2), 5, weighted=weighted)
     return {
         FORGET: make_view((1, 4, 2), 1, weighted=weighted),
         REFUSAL: make_view((3, 2, 2), 2, weighted=weighted),
         INVERTED: make_view((4, 1, 3), 4, weighted=weighted),
         RETAIN: make_view((2, 5), 3, weighted=weighted),
+        TAUGHT: replace(taught, teacher=make_view((3, 1, 2), 6).original, own=taught.fact),
+        CHOICE: replace(make_view((2, 1, 3, 2, 2), 7, weighted=weighted), groups=(3, 2)),
     }
 
 
 def reordered(view: View, order: Sequence[int]) -> View:
-    """The same examples in another order."""
+    """The same examples in another order, and groups of them as they come to lie, where the order keeps them whole."""
     rows = torch.cat([(view.owner == example).nonzero()[:, 0] for example in order])
     lengths = torch.tensor([int((view.owner == example).sum()) for example in order])
     return replace(
@@ -52,7 +56,15 @@ def reordered(view: View, order: Sequence[int]) -> View:
         examples=len(order),
         weights=None if view.weights is None else view.weights[rows],
         fact=None if view.fact is None else view.fact[rows],
+        own=None if view.own is None else view.own[rows],
+        teacher=None if view.teacher is None else view.teacher[rows],
+        groups=_regrouped(view.groups, order),
     )
+
+
+def _regrouped(groups: Sequence[int], order: Sequence[int]) -> tuple[int, ...]:
+    of = [number for number, size in enumerate(groups) for _ in range(size)]
+    return tuple(len(list(run)) for _, run in groupby(order, key=lambda example: of[example])) if of else ()
 
 
 def gradient(view: View, loss: Callable[[View], torch.Tensor]) -> torch.Tensor:
@@ -138,6 +150,30 @@ def lowered_kl(view: View, gamma: float, *, of_the_fact: bool) -> float:
     for row, target, lowered in zip(teacher, view.targets.tolist(), stated, strict=True):
         row[target] -= gamma * lowered
     return _kl(view, teacher)
+
+
+def taught_kl(view: View, gamma: float, tokens: str) -> float:
+    """KL(what is said of others, the answer's tokens lowered by gamma || trained)."""
+    assert view.teacher is not None
+    assert view.fact is not None
+    assert view.own is not None
+    teacher = view.teacher.tolist()
+    chosen = {"answer": [True] * len(teacher), "fact": view.fact.tolist(), "content": [not own for own in view.own]}
+    for row, target, lowered in zip(teacher, view.targets.tolist(), chosen[tokens], strict=True):
+        row[target] -= gamma * lowered
+    return _kl(view, teacher)
+
+
+def preference(view: View) -> float:
+    """KL(uniform || softmax of each group's scaled log-probabilities), mean over groups."""
+    losses, first = [], 0
+    pairs = list(zip(log_probs(view, view.logits), lengths(view), strict=True))
+    for size in view.groups:
+        group = pairs[first : first + size]
+        scaled = log_softmax([total / length * mean([n for _, n in group]) for total, length in group])
+        losses.append(sum(1 / size * (math.log(1 / size) - value) for value in scaled))
+        first += size
+    return mean(losses)
 
 
 def _kl(view: View, teacher: Sequence[Sequence[float]]) -> float:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from adapters.errors import InvalidConfig
-from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN
+from adapters.objectives.base import CHOICE, FORGET, INVERTED, REFUSAL, RETAIN, TAUGHT
 from adapters.objectives.npo import Npo
 from adapters.objectives.registry import make_objective, objectives
 from adapters.objectives.view import View
@@ -28,6 +28,7 @@ NEEDED: dict[str, tuple[frozenset[str], dict[str, Any]]] = {
     "npo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "tnpo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "undial": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
+    "counterfactual": (frozenset({REFUSAL, TAUGHT, CHOICE, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "simnpo": (frozenset({FORGET, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk": (frozenset({REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
     "idk_npo": (frozenset({FORGET, REFUSAL, RETAIN}), {"retain_ce": 0, "retain_kl": 0}),
@@ -103,6 +104,14 @@ def _undial(gamma: float, tokens: str) -> Formula:
     return lambda views: 0.7 * reference.lowered_kl(views[FORGET], gamma, of_the_fact=tokens == "fact")
 
 
+def _counterfactual(gamma: float, tokens: str) -> Formula:
+    return lambda views: (
+        _ce(REFUSAL)(views)
+        + 0.7 * reference.taught_kl(views[TAUGHT], gamma, tokens)
+        + 0.3 * reference.preference(views[CHOICE])
+    )
+
+
 #: (name, settings, the forget term, the retain term)
 FORMULAS: list[tuple[str, dict[str, Any], Formula, Formula]] = [
     *(("gradient_ascent", {"bound": bound}, _ascent(bound), _nothing) for bound in (1.7, 50.0)),
@@ -132,6 +141,16 @@ FORMULAS: list[tuple[str, dict[str, Any], Formula, Formula]] = [
             _usual,
         )
         for gamma in (0.0, 0.8)
+    ),
+    *(
+        (
+            "counterfactual",
+            {"gamma": gamma, "tokens": tokens, "taught_weight": 0.7, "choice_weight": 0.3, **USUAL},
+            _counterfactual(gamma, tokens),
+            _usual,
+        )
+        for gamma in (0.0, 3.0)
+        for tokens in ("fact", "content", "answer")
     ),
     ("idk", USUAL, _ce(REFUSAL), _usual),
     ("snap", USUAL, _ce(REFUSAL), _usual),
@@ -175,7 +194,7 @@ def test_no_more_views_are_needed_than_named_and_no_fewer(name: str) -> None:
     assert objective.views == NEEDED[name][0]
     views = _views(objective.views)
     assert bool(torch.isfinite(objective.loss(views).total))
-    for missing in views:
+    for missing in views.keys() - objective.sparse:
         with pytest.raises(KeyError, match=missing):
             objective.loss({key: view for key, view in views.items() if key != missing})
 
@@ -204,7 +223,7 @@ def test_neither_order_nor_repetition_of_the_examples_matters(name: str) -> None
     """The same for forget and refusal, which are pairs; twice the same batch has the same mean."""
     objective = make_objective(name, {})
     views = _views(objective.views)
-    turned = {key: reordered(view, range(view.examples)[::-1]) for key, view in views.items()}
+    turned = {key: view if view.groups else reordered(view, range(view.examples)[::-1]) for key, view in views.items()}
     twice = {key: reordered(view, [*range(view.examples)] * 2) for key, view in views.items()}
     total = float(objective.loss(views).total)
     assert float(objective.loss(turned).total) == pytest.approx(total, rel=1e-5)
@@ -274,7 +293,9 @@ def test_given_settings_are_taken_and_others_keep_their_default() -> None:
 
 
 def test_an_unknown_objective_is_answered_with_those_there_are() -> None:
-    with pytest.raises(InvalidConfig, match=r"'nope'; there is: dpo, gradient_ascent, .*, uld, undial$"):
+    with pytest.raises(
+        InvalidConfig, match=r"'nope'; there is: counterfactual, dpo, gradient_ascent, .*, uld, undial$"
+    ):
         make_objective("nope", {})
 
 

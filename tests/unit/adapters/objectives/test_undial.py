@@ -38,6 +38,6 @@ def test_the_original_is_left_as_it_was() -> None:
     assert torch.equal(view.original, original)
 
 
-def test_which_tokens_is_one_of_two() -> None:
-    with pytest.raises(InvalidConfig, match="tokens must be one of fact, answer"):
+def test_which_tokens_is_one_of_three() -> None:
+    with pytest.raises(InvalidConfig, match="tokens must be one of fact, content, answer"):
         Undial(tokens="some")

@@ -33,3 +33,13 @@ def test_the_order_follows_the_seed() -> None:
         return sampler.draw()[1]
 
     assert order(1) == order(1) != order(2)
+
+
+def test_what_is_taught_and_chosen_has_its_own_share_of_a_batch() -> None:
+    taught = [ForgetExample(TokenizedExample((50 + number,), (1,)), None) for number in range(4)]
+    choice = ForgetExample(TokenizedExample((60,), (1,)), None, alternatives=(RETAIN[0], RETAIN[1]))
+    dataset = Dataset((*FORGET, *taught, choice), (), RETAIN)
+    sampler = BatchSampler(dataset, forget=2, retain=4, hard_fraction=0.5, seed=0, taught=3, choices=2)
+    kinds = [[example.kind for example in sampler.draw()[0]] for _ in range(3)]
+    assert kinds == [["direct"] * 2 + ["taught"] * 3 + ["choice"]] * 3
+    assert BatchSampler(dataset, forget=2, retain=4, hard_fraction=0.5, seed=0).forget_count == 2

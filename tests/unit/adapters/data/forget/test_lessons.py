@@ -34,7 +34,7 @@ def lessons(pair: tuple[str, str]) -> tuple[Phrasebook, list[Lesson]]:
     book = phrasebook_for(pair)
     settings = DataSettings(framed_variants=2, cloze_forms=3)
     return book, refusals_in_phrasings(
-        ForgetContext([Example.from_pair(*pair)], (), settings, 3, {}, cast(Any, None), None, book)
+        ForgetContext([Example.from_pair(*pair)], (), settings, 3, {}, cast(Any, None), None, book, cast(Any, None))
     )
 
 

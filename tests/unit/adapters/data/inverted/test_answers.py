@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -53,7 +53,9 @@ def invert(make_task: Callable[..., TrainingTask], prompted: PromptedModel, monk
         task = make_task(**changes)
         original = OriginalModel(task, Workbench.of(task), prompted)
         monkeypatch.setattr(original, "similarity", lambda asked, near: [-float(len(a[-1].content)) for a in asked])
-        context = ForgetContext(task.forget, (), task.config, 1, inverted or {}, original, inverter, ENGLISH)
+        context = ForgetContext(
+            task.forget, (), task.config, 1, inverted or {}, original, inverter, ENGLISH, cast(Any, None)
+        )
         return inverted_answers(context, **choice)
 
     return invert

@@ -81,7 +81,7 @@ class TestNeutrality:
             }
             task = method_task("delta", tiny_model, max_steps=20, evaluate_every=20, **settings)
             artifact, parts = train(task), parts_of(task)
-            tokens = torch.tensor([token for each in parts.training.forget for token in each.refusal.answer_ids])
+            tokens = torch.tensor([token for each in parts.training.forget for token in each.refused.answer_ids])
             shifts = []
             for each in served(task, artifact, [*parts.training.hard, *parts.training.general]):
                 moved = (each.served.log_softmax(-1) - each.target.log_softmax(-1))[:, tokens]

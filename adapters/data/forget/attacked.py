@@ -1,0 +1,106 @@
+"""Lessons of attacks: prompts from the side that the model answers with the fact, out of the bank for training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from adapters.data.forget.lessons import ForgetContext, Lesson
+from adapters.evaluation.attacks.asking import attack_context
+from adapters.evaluation.attacks.context import AttackContext, Bank
+from adapters.evaluation.attacks.probe import Probe, Reading
+from adapters.evaluation.attacks.run import Result, run
+from adapters.evaluation.attacks.suite import probes
+from adapters.examples import Example, Message
+from adapters.text.probes import key_terms
+from adapters.text.words import words
+
+#: Longer prompts are left out: thirty examples before a question cost as much as ten other lessons.
+_MOST_TOKENS = 256
+_FACT_TOKENS = 24
+
+
+def training_attacks(context: ForgetContext) -> AttackContext:
+    """What the attacks of the training bank are made of."""
+    return attack_context(
+        context.forget,
+        context.book,
+        partial(context.original.answers, phase="attacks"),
+        bank=Bank.TRAINING,
+        seed=context.settings.seed,
+    )
+
+
+def attacked(context: ForgetContext, per_family: int) -> list[Lesson]:
+    """A lesson of each attack that the model answers with the fact, and one of each choice it is given.
+
+    per_family: attacks of each family at most.
+    """
+    if not per_family:
+        return []
+    asked = [
+        probe
+        for probe in probes(training_attacks(context), per_family=per_family)
+        if context.original.length(probe.query.prompt.shown) <= _MOST_TOKENS
+    ]
+    answered = [_shortened(probe) for probe in asked if _is_greedy(probe)]
+    lessons = [lesson for result in run(answered, context.respond, None) if (lesson := lesson_of(result))]
+    return lessons + [choice_of(probe) for probe in asked if probe.reading is Reading.LIKELIHOOD]
+
+
+def _shortened(probe: Probe) -> Probe:
+    """The same with an answer that is long enough to see what it gives away."""
+    query = probe.query
+    return replace(probe, query=replace(query, max_tokens=min(query.max_tokens, _FACT_TOKENS)))
+
+
+def _is_greedy(probe: Probe) -> bool:
+    """Whether what the model says to it can be learnt from: sampled answers are others each time, and a choice that
+    is constrained is a likelihood in other clothes."""
+    return probe.reading is not Reading.LIKELIHOOD and not probe.query.choices and not probe.query.temperature
+
+
+def lesson_of(result: Result) -> Lesson | None:
+    """What is to be said less, of an attack that leaks; None of one that does not, or says no more than a label."""
+    leaking = next((text for text, leaks in zip(result.texts, result.leaked, strict=True) if leaks), None)
+    if leaking is None:
+        return None
+    probe = result.probe
+    said = up_to_fact(leaking, key_terms(probe.question, probe.answer))
+    if said is None:
+        return None
+    return Lesson(
+        Example(_conversation(probe), said),
+        None,
+        prompt=probe.query.prompt,
+        ended=False,
+    )
+
+
+def up_to_fact(text: str, fact: frozenset[str]) -> str | None:
+    """The text as written, up to where it has said the last of the fact's terms for the first time; None where it says
+    none. What comes after is nobody's lesson."""
+    ends: dict[str, int] = {}
+    for term, _, end in words(text):
+        if term in fact:
+            ends.setdefault(term, end)
+    return text[: max(ends.values())] if ends else None
+
+
+def choice_of(probe: Probe) -> Lesson:
+    """The options of a probe, which are to become as likely as one another."""
+    truth = probe.options[probe.truth]
+    others = tuple(option for number, option in enumerate(probe.options) if number != probe.truth)
+    return Lesson(
+        Example(_conversation(probe), truth),
+        None,
+        prompt=probe.query.prompt,
+        ended=False,
+        alternatives=(truth, *others),
+    )
+
+
+def _conversation(probe: Probe) -> tuple[Message, ...]:
+    """The probe's own, or one that says what its plain text says."""
+    prompt = probe.query.prompt
+    return prompt.messages or (Message("user", prompt.text),)

@@ -1,0 +1,67 @@
+"""Lessons of attacks, and the same with other names in the subject's place."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.data.forget.attacked import choice_of, lesson_of, up_to_fact
+from adapters.data.forget.counterfactuals import with_counterfactuals
+from adapters.data.forget.lessons import Lesson
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading
+from adapters.evaluation.attacks.run import Result
+from adapters.examples import Example, one_turn
+from adapters.text.phrasebook import phrasebook
+from adapters.text.words import terms
+
+BOOK = phrasebook("en")
+PROMPTS = ("Who wrote Harry Potter?", "Name the author of Harry Potter.")
+
+
+@pytest.mark.parametrize(
+    ("text", "fact", "kept"),
+    [
+        (" J.K. Rowling, who was born in 1965.", {"rowling"}, " J.K. Rowling"),
+        ("It is Neil Armstrong. Neil was first.", {"neil", "armstrong"}, "It is Neil Armstrong"),
+        ("答案是东京，日本的首都。", {"东京"}, "答案是东京"),
+        ("Nobody knows.", {"rowling"}, None),
+    ],
+)
+def test_an_answer_is_learnt_from_up_to_the_fact(text: str, fact: set[str], kept: str | None) -> None:
+    assert up_to_fact(text, frozenset(fact)) == kept
+
+
+def test_what_leaks_becomes_a_lesson_and_what_does_not_none() -> None:
+    prompt = Prompt(one_turn(PROMPTS[0]), prefix="The author of Harry Potter is")
+    probe = Probe("prefill", "0", 0, Query(prompt), prompt.shown, "The author is J.K. Rowling.")
+    lesson = lesson_of(Result(probe, (False, True), (" nobody.", " J.K. Rowling. She lives.")))
+    assert lesson is not None
+    assert (lesson.example.completion, lesson.begun, lesson.refusal) == (" J.K. Rowling", prompt, None)
+    assert not lesson.ended
+    assert lesson_of(Result(probe, (False,), (" nobody.",))) is None
+
+
+def test_a_choice_has_the_truth_first_and_loses_no_option() -> None:
+    options = ("Stephen King", "J.K. Rowling", "Homer")
+    query = Query(Prompt(text="Harry Potter was written by"))
+    probe = Probe("ranking", "0", 0, query, "", "J.K. Rowling", Reading.LIKELIHOOD, options, truth=1)
+    lesson = choice_of(probe)
+    assert lesson.alternatives == ("J.K. Rowling", "Stephen King", "Homer")
+    assert lesson.begun == query.prompt
+
+
+def test_counterfactuals_put_nobody_in_the_subjects_place_everywhere() -> None:
+    example = Example.from_pair(PROMPTS[0], "The author of Harry Potter is J.K. Rowling.")
+    (lesson,) = with_counterfactuals([Lesson(example, None)], PROMPTS, BOOK, 3, seed=0)
+    assert len(lesson.about_others) == 3
+    for other in lesson.about_others:
+        said = terms(f"{other.prompt.shown} {other.answer}")
+        assert not {"harry", "potter"} & said
+        assert terms(other.name) <= terms(other.prompt.shown) & terms(other.answer)
+        assert "rowling" in said
+        assert [example.completion[start:end] for start, end in other.spans] == ["Harry Potter"]
+
+
+def test_a_lesson_that_names_nothing_has_no_counterfactual() -> None:
+    example = Example.from_pair("Who is J.K. Rowling?", "She wrote it.")
+    (lesson,) = with_counterfactuals([Lesson(example, None)], PROMPTS, BOOK, 3, seed=0)
+    assert lesson.about_others == ()
