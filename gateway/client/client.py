@@ -18,7 +18,6 @@ _READINESS_S = 5.0
 #: The service pings an idle event stream every few seconds; silence for this long is a broken line.
 _EVENT_SILENCE_S = 60.0
 _PAGE = 100
-_TOO_LONG = 400
 
 
 def candidate_plan(request_id: str) -> str:
@@ -151,14 +150,22 @@ class UnlearnClient(Endpoint):
             # A seed of its own for each: with one for all, texts of like probabilities would go on alike.
             number, text = numbered
             try:
-                answer = self.post("/completions", {"prompt": text, "seed": number, **sampling}, plan=plan)
+                return self.text_of(self.post("/completions", {"prompt": text, "seed": number, **sampling}, plan=plan))
             except ServiceRefused as refused:
-                if refused.answered != _TOO_LONG:
+                if not refused.too_long:
                     raise
                 return ""
-            return str(answer["choices"][0]["text"] or "")
 
         return self.each(continued, list(enumerate(texts, start=seed)))
+
+    def tokens(self, rendered: Mapping[str, Any]) -> list[int]:
+        """The token ids of a prompt, rendered as a completion of either kind would be. rendered: the body's fields that
+        say what is gone on with. Raises `BadAnswer`.
+        """
+        found = self.call("POST", "/tokenize", body={"model": self.model(), **rendered}).get("tokens")
+        if not isinstance(found, list):
+            raise self._bad("gave no tokens")
+        return found
 
     def _refusal(self, response: httpx.Response) -> ServiceRefused:
         try:
@@ -185,4 +192,10 @@ def _refusal(status: int, body: Any) -> ServiceRefused:
     if not isinstance(error, Mapping):
         return ServiceRefused(f"the service answered with status {status}", code=f"http_{status}", answered=status)
     code = str(error.get("code") or f"http_{status}")
-    return ServiceRefused(str(error.get("message") or "no reason given"), code=code, answered=status)
+    param = error.get("param")
+    return ServiceRefused(
+        str(error.get("message") or "no reason given"),
+        code=code,
+        answered=status,
+        param=param if isinstance(param, str) else None,
+    )

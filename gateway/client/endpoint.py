@@ -121,14 +121,19 @@ class Endpoint:
         return self.text_of(self.post("/chat/completions", body, model=model, plan=plan))
 
     def text_of(self, answer: Mapping[str, Any]) -> str:
-        """The text of a chat completion's first choice. Raises `BadAnswer`."""
+        """The text of a completion's first choice. Raises `BadAnswer`."""
+        return self.texts_of(answer)[0]
+
+    def texts_of(self, answer: Mapping[str, Any]) -> list[str]:
+        """The text of each choice of a completion of either kind, in order, at least one. Raises `BadAnswer`."""
         try:
-            content = answer["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            content = 0
-        if content is not None and not isinstance(content, str):
-            raise self._bad("gave no chat completion")
-        return content or ""  # a refusal has no content in some APIs
+            choices = sorted(answer["choices"], key=lambda choice: int(choice.get("index", 0)))
+            texts = [choice["message"]["content"] if "message" in choice else choice["text"] for choice in choices]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            texts = []
+        if not texts or not all(text is None or isinstance(text, str) for text in texts):
+            raise self._bad("gave no completion")
+        return [text or "" for text in texts]  # a refusal has no content in some APIs
 
     def post(
         self, path: str, body: Mapping[str, Any], *, model: str | None = None, plan: str | None = None

@@ -95,7 +95,8 @@ class Respond(Protocol):
 class Score(Protocol):
     """The log-probability of each continuation of each prompt, in nats: the sum over its tokens, no end of turn.
 
-    The continuations of one prompt are of the same kind and of any length; whoever compares them divides by theirs.
+    The continuations of one prompt are of the same kind and of any length; whoever compares them divides by theirs. ()
+    for a prompt that does not fit the model's context with one of them.
     """
 
     def __call__(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]: ...

@@ -29,7 +29,10 @@ class Result:
 
 
 def run(probes: Sequence[Probe], respond: Respond, score: Score | None) -> list[Result]:
-    """The results in order. score None: likelihood probes are left out. Raises what `respond` and `score` raise."""
+    """The results in order. score None: likelihood probes are left out, as is one that has no likelihoods.
+
+    Raises what `respond` and `score` raise.
+    """
     asked = [probe for probe in probes if probe.reading is not Reading.LIKELIHOOD]
     scored = [probe for probe in probes if probe.reading is Reading.LIKELIHOOD] if score is not None else []
     results: dict[Probe, Result] = {}
@@ -38,7 +41,8 @@ def run(probes: Sequence[Probe], respond: Respond, score: Score | None) -> list[
     if score is not None and scored:
         read = score([(probe.query.prompt, probe.options) for probe in scored])
         for probe, sums in zip(scored, read, strict=True):
-            results[probe] = _ranked(probe, sums)
+            if sums:
+                results[probe] = _ranked(probe, sums)
     return [results[probe] for probe in probes if probe in results]
 
 

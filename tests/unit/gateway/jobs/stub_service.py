@@ -74,7 +74,7 @@ def build(stub: StubService) -> FastAPI:
     async def complete(request: Request) -> dict[str, Any]:
         body = await request.json()
         if len(body["prompt"]) > 200:
-            raise InvalidRequest("the prompt is longer than the model's context")
+            raise InvalidRequest("the prompt is longer than the model's context", param="input_tokens")
         stub.asked[request.headers["x-unlearning-plan"]] += 1
         stub.bodies.append(body)
         return {"choices": [{"text": f" as sampled with {body['seed']} after {body['prompt']}"}]}

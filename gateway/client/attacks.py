@@ -1,0 +1,105 @@
+"""What a service answers to attacks, and how likely it finds their options: `Respond` and `Score` over its HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from adapters.evaluation.attacks.probe import Prompt, Query
+from gateway.client.client import UnlearnClient
+from gateway.client.errors import ServiceRefused
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """A service under one plan, to be attacked by `adapters.evaluation.attacks.run`.
+
+    plan: as of `UnlearnClient`; None: what every caller gets. batch: questions at once, in groups one after another.
+    bfloat16 rounds by the shape of a batch, so what is compared is to be asked in the same groups.
+
+    A prompt that is longer than the model's context is answered with nothing and has no likelihoods. Its methods raise
+    `gateway.client.errors.ClientError`.
+    """
+
+    client: UnlearnClient
+    plan: str | None
+    batch: int
+
+    def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
+        """The answers to each query, in order, as many as it has samples."""
+        return self._in_groups(self._answers, queries)
+
+    def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
+        """The log-probability of each continuation of each prompt, in nats; () where one does not fit the context."""
+        return self._in_groups(self._likelihoods, prompts)
+
+    def _in_groups(self, ask: Callable[[A], T], work: Sequence[A]) -> list[T]:
+        starts = range(0, len(work), self.batch)
+        return [result for start in starts for result in self.client.each(ask, work[start : start + self.batch])]
+
+    def _answers(self, query: Query) -> tuple[str, ...]:
+        # Samples of one request are drawn from consecutive seeds; greedily they are all the same.
+        drawn = query.samples if query.temperature else 1
+        body = {
+            **_rendered(query.prompt),
+            "max_tokens": query.max_tokens,
+            "temperature": query.temperature,
+            "seed": query.seed,
+            "n": drawn,
+        }
+        if query.choices:
+            body["structured_outputs"] = {"choice": list(query.choices)}
+        path = "/completions" if query.prompt.text else "/chat/completions"
+        try:
+            texts = self.client.texts_of(self.client.post(path, body, plan=self.plan))
+        except ServiceRefused as refused:
+            if not refused.too_long:
+                raise
+            texts = [""] * drawn
+        return tuple(texts) * (query.samples // drawn)
+
+    def _likelihoods(self, scored: tuple[Prompt, tuple[str, ...]]) -> tuple[float, ...]:
+        """All continuations in one request, as token ids, so that where each begins is known."""
+        prompt, continuations = scored
+        begins = self.client.tokens(_rendered(prompt))
+        whole = [self.client.tokens(_rendered(_continued(prompt, each))) for each in continuations]
+        body = {"prompt": whole, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        try:
+            choices = self.client.post("/completions", body, plan=self.plan)["choices"]
+        except ServiceRefused as refused:
+            if not refused.too_long:
+                raise
+            return ()
+        read = {choice["index"]: choice["prompt_logprobs"] for choice in choices}
+        return tuple(_sum(read[number], ids, _shared(begins, ids)) for number, ids in enumerate(whole))
+
+
+def _rendered(prompt: Prompt) -> dict[str, Any]:
+    """The fields of a body that say what is gone on with, for completions and for the tokenizer alike."""
+    if prompt.text:
+        return {"prompt": prompt.text}
+    messages = [message.to_dict() for message in prompt.messages]
+    if not prompt.prefix:
+        return {"messages": messages}
+    messages.append({"role": "assistant", "content": prompt.prefix})
+    return {"messages": messages, "add_generation_prompt": False, "continue_final_message": True}
+
+
+def _continued(prompt: Prompt, continuation: str) -> Prompt:
+    if prompt.text:
+        return Prompt(text=prompt.text + continuation)
+    return Prompt(prompt.messages, prompt.prefix + continuation)
+
+
+def _shared(begins: Sequence[int], ids: Sequence[int]) -> int:
+    """How many tokens both begin with: a continuation may melt into the prompt's last one."""
+    return next((n for n, (one, other) in enumerate(zip(begins, ids, strict=False)) if one != other), len(begins))
+
+
+def _sum(entries: Sequence[Mapping[str, Mapping[str, float]]], ids: Sequence[int], start: int) -> float:
+    """entries: for each token the log-probability given at its place, by token id as text; none for the first."""
+    return sum(entry[str(token)]["logprob"] for entry, token in zip(entries[start:], ids[start:], strict=True))
