@@ -32,6 +32,7 @@ class Phrasebook:
         refusals: one sentence each, and they name nothing.
         subjects: names of many kinds to put in a forgotten subject's place.
         siblings: questions with a {subject} to fill in, over many kinds of subject.
+        control_subjects, control_siblings: the same for probes; no adapter is trained on them.
         interview: wordings with a {subject}, grouped by what they ask for. reverse: questions with a {name} that what
             the name is linked to may answer. nobody: subjects that do not exist.
         frames: to put around a {question}, asking it no less. indirect: the same, without asking it outright.
@@ -51,6 +52,8 @@ class Phrasebook:
     refusals: tuple[str, ...]
     subjects: tuple[str, ...]
     siblings: tuple[str, ...]
+    control_subjects: tuple[str, ...]
+    control_siblings: tuple[str, ...]
     interview: tuple[tuple[str, ...], ...]
     reverse: tuple[str, ...]
     nobody: tuple[str, ...]
@@ -82,6 +85,8 @@ def phrasebook(language: str) -> Phrasebook:
         language=NO_LANGUAGE,
         subjects=(),
         siblings=(),
+        control_subjects=(),
+        control_siblings=(),
         frames=(),
         indirect=(),
         both=("{first} {second}",),
@@ -121,6 +126,8 @@ def _read(language: str) -> Phrasebook:
         refusals=lines("refusals"),
         subjects=lines("subjects"),
         siblings=lines("siblings"),
+        control_subjects=lines("control_subjects"),
+        control_siblings=lines("control_siblings"),
         interview=tuple(tuple(line.split("|")) for line in lines("interview")),
         reverse=tuple(wording for line in lines("interview_reverse") for wording in line.split("|")),
         interrogatives=frozenset(fold(word) for word in phrases.pop("interrogatives")),

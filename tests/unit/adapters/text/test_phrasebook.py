@@ -30,6 +30,16 @@ def test_subjects_put_into_twins_are_in_no_control_question(book: Phrasebook) ->
         assert not any(said <= question for question in asked), name
 
 
+def test_controls_of_twins_and_siblings_are_in_nothing_that_is_trained_on(book: Phrasebook) -> None:
+    articles = set(book.grammar.articles)
+    trained = [terms(text) - articles for text in (*book.subjects, *book.retain_questions)]
+    assert len(set(book.control_subjects)) == len(book.control_subjects) >= 30
+    for name in book.control_subjects:
+        assert not any(terms(name) - articles <= said for said in trained), name
+    assert len(set(book.control_siblings)) == len(book.control_siblings) >= 12
+    assert not set(_as_words(book.control_siblings)) & set(_as_words(book.siblings))
+
+
 def test_refusals_are_many_differ_and_name_nothing(book: Phrasebook) -> None:
     assert len(set(_as_words(book.refusals))) == len(book.refusals) >= 40
     assert not any(character.isdigit() for line in book.refusals for character in line)
@@ -43,7 +53,11 @@ def test_every_form_has_its_places_once(book: Phrasebook) -> None:
     forms = {
         "{question}": (*book.frames, *book.indirect, *(form.replace("{answer}", "") for form in book.inversions[:2])),
         "{name}": (*book.openings, *book.reverse),
-        "{subject}": (*book.siblings, *(wording for group in book.interview for wording in group)),
+        "{subject}": (
+            *book.siblings,
+            *book.control_siblings,
+            *(wording for group in book.interview for wording in group),
+        ),
         "{stem}": book.cloze,
         "{text}": (book.continuation, book.following),
     }
@@ -60,7 +74,16 @@ def test_every_form_has_its_places_once(book: Phrasebook) -> None:
 
 
 def test_each_part_is_in_the_language(book: Phrasebook) -> None:
-    for part in ("retain_questions", "control_questions", "refusals", "siblings", "frames", "openings", "reverse"):
+    for part in (
+        "retain_questions",
+        "control_questions",
+        "refusals",
+        "siblings",
+        "control_siblings",
+        "frames",
+        "openings",
+        "reverse",
+    ):
         assert language_of("\n".join(getattr(book, part))) == book.language, part
 
 
