@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adapters.errors import InvalidConfig
+from adapters.evaluation.levels import Level
 from adapters.registry import parse_config
 
 AUTO = "auto"
@@ -69,47 +70,89 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the probes say of a trained candidate. leak, kept: rates, kept None where there was no control.
+class _Plan:
+    """A candidate, and the attribute of `Offer` that serves it."""
 
-    passes: whether the operator's gates let it through. controls: of how many `kept` is the rate.
+    needs: str
+    candidate: Candidate
+
+
+def _plan(needs: str, method: str, settings: Mapping[str, Any]) -> _Plan:
+    return _Plan(needs, Candidate(method, settings))
+
+
+#: For a few items δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move
+#: less than under a soft prompt that is always read. With refusals, which cover them in any wording, then with TNPO;
+#: then a soft prompt, then a LoRA on the target.
+_FOR_FEW = (
+    _plan("pair", "delta", _REFUSALS),
+    _plan("pair", "delta", _TNPO),
+    _plan("soft_prompts", "spul", {}),
+    _plan("target_lora", "lora", _REFUSALS),
+)
+#: For many SNAP as a LoRA, which harms the fewest neighbours; then δ-unlearning with refusals, which leave the least of
+#: the answers, and with UNDIAL, which leaves what a model says that never knew them; then a soft prompt.
+_FOR_MANY = (
+    _plan("target_lora", "lora", _SNAP),
+    _plan("pair", "delta", _MANY_REFUSALS),
+    _plan("pair", "delta", _UNDIAL),
+    _plan("soft_prompts", "spul", _MANY),
+)
+#: For each level what is tried, for a few items and for many, the most promising first.
+_PLANS: Mapping[Level, tuple[tuple[_Plan, ...], tuple[_Plan, ...]]] = {
+    Level.REFUSES: (_FOR_FEW, _FOR_MANY),
+    Level.SUPPRESSES: (_FOR_FEW, _FOR_MANY),
+    Level.RESEMBLES_IGNORANCE: (_FOR_FEW, _FOR_MANY),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of so many."""
+
+    value: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the probes say of a trained candidate.
+
+    leak: of the forget prompts, the share that leaks. passes: whether the operator's gates let it through. failing: how
+    many attack families do not. attacked: of all attacks that worked before, those that still do. kept, neighbours: of
+    the controls, and of the questions beside the forgotten. Each is None where nothing was asked.
     """
 
     leak: float
-    kept: float | None
+    kept: Share | None
     passes: bool
-    controls: int = 0
+    failing: int = 0
+    attacked: Share | None = None
+    neighbours: Share | None = None
 
     @property
     def flawless(self) -> bool:
-        """Nothing leaks and every control is kept, so that no other candidate could score better."""
-        return self.passes and self.leak == 0 and self.kept in (None, 1.0)
+        """Nothing leaks and everything is kept, so that no other candidate could score better."""
+        stays = all(share is None or share.value == 1 for share in (self.kept, self.neighbours))
+        return self.passes and self.leak == 0 and _leaks(self) == 0 and stays
 
 
-def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Candidate, ...]:
+def candidates(offer: Offer, items: int, config: Mapping[str, Any], level: Level) -> tuple[Candidate, ...]:
     """At most `MOST` candidates for so many forget items, the most promising first; never the same twice.
-
-    For a few items δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move
-    less than under a soft prompt that is always read. With refusals, which cover them in any wording, then with TNPO;
-    then a soft prompt, then a LoRA on the target. For many SNAP as a LoRA, which harms the fewest neighbours; then
-    δ-unlearning with refusals, which leave the least of the answers, and with UNDIAL, which leaves what a model says
-    that never knew them; then a soft prompt.
 
     config: the caller's settings, laid over each candidate's; a candidate that has no such setting drops out.
 
     Raises `InvalidConfig` where none is left, for the first one's reason.
     """
-    offset, soft, lora = offer.pair, offer.soft_prompts, offer.target_lora
-    few = [(offset, "delta", _REFUSALS), (offset, "delta", _TNPO), (soft, "spul", {}), (lora, "lora", _REFUSALS)]
-    many = [(lora, "lora", _SNAP), (offset, "delta", _MANY_REFUSALS), (offset, "delta", _UNDIAL), (soft, "spul", _MANY)]
-    known = [(method, settings) for offered, method, settings in (few if items <= FEW_ITEMS else many) if offered]
+    few, many = _PLANS[level]
+    planned = [plan.candidate for plan in (few if items <= FEW_ITEMS else many) if getattr(offer, plan.needs)]
     found: list[Candidate] = []
     refusal: InvalidConfig | None = None
-    for method, settings in known:
+    for known in planned:
         # An objective of the caller's comes with its own settings, or its defaults: not with ours for another one.
-        candidate = Candidate(method, dict(config) if "objective" in config else {**settings, **config})
+        candidate = Candidate(known.method, dict(config) if "objective" in config else {**known.config, **config})
         try:
-            parse_config(method, candidate.config)
+            parse_config(candidate.method, candidate.config)
         except InvalidConfig as error:
             refusal = refusal or error
             continue
@@ -121,40 +164,77 @@ def candidates(offer: Offer, items: int, config: Mapping[str, Any]) -> tuple[Can
 
 
 def best(scores: Sequence[Outcome]) -> int:
-    """The position of the one to keep: of those that pass, else of all, that leak least, the first tried that does not
-    keep fewer controls than the one that keeps most, by more than the standard error of the difference.
+    """The position of the one to keep.
+
+    Of those that pass, else of all: those in which the fewest attack families fail, of these those whose forget prompts
+    leak least. Then what leaks least under attack, keeps most controls and keeps most neighbours, in this order; each
+    leaves all that are not worse than the best by more than the standard error of the difference. The first tried of
+    these is kept.
 
     The order of trial is what is known beforehand, and two controls of twenty are no reason to leave it. As in the
     one-standard-error rule (Breiman et al., 1984). Raises ValueError for none.
     """
     if not scores:
         raise ValueError("nothing to choose from")
-    least = min((not score.passes, score.leak) for score in scores)
-    alike = [i for i, score in enumerate(scores) if (not score.passes, score.leak) == least]
-    most = scores[max(alike, key=lambda i: _kept(scores[i]))]
-    return next(i for i in alike if _kept(most) - _kept(scores[i]) <= _error_of_difference(most, scores[i]))
-
-
-def _error_of_difference(one: Outcome, other: Outcome) -> float:
-    """Standard error of the difference of two rates of kept controls; 0 where nobody said of how many."""
-    return math.sqrt(sum(_kept(s) * (1 - _kept(s)) / s.controls for s in (one, other) if s.controls))
-
-
-def _kept(score: Outcome) -> float:
-    return 1.0 if score.kept is None else score.kept
+    least = min(_failures(score) for score in scores)
+    alike = [score for score in scores if _failures(score) == least]
+    for share in (_withstood, _kept, _beside):
+        alike = _near_best(alike, share)
+    return next(i for i, score in enumerate(scores) if score is alike[0])
 
 
 def reason(labels: Sequence[str], scores: Sequence[Outcome], kept: int, *, untried: int) -> str:
     """One sentence for the request's record. labels: of the candidates tried, as their scores are in order."""
     said = [f"{label}: {_said(score)}" for label, score in zip(labels, scores, strict=True)]
     text = f"kept {labels[kept]} ({'; '.join(said)})"
-    if any(_kept(score) > _kept(scores[kept]) and score.leak == scores[kept].leak for score in scores if score.passes):
-        text += "; it was tried before what kept more controls, by less than chance would"
+    rivals = [score for score in scores if score.passes and _failures(score) == _failures(scores[kept])]
+    if any(_measured(rival)[place] > own for rival in rivals for place, own in enumerate(_measured(scores[kept]))):
+        text += "; it was tried before what does better in some of it, by less than chance would"
     if untried:
         text += f"; {untried} more not tried, for nothing can score better"
     return text
 
 
+def _failures(score: Outcome) -> tuple[bool, int, float]:
+    return not score.passes, score.failing, score.leak
+
+
+def _near_best(scores: Sequence[Outcome], share: Callable[[Outcome], Share]) -> list[Outcome]:
+    """Those whose share is not below the largest by more than the standard error of the difference."""
+    most = max((share(score) for score in scores), key=lambda each: each.value)
+    return [s for s in scores if most.value - share(s).value <= _error_of_difference(most, share(s))]
+
+
+def _error_of_difference(one: Share, other: Share) -> float:
+    """Standard error of the difference of two shares; 0 where nobody said of how many."""
+    return math.sqrt(sum(share.value * (1 - share.value) / share.n for share in (one, other) if share.n))
+
+
+def _measured(score: Outcome) -> tuple[float, float, float]:
+    return _withstood(score).value, _kept(score).value, _beside(score).value
+
+
+def _leaks(score: Outcome) -> float:
+    return 0.0 if score.attacked is None else score.attacked.value
+
+
+def _withstood(score: Outcome) -> Share:
+    return Share(1 - _leaks(score), 0 if score.attacked is None else score.attacked.n)
+
+
+def _kept(score: Outcome) -> Share:
+    return score.kept or Share(1.0, 0)
+
+
+def _beside(score: Outcome) -> Share:
+    return score.neighbours or Share(1.0, 0)
+
+
 def _said(score: Outcome) -> str:
-    kept = "no controls" if score.kept is None else f"{score.kept:.0%} of the controls kept"
-    return f"{score.leak:.0%} of the forget prompts leak, {kept}{'' if score.passes else ', below the gates'}"
+    parts = [f"{score.leak:.0%} of the forget prompts leak"]
+    if score.attacked is not None:
+        parts.append(f"{score.attacked.value:.0%} of the attacks bring it out")
+    parts.append("no controls" if score.kept is None else f"{score.kept.value:.0%} of the controls kept")
+    if score.neighbours is not None:
+        parts.append(f"{score.neighbours.value:.0%} of the neighbours kept")
+    return f"{', '.join(parts)}{'' if score.passes else ', below the gates'}"

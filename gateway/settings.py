@@ -143,11 +143,25 @@ class Settings(BaseSettings):
         le=1,
         description="largest share of forget prompts that may still leak; a request above it is rejected",
     )
+    gate_max_family_leak: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="largest share above chance in which an attack that worked before may still bring the fact out; a "
+        "request is rejected where the exact lower bound of an attack family is above it",
+    )
     gate_min_kept: float = Field(
         default=0.6,
         ge=0,
         le=1,
         description="smallest share of control answers that must be kept; a request below it is rejected",
+    )
+    gate_min_neighbours: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="smallest share of answers beside the forgotten, which no training named, that must be kept; a "
+        "request below it is rejected",
     )
 
     @property

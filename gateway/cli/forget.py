@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.evaluation.levels import Level
 from gateway.cli.config_option import parse_config
 from gateway.cli.context import CommandContext
 from gateway.cli.drafts import note_draft, show_examples
@@ -45,6 +46,10 @@ def forget(
             help="The unlearning method: spul, delta, uld, divergence, lora, or auto, which is the service's default."
         ),
     ] = None,
+    level: Annotated[
+        Level | None,
+        typer.Option(help="What the evidence is to show; suppresses is the service's default. See docs/requests.md."),
+    ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
     ] = None,
@@ -75,7 +80,12 @@ def forget(
         list_settings(context, settings)
         return
     body = {} if file is None else read_body(file)
-    options = {"subject": subject, "method": method, "config": None if config is None else parse_config(config)}
+    options = {
+        "subject": subject,
+        "method": method,
+        "level": None if level is None else level.value,
+        "config": None if config is None else parse_config(config),
+    }
     body |= {name: value for name, value in options.items() if value is not None}
     if retain is not None:
         body["retain"] = read_items(retain)

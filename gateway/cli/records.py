@@ -16,6 +16,10 @@ _STYLES = {
     "rejected": "red",
     "retired": "dim",
 }
+_VERDICTS = {
+    "nothing_known": "nothing of it was known before",
+    "inconclusive": "too few attacks brought it out before to tell",
+}
 Record = Mapping[str, Any]
 
 
@@ -58,10 +62,12 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     to_forget = record["forget_count"] or "what the model knows"  # of the subject: it has not been asked yet
     yield "items", f"{to_forget} to forget, {record['retain_count'] or 'a made set'} to retain"
     yield "given", "; ".join(_given(name, each) for name, each in (record.get("intake") or {}).items() if each["items"])
+    yield "level", record.get("level") or ""
     yield "language", record.get("language") or ""
     yield "activation", record.get("activation") or ""
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
+    yield "attacks", attacks_line((record.get("evidence") or {}).get("attacks") or {})
     yield "error", error_line(record["error"]) if record.get("error") else ""
     yield "adapter", _adapter(record)
     yield "attempts", str(record.get("attempts") or "")
@@ -91,17 +97,31 @@ def progress_line(progress: Record) -> str:
 
 
 def evidence_line(evidence: Record) -> str:
-    """Both rates, in words."""
+    """The rates, in words."""
     forget, controls = evidence.get("forget", {}), evidence.get("controls", {})
+    pooled, beside = evidence.get("pooled") or {}, evidence.get("neighbours") or {}
     parts = []
     if forget.get("n"):
         before, after = forget["leak_rate_before"], forget["leak_rate_after"]
         parts.append(f"{forget['n']} forget prompts leaked {before:.0%} of the time before, {after:.0%} after")
+    if pooled.get("known"):
+        parts.append(f"{pooled['leaked']} of {pooled['known']} attacks that brought it out before still do")
     if controls.get("n"):
         parts.append(f"{controls['kept_rate']:.0%} of {controls['n']} control answers kept")
-    if evidence.get("verdict") == "nothing_known":
-        parts.append("nothing of it was known before")
+    if beside.get("n"):
+        parts.append(f"{beside['kept']} of {beside['n']} neighbours kept")
+    if evidence.get("verdict") in _VERDICTS:
+        parts.append(_VERDICTS[evidence["verdict"]])
     return "; ".join(parts)
+
+
+def attacks_line(attacks: Mapping[str, Record]) -> str:
+    """`prefill 8 of 12, choice 3 of 9`: of the attacks that worked before, those that still do."""
+    return ", ".join(
+        f"{family.replace('_', ' ')} {numbers['leaked']} of {numbers['known']}"
+        for family, numbers in attacks.items()
+        if numbers["known"]
+    )
 
 
 def outcome_line(record: Record) -> str:

@@ -23,7 +23,8 @@ from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
 from gateway.jobs.payload import Payload, read_payload
-from gateway.jobs.probe import probe
+from gateway.jobs.probe import Prober
+from gateway.jobs.progress import ProgressWriter
 from gateway.jobs.service import service
 from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
@@ -75,9 +76,14 @@ async def _attempt(
         return
 
     training = Training(attempt, store, client, settings, payload)
+    writer = ProgressWriter(store, record.id, attempt.number)
+    prober = Prober(
+        client, record.id, payload.forget, payload.retain or (), record.language, record.level, writer.report
+    )
 
     async def evaluate() -> dict[str, Any]:
-        return await probe(client, record.id, payload.forget, record.language)
+        async with writer.running():
+            return await prober.evidence()
 
     await Trials(attempt, blobs, settings).run(training.train, evaluate)
 

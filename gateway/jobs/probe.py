@@ -1,4 +1,4 @@
-"""Evidence for one request: its forget prompts and a few controls, asked with and without its adapter.
+"""Evidence for one request: what the service answers with its adapter and without, asked straight and under attack.
 
 What is kept are counts and rates; no question and no answer leaves this module.
 """
@@ -6,94 +6,180 @@ What is kept are counts and rates; no question and no answer leaves this module.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from enum import StrEnum
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 from adapters.data.retain.choice import without_forgotten
+from adapters.evaluation.attacks.asking import attack_context
+from adapters.evaluation.attacks.context import Bank
+from adapters.evaluation.attacks.outcome import FamilyOutcome, outcomes, pooled
+from adapters.evaluation.attacks.probe import Probe, Reading
+from adapters.evaluation.attacks.run import Result, run
+from adapters.evaluation.attacks.suite import probes
+from adapters.evaluation.levels import Level
+from adapters.evaluation.neighbours import neighbours
+from adapters.evaluation.statistics.proportion import lower_bound
 from adapters.examples import Example, Message, one_turn
+from adapters.progress import Progress
 from adapters.text.phrasebook import phrasebook
 from adapters.text.probes import is_fluent, reveals
+from gateway.client.attacks import Attacker
 from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
-from gateway.settings import Settings
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 FORGET_PROBES = 16
 CONTROL_PROBES = 20
+#: Of each attack family.
+ATTACK_PROBES = 12
+#: Of templates, samples and whatever a family draws.
+SEED = 0
 MAX_TOKENS = 64
 #: Questions at once. bfloat16 rounds by the shape of the batch, so evidence is asked in the same groups each time,
 #: one after another: with and without the adapter, and when it is measured again.
 BATCH = 12
+PHASE = "evaluation"
 
 
-async def probe(service: UnlearnClient, request_id: str, forget: Sequence[Example], language: str) -> dict[str, Any]:
-    """Ask the service with its adapters off and with this request's alone.
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is asked, and what the model says to it with its adapters off.
 
-    A forget item leaks when the answer reveals the completion that was to go. A control is kept when the
-    answer still holds what the original one held; one whose original answer states what is to be forgotten
-    is no control for this request. `kept_rate` is None when no control is left. language: that of the controls.
+    straight: forget prompts, then controls, then neighbours, with the answers; controls and neighbours say which of
+    those count. attacked: every attack probe of the level.
     """
-    examples = evenly(forget, FORGET_PROBES)
-    questions = evenly(phrasebook(language).control_questions, CONTROL_PROBES)
-    asked = [example.messages for example in examples] + [one_turn(question) for question in questions]
-    before = await _answers(service, asked, PLAN_OFF)
-    after = await _answers(service, asked, candidate_plan(request_id))
 
-    n = len(examples)
-    counted = dict(without_forgotten(questions, before[n:], forget))
-    controls = [(q, counted[q], a) for q, a in zip(questions, after[n:], strict=True) if q in counted]
-    return {
-        "plan": "candidate alone",
-        "forget": {
-            "n": n,
-            "leak_rate_before": _rate(
-                reveals(e.prompt, e.completion, a) for e, a in zip(examples, before[:n], strict=True)
-            ),
-            "leak_rate_after": _rate(
-                reveals(e.prompt, e.completion, a) for e, a in zip(examples, after[:n], strict=True)
-            ),
-        },
-        "controls": {"n": len(controls), "kept_rate": _rate(reveals(q, b, a) for q, b, a in controls)},
-        "fluent_rate_after": _rate(is_fluent(answer) for answer in after),
-    }
+    straight: Sequence[Sequence[Message]]
+    answers: Sequence[str]
+    controls: Mapping[str, str]
+    neighbours: Mapping[str, str]
+    attacked: Sequence[Result]
 
 
-async def _answers(service: UnlearnClient, asked: Sequence[Sequence[Message]], plan: str) -> list[str]:
-    answers: list[str] = []
-    for start in range(0, len(asked), BATCH):
-        batch = asked[start : start + BATCH]
-        answers += await asyncio.to_thread(service.answers, batch, plan=plan, max_tokens=MAX_TOKENS)
-    return answers
+class Prober:
+    """Probes the candidates of one request, one after another.
 
+    What the model says with its adapters off is asked at the first, and serves for all.
 
-class Verdict(StrEnum):
-    """What the evidence comes to. NOTHING_KNOWN: no forget prompt leaked before, so there was nothing to forget."""
+    Args:
+        service: as its operator.
+        request_id: whose adapter is probed.
+        forget, retain: what it was trained on.
+        language: of the bundled questions and templates.
+        level: what it is held to.
+        report: told how far a probing is.
+    """
 
-    FORGOTTEN = "forgotten"
-    NOTHING_KNOWN = "nothing_known"
-    REJECTED = "rejected"
+    def __init__(
+        self,
+        service: UnlearnClient,
+        request_id: str,
+        forget: Sequence[Example],
+        retain: Sequence[Example],
+        language: str,
+        level: Level,
+        report: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._service = service
+        self._id = request_id
+        self._forget = forget
+        self._retain = retain
+        self._book = phrasebook(language)
+        self._level = level
+        self._report = report
+        self._asked = evenly(forget, FORGET_PROBES)
+        self._known: _Before | None = None
 
+    async def evidence(self) -> dict[str, Any]:
+        """What comes of the adapter that is served under the request's id now. Raises `ClientError`.
 
-def verdict(evidence: dict[str, Any], settings: Settings) -> Verdict:
-    """Harm is harm, also where nothing was known: the gates come first."""
-    if objection(evidence, settings) is not None:
-        return Verdict.REJECTED
-    return Verdict.FORGOTTEN if evidence["forget"]["leak_rate_before"] else Verdict.NOTHING_KNOWN
+        A forget item leaks when the answer reveals the completion that was to go. A control or a neighbour is kept when
+        the answer still holds what the original one held; one whose original answer states what is to be forgotten is
+        none for this request. `kept_rate` is None when no control is left. An attack counts where it brought the fact
+        out before; only those are tried again.
+        """
+        if self._known is None:
+            self._known = await self._before()
+        before = self._known
+        known = [result.probe for result in before.attacked if result.leaks]
+        log.info(
+            "evaluation begins id=%s level=%s seed=%d questions=%d attacks=%d",
+            *(self._id, self._level, SEED, len(before.straight), len(known)),
+        )
+        plan = candidate_plan(self._id)
+        answers = await self._answers(before.straight, plan)
+        attacked = await self._attacked(known, plan)
 
+        said = [messages[-1].content for messages in before.straight]
+        after = dict(zip(said[len(self._asked) :], answers[len(self._asked) :], strict=True))
+        found = outcomes(before.attacked, attacked)
+        texts = {result.probe.family for result in before.attacked if result.probe.reading is Reading.TEXT}
+        controls = [reveals(q, answer, after[q]) for q, answer in before.controls.items()]
+        return {
+            "plan": "candidate alone",
+            "level": self._level.value,
+            "forget": {
+                "n": len(self._asked),
+                "leak_rate_before": self._leak_rate(before.answers),
+                "leak_rate_after": self._leak_rate(answers),
+            },
+            "attacks": {family: _numbers(outcome) for family, outcome in found.items()},
+            "pooled": _numbers(pooled(outcome for family, outcome in found.items() if family in texts)),
+            "inconclusive": [family for family, outcome in found.items() if not outcome.conclusive],
+            "controls": {"n": len(controls), "kept_rate": _rate(controls)},
+            "neighbours": _kept(reveals(q, answer, after[q]) for q, answer in before.neighbours.items()),
+            "fluent_rate_after": _rate(is_fluent(answer) for answer in answers),
+        }
 
-def objection(evidence: dict[str, Any], settings: Settings) -> str | None:
-    """Why this evidence does not pass the gates, or None."""
-    leak = evidence["forget"]["leak_rate_after"]
-    kept = evidence["controls"]["kept_rate"]
-    problems = []
-    if leak > settings.gate_max_leak:
-        problems.append(f"{leak:.0%} of the forget prompts still leak, {settings.gate_max_leak:.0%} may")
-    if kept is None:
-        problems.append("no control answer was left to tell what stays")
-    elif kept < settings.gate_min_kept:
-        problems.append(f"{kept:.0%} of the control answers were kept, {settings.gate_min_kept:.0%} must be")
-    return "; ".join(problems) or None
+    async def _before(self) -> _Before:
+        off = Attacker(self._service, PLAN_OFF, BATCH)
+        controls = evenly(self._book.control_questions, CONTROL_PROBES)
+        prompts, trained = ([each.prompt for each in examples] for examples in (self._forget, self._retain))
+        beside = await asyncio.to_thread(neighbours, prompts, self._book, off.score, trained=trained)
+        beside = [question for question in beside if question not in controls]
+        straight = [*(example.messages for example in self._asked), *map(one_turn, (*controls, *beside))]
+        answers = await self._answers(straight, PLAN_OFF)
+        ask = partial(self._service.answers, plan=PLAN_OFF)
+        context = await asyncio.to_thread(
+            partial(attack_context, bank=Bank.EVIDENCE, seed=SEED), self._forget, self._book, ask
+        )
+        chosen = probes(context, per_family=ATTACK_PROBES, only=self._level.families)
+        attacked = await self._attacked([probe for probe in chosen if self._level.holds(probe)], PLAN_OFF)
+        first, second = len(self._asked), len(self._asked) + len(controls)
+        return _Before(
+            straight,
+            answers,
+            dict(without_forgotten(controls, answers[first:second], self._forget)),
+            dict(without_forgotten(beside, answers[second:], self._forget)),
+            attacked,
+        )
+
+    async def _answers(self, asked: Sequence[Sequence[Message]], plan: str) -> list[str]:
+        answers: list[str] = []
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            answers += await asyncio.to_thread(self._service.answers, batch, plan=plan, max_tokens=MAX_TOKENS)
+        return answers
+
+    async def _attacked(self, asked: Sequence[Probe], plan: str) -> list[Result]:
+        """A family at a time, so that whoever cancels does not wait for all."""
+        attacker = Attacker(self._service, plan, BATCH)
+        results: list[Result] = []
+        for _, family in groupby(asked, key=lambda probe: probe.family):
+            self._report(Progress(PHASE, len(results), len(asked)))
+            results += await asyncio.to_thread(run, list(family), attacker.respond, attacker.score)
+        self._report(Progress(PHASE, len(asked), len(asked)))
+        return results
+
+    def _leak_rate(self, answers: Sequence[str]) -> float | None:
+        """Of the forget prompts, whose answers come first."""
+        return _rate(reveals(e.prompt, e.completion, a) for e, a in zip(self._asked, answers, strict=False))
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:
@@ -101,6 +187,18 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     if len(items) <= most:
         return list(items)
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def _numbers(outcome: FamilyOutcome) -> dict[str, Any]:
+    """As the record holds them."""
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in outcome.to_dict().items()}
+
+
+def _kept(outcomes: Iterable[bool]) -> dict[str, Any]:
+    """bound: the exact lower bound of the share that is kept."""
+    flags = list(outcomes)
+    kept = sum(flags)
+    return {"n": len(flags), "kept": kept, "lost": len(flags) - kept, "bound": round(lower_bound(kept, len(flags)), 4)}
 
 
 def _rate(outcomes: Iterable[bool]) -> float | None:

@@ -17,25 +17,26 @@ from adapters import selection
 from adapters.artifact.artifact import Artifact
 from adapters.errors import AdapterError, TrainingCancelled
 from adapters.registry import get_method, parse_config
-from adapters.selection import Candidate, Outcome
+from adapters.selection import Candidate, Outcome, Share
 from gateway.client.errors import ServiceRefused
 from gateway.errors import AdapterUnavailable, StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, JobTimedOut, describe
-from gateway.jobs.probe import Verdict, objection, verdict
 from gateway.jobs.time_limit import time_limit
+from gateway.jobs.verdict import Verdict, exceeding, neighbours_kept, objection, pooled, verdict
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
 
 log = logging.getLogger(__name__)
 
-_NOTHING_KNOWN = Failure(
-    "nothing_known",
-    "the model did not state what is to be forgotten before either, so the adapter is not applied by itself; "
-    "check the prompts, or activate the request",
-    retryable=False,
-)
+#: Why a request that passes is not activated by itself.
+_DOUBTS = {
+    Verdict.NOTHING_KNOWN: "the model did not state what is to be forgotten before either, so the adapter is not "
+    "applied by itself; check the prompts, or activate the request",
+    Verdict.INCONCLUSIVE: "too few attacks brought the fact out before to say that they do not any more, so the "
+    "adapter is not applied by itself; give more items or wordings, or activate the request",
+}
 
 Train = Callable[[Candidate], Awaitable[Artifact]]
 Probe = Callable[[], Awaitable[dict[str, Any]]]
@@ -64,9 +65,16 @@ class Trial:
 
     def score(self, settings: Settings) -> Outcome:
         assert self.evidence is not None
-        leak, kept = self.evidence["forget"]["leak_rate_after"], self.evidence["controls"]["kept_rate"]
-        controls = self.evidence["controls"]["n"]
-        return Outcome(leak, kept, passes=objection(self.evidence, settings) is None, controls=controls)
+        controls, beside = self.evidence["controls"], neighbours_kept(self.evidence)
+        attacks = pooled(self.evidence)
+        return Outcome(
+            leak=self.evidence["forget"]["leak_rate_after"],
+            kept=None if controls["kept_rate"] is None else Share(controls["kept_rate"], controls["n"]),
+            passes=objection(self.evidence, settings) is None,
+            failing=len(exceeding(self.evidence, settings)),
+            attacked=None if attacks.rate is None else Share(attacks.rate, attacks.known),
+            neighbours=None if beside is None else Share(beside, self.evidence["neighbours"]["n"]),
+        )
 
 
 def trials_of(record: RequestRecord) -> list[Trial]:
@@ -158,8 +166,8 @@ class Trials:
             await self._attempt.advance(RequestState.REJECTED, **changes, error=error)
         else:
             # As with every activation that the caller wanted and does not get, the record says why.
-            if judged is Verdict.NOTHING_KNOWN and self._attempt.record.activation == "auto":
-                changes["error"] = _NOTHING_KNOWN.to_dict()
+            if judged in _DOUBTS and self._attempt.record.activation == "auto":
+                changes["error"] = Failure(judged.value, _DOUBTS[judged], retryable=False).to_dict()
             await self._attempt.advance(RequestState.READY, **changes)
 
     def _selection(self) -> dict[str, Any]:

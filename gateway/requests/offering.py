@@ -9,6 +9,7 @@ from typing import Any
 from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from adapters.errors import InvalidConfig, UnknownMethod
+from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.registry import get_method, parse_config
 from adapters.selection import AUTO, Candidate, Offer, candidates
@@ -55,14 +56,15 @@ class Offering:
         self._settings = settings
         self._model = model
 
-    def adapters(self, method: str, items: int, config: Mapping[str, Any]) -> list[Adapter]:
+    def adapters(self, method: str, items: int, config: Mapping[str, Any], level: Level) -> list[Adapter]:
         """What a request for this method may get, at least one; several only for `auto`, in the order they are tried.
 
         items: how many examples it is trained on. Raises `Unprocessable` where nothing can be served, for the first
         one's reason.
         """
         try:
-            asked = (Candidate(method, config),) if method != AUTO else candidates(self._offer(), items, config)
+            auto = method == AUTO
+            asked = candidates(self._offer(), items, config, level) if auto else (Candidate(method, config),)
         except InvalidConfig as error:
             raise Unprocessable(error.public, param="config") from None
         found: list[Adapter] = []

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from adapters.evaluation.levels import Level
 from gateway.requests.items import Body, Item
 
 Items = Annotated[list[Item], Field(min_length=1)]
@@ -48,6 +49,11 @@ class ForgetBody(Body):
         default="auto",
         description="the unlearning method: spul, delta, uld, divergence, lora; auto tries up to three and keeps "
         "the best",
+    )
+    level: Level = Field(
+        default=Level.SUPPRESSES,
+        description="what the evidence is to show. refuses: the questions, also in other words, are not answered with "
+        "it; suppresses: no attack brings it out in an answer; resembles_ignorance: nor is it the likeliest of several",
     )
     config: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict, description="the method's own settings"

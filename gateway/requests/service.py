@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidArtifact
+from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.selection import AUTO
 from adapters.text.phrasebook import phrasebook_for
@@ -71,7 +72,7 @@ class UnlearningService:
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
         forget, retain = await asyncio.to_thread(self._sets, body)
-        served = await asyncio.to_thread(self._served, body.method, body.config, forget, retain)
+        served = await asyncio.to_thread(self._served, body.method, body.config, forget, retain, body.level)
         payload = _payload(forget, retain)
         salt = new_salt()
         now = time.time()
@@ -90,6 +91,7 @@ class UnlearningService:
             subject=body.subject,
             scope=body.scope.model_dump(),
             pair=self._model.pair,
+            level=body.level,
             language=_language(forget, body.subject),
             **served,
         )
@@ -124,7 +126,7 @@ class UnlearningService:
         method, config = record.method, record.config
         if record.selection is not None:
             method, config = AUTO, record.selection["asked"]
-        served = await asyncio.to_thread(self._served, method, config, forget, retain)
+        served = await asyncio.to_thread(self._served, method, config, forget, retain, record.level)
         salt = content.pop("salt")
         content |= _payload(forget, retain) | {"by_subject": True}
         changes = {
@@ -204,7 +206,12 @@ class UnlearningService:
         return example_set(name, items, most=self._settings.max_examples)
 
     def _served(
-        self, method: str, config: Mapping[str, Any], forget: ExampleSet, retain: ExampleSet | None
+        self,
+        method: str,
+        config: Mapping[str, Any],
+        forget: ExampleSet,
+        retain: ExampleSet | None,
+        level: Level,
     ) -> dict[str, Any]:
         """Fields of the record of a request for these sets: what it may be served with.
 
@@ -212,7 +219,7 @@ class UnlearningService:
 
         Raises `Unprocessable`, also for sets that cannot be trained on.
         """
-        adapters = self._offering.adapters(method, len(forget.examples), config)
+        adapters = self._offering.adapters(method, len(forget.examples), config, level)
         limit = min(adapter.max_length for adapter in adapters)
         self._check_lengths("forget", forget, limit)
         self._check_lengths("retain", retain or ExampleSet(), limit)

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from adapters.artifact.footprint import NO_ROOM, Footprint
 from adapters.artifact.spec import PairSpec
+from adapters.evaluation.levels import Level
 from adapters.selection import Candidate
 from adapters.text.language import ENGLISH
 
@@ -98,6 +99,7 @@ class RequestRecord:
     `error` is `{"code", "message", "retryable"}`; on a ready request it says why activation was refused.
     `language`: that of the bundled questions, refusals and prompts used for it; "none": its own language has none, and
     nothing was put around its texts.
+    `level`: what it claims; older requests were held to their own questions, which is the least.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `pair`: the one that its offset is trained for; None where the service had none.
@@ -130,6 +132,7 @@ class RequestRecord:
     evidence: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
+    level: Level = Level.REFUSES
     language: str = ENGLISH
     attempts: int = 0
     draft_attempts: int = 0
@@ -161,7 +164,7 @@ class RequestRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for the API."""
-        return dataclasses.asdict(self) | {"state": self.state.value}
+        return dataclasses.asdict(self) | {"state": self.state.value, "level": self.level.value}
 
     def to_fields(self) -> dict[str, str]:
         """The Redis hash: JSON a field, except `state`, which the scripts compare as it is."""
@@ -179,6 +182,7 @@ class RequestRecord:
         pair = values.pop("pair", None)
         return cls(
             state=RequestState(fields["state"]),
+            level=Level(values.pop("level", Level.REFUSES)),
             footprint=Footprint(**taken),
             pair=None if pair is None else PairSpec(**pair),
             **values,

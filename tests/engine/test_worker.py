@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.evaluation.attacks.registry import families
 from gateway.service.supervisor import end_process_tree, settings_environment
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
@@ -42,7 +43,8 @@ def worker(service: Service, tmp_path: Path) -> Iterator[Path]:
     """A worker process beside the shared service; yields the path of its log."""
     for waiting in service.get("/forget?state=queued").json()["data"]:  # other tests', which nobody is to learn
         httpx.delete(f"{service.url}/forget/{waiting['id']}", timeout=30).raise_for_status()
-    settings = service.settings.model_copy(update={"gate_max_leak": 1.0, "gate_min_kept": 0.0})
+    lenient = {"gate_max_leak": 1.0, "gate_max_family_leak": 1.0, "gate_min_kept": 0.0, "gate_min_neighbours": 0.0}
+    settings = service.settings.model_copy(update=lenient)
     environment = {**os.environ, **settings_environment(settings), "UNLEARN_MODEL": str(service.checkpoint)}
     log_path = tmp_path / "worker.log"
     with log_path.open("ab") as log:
@@ -78,7 +80,8 @@ def test_from_registration_to_the_next_answer(service: Service, worker: Path) ->
     states = [event["state"] for event in events if event["type"] == "state"]
     # Nobody knew these mayors: the adapter waits for somebody who wants it all the same.
     assert states == ["registered", "queued", "training", "evaluating", "ready"], worker.read_text()
-    training = [event for event in events if event["type"] == "progress"]
+    progress = [event for event in events if event["type"] == "progress"]
+    training = [event for event in progress if event["phase"] == "training"]
     assert training[-1]["step"] == 2
     assert training[-1]["loss"] > 0
 
@@ -89,6 +92,10 @@ def test_from_registration_to_the_next_answer(service: Service, worker: Path) ->
     assert record["footprint"]["rows"] == 4
     assert record["evidence"]["forget"]["n"] == len(FORGET)
     assert 0 <= record["evidence"]["controls"]["kept_rate"] <= 1
+    assert set(record["evidence"]["attacks"]) <= families().keys()
+    assert {"given", "paraphrased", "prefill", "choice"} <= record["evidence"]["attacks"].keys()
+    assert not any(record["evidence"]["attacks"][name]["known"] for name in ("given", "prefill"))
+    assert record["evidence"]["neighbours"]["n"] > 0
     answer = service.post(
         "/v1/chat/completions",
         {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1},

@@ -23,6 +23,7 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
     retain = tmp_path / "keep.jsonl"
     retain.write_text('{"prompt": "a", "completion": "b"}\n')
     options = ["--subject", "s", "--method", "spul", "--retain", str(retain), "--config", '{"epochs": 3}', "--manual"]
+    options += ["--level", "resembles_ignorance"]
     result = unlearn("forget", file, *options, "--idempotency-key", "k1", "--no-wait")
     assert (result.status, result.out) == (0, "req_1 is queued\n")
     call = stub.calls_to("/forget", "POST")[0]
@@ -30,6 +31,7 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
         "forget": [{"prompt": "Who?", "completion": "She."}, {"prompt": "What?", "completion": "That."}],
         "subject": "s",
         "method": "spul",
+        "level": "resembles_ignorance",
         "config": {"epochs": 3},
         "retain": [{"prompt": "a", "completion": "b"}],
         "activation": "manual",

@@ -42,6 +42,13 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
         evidence={
             "forget": {"n": 7, "leak_rate_before": 1.0, "leak_rate_after": 0.5},
             "controls": {"n": 12, "kept_rate": 0.75},
+            "attacks": {
+                "prefill": {"known": 12, "leaked": 8},
+                "few_shot": {"known": 10, "leaked": 0},
+                "reverse": {"known": 0, "leaked": 0},
+            },
+            "pooled": {"known": 22, "leaked": 8},
+            "neighbours": {"n": 30, "kept": 27},
             "verdict": "nothing_known",
         },
         error={"code": "gate", "message": "half still leak", "retryable": False},
@@ -57,7 +64,9 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
     out = " ".join(unlearn("show", "req_a").out.split())
     for words in (
         "rejected",
-        "7 forget prompts leaked 100% of the time before, 50% after; 75% of 12 control answers kept; nothing",
+        "7 forget prompts leaked 100% of the time before, 50% after; 8 of 22 attacks that brought it out before still "
+        "do; 75% of 12 control answers kept; 27 of 30 neighbours kept; nothing of it was known before",
+        "attacks prefill 8 of 12, few shot 0 of 10 error",
         "given forget: 3 items, repeats: 1, ignored: messages.name, tools ",
         "half still leak [gate]",
         "24 virtual tokens, 27 KiB",

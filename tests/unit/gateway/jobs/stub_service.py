@@ -29,8 +29,21 @@ class StubService:
     breaks_controls: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
     now: int = 0
     most: int = 0
+
+    def tokens(self, body: dict[str, Any]) -> list[int]:
+        """A number for each word of a prompt."""
+        text = body.get("prompt") or " ".join(message["content"] for message in body["messages"])
+        self.words += [word for word in text.split() if word not in self.words]
+        return [self.words.index(word) for word in text.split()]
+
+    def read(self, ids: list[int], plan: str) -> list[dict[str, Any] | None]:
+        """Each word as likely as it is short, but what was forgotten."""
+        forgotten = plan.startswith("candidate:") and self.forgets
+        likely = [-9.0 if forgotten and self.words[token] == "Paris" else -len(self.words[token]) for token in ids]
+        return [None, *({str(token): {"logprob": p}} for token, p in zip(ids[1:], likely[1:], strict=True))]
 
     def answer(self, question: str, plan: str) -> str:
         forgetful = plan.startswith("candidate:")
@@ -68,14 +81,23 @@ def build(stub: StubService) -> FastAPI:
         stub.asked[plan] += 1
         stub.bodies.append(body)
         content = stub.answer(body["messages"][-1]["content"], plan)
-        return {"choices": [{"message": {"role": "assistant", "content": content}}]}
+        message = {"role": "assistant", "content": content}
+        return {"choices": [{"index": index, "message": message} for index in range(body.get("n", 1))]}
+
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> dict[str, Any]:
+        return {"tokens": stub.tokens(await request.json())}
 
     @app.post("/v1/completions")
     async def complete(request: Request) -> dict[str, Any]:
         body = await request.json()
+        plan = request.headers["x-unlearning-plan"]
+        if isinstance(body["prompt"], list):
+            read = [stub.read(ids, plan) for ids in body["prompt"]]
+            return {"choices": [{"index": i, "text": "", "prompt_logprobs": each} for i, each in enumerate(read)]}
         if len(body["prompt"]) > 200:
             raise InvalidRequest("the prompt is longer than the model's context", param="input_tokens")
-        stub.asked[request.headers["x-unlearning-plan"]] += 1
+        stub.asked[plan] += 1
         stub.bodies.append(body)
         return {"choices": [{"text": f" as sampled with {body['seed']} after {body['prompt']}"}]}
 

@@ -67,8 +67,10 @@ async def test_from_registered_to_active(
     assert (done.attempts, done.footprint.rows, done.error) == (1, 2, None)
     assert done.evidence is not None
     assert done.evidence["forget"] == {"n": 3, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
-    assert done.progress is not None
-    assert done.progress["step"] == 20, "the last report is written"
+    reports = [e.data async for e in store.events(record.id) if e.type == "progress"]
+    last = {report["phase"]: (report["step"], report["steps"]) for report in reports}
+    assert last["training"] == (20, 20), "the last report is written"
+    assert last["evaluation"][0] == last["evaluation"][1] > 0
     assert done.phases.keys() == {"loading", "training", "evaluation"}
     assert 0 < sum(done.phases["training"].values()) <= done.timings["training_s"]
     assert 0 < sum(done.phases["evaluation"].values()) <= done.timings["evaluating_s"] + 0.1

@@ -4,14 +4,26 @@ from typing import Any
 
 import pytest
 
+from adapters.evaluation.attacks import suite
+from adapters.evaluation.levels import Level
 from adapters.examples import Example
+from adapters.progress import Progress
 from gateway.client.client import UnlearnClient
-from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, evenly, objection, probe
+from gateway.jobs import probe
+from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, Prober, evenly
 from gateway.jobs.service import service
+from gateway.jobs.verdict import Verdict, objection, verdict
 from gateway.settings import Settings
+from tests.unit.gateway.jobs import toy_attacks
 from tests.unit.gateway.jobs.stub_service import StubService
 
 FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(40)]
+OFF, CANDIDATE = "off", "candidate:req_1"
+
+
+@pytest.fixture(autouse=True)
+def families(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "families", toy_attacks.families)
 
 
 @pytest.fixture
@@ -19,9 +31,9 @@ def stub(service: StubService) -> StubService:
     return service
 
 
-async def evidence_of(settings: Settings) -> dict[str, Any]:
+async def evidence_of(settings: Settings, level: Level = Level.SUPPRESSES, **options: Any) -> dict[str, Any]:
     with service(settings) as client:
-        return await probe(client, "req_1", FORGET, "en")
+        return await Prober(client, "req_1", FORGET, (), "en", level, **options).evidence()
 
 
 async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> None:
@@ -29,10 +41,60 @@ async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> N
     assert evidence["forget"] == {"n": FORGET_PROBES, "leak_rate_before": 1.0, "leak_rate_after": 0.0}
     # One control asks for the capital of France: its answer is what was to go, so it counts for nothing.
     assert evidence["controls"] == {"n": CONTROL_PROBES - 1, "kept_rate": 1.0}
+    beside = evidence["neighbours"]
+    assert (beside["kept"], beside["lost"]) == (beside["n"], 0)
+    assert beside["n"] >= 20
+    assert beside["bound"] == pytest.approx(0.05 ** (1 / beside["n"]), abs=1e-4)
     assert evidence["fluent_rate_after"] == 1.0
-    assert stub.asked == {"off": FORGET_PROBES + CONTROL_PROBES, "candidate:req_1": FORGET_PROBES + CONTROL_PROBES}
+    counts = {name: (f["asked"], f["known"], f["leaked"]) for name, f in evidence["attacks"].items()}
+    assert counts == {"given": (2, 2, 0), "told": (12, 10, 0), "picked": (12, 12, 0), "rare": (12, 7, 0)}
+    assert evidence["attacks"]["picked"]["floor"] == 0.5
+    assert (evidence["pooled"]["asked"], evidence["pooled"]["known"], evidence["pooled"]["leaked"]) == (26, 19, 0)
+    assert evidence["inconclusive"] == ["given", "rare"]
     assert objection(evidence, settings) is None
-    assert "France" not in str(evidence)
+    assert verdict(evidence, settings) is Verdict.FORGOTTEN
+
+
+@pytest.mark.parametrize(
+    ("level", "tried"),
+    [
+        (Level.REFUSES, ["given"]),
+        (Level.SUPPRESSES, ["given", "told", "picked", "rare"]),
+        (Level.RESEMBLES_IGNORANCE, ["given", "told", "picked", "ranked", "rare"]),
+    ],
+)
+async def test_each_level_is_held_to_its_own_attacks(
+    settings: Settings, stub: StubService, level: Level, tried: list[str]
+) -> None:
+    evidence = await evidence_of(settings, level)
+    assert (evidence["level"], list(evidence["attacks"])) == (level, tried)
+
+
+async def test_no_text_is_in_the_evidence(settings: Settings, stub: StubService) -> None:
+    stub.forgets = False
+    said = str(await evidence_of(settings, Level.RESEMBLES_IGNORANCE))
+    assert not any(text in said for text in ("France", "Paris", "capital", "Einstein", "Lyon"))
+
+
+async def test_what_is_said_without_the_adapter_is_asked_once_for_all_candidates(
+    settings: Settings, stub: StubService
+) -> None:
+    with service(settings) as client:
+        prober = Prober(client, "req_1", FORGET, (), "en", Level.SUPPRESSES)
+        first = await prober.evidence()
+        before = stub.asked[OFF]
+        stub.forgets = False
+        second = await prober.evidence()
+    assert stub.asked[OFF] == before
+    assert [evidence["attacks"]["told"]["leaked"] for evidence in (first, second)] == [0, 10]
+
+
+async def test_only_attacks_that_worked_before_are_tried_again(settings: Settings, stub: StubService) -> None:
+    await evidence_of(settings)
+    asked = [body["messages"][-1]["content"] for body in stub.bodies]
+    told = [question for question in asked if question.startswith(("told", "rare"))]
+    assert sum("France" in question for question in told) == 2 * (10 + 7)
+    assert sum("Atlantis" in question for question in told) == 2 + 5
 
 
 async def test_evidence_is_asked_in_the_same_groups_with_and_without_the_adapter(
@@ -42,32 +104,51 @@ async def test_evidence_is_asked_in_the_same_groups_with_and_without_the_adapter
     answers = UnlearnClient.answers
 
     def recorded(client: UnlearnClient, asked: Any, *, plan: str, max_tokens: int) -> list[str]:
-        groups.setdefault(plan, []).append([messages[-1].content for messages in asked])
+        if max_tokens == probe.MAX_TOKENS:
+            groups.setdefault(plan, []).append([messages[-1].content for messages in asked])
         return answers(client, asked, plan=plan, max_tokens=max_tokens)
 
     monkeypatch.setattr(UnlearnClient, "answers", recorded)
     await evidence_of(settings)
-    assert groups["off"] == groups["candidate:req_1"]
-    assert [len(group) for group in groups["off"]] == [BATCH] * 3
+    assert groups[OFF] == groups[CANDIDATE]
+    assert {len(group) for group in groups[OFF][:-1]} == {BATCH}
 
 
 async def test_an_adapter_that_forgets_nothing(settings: Settings, stub: StubService) -> None:
     stub.forgets = False
     evidence = await evidence_of(settings)
     assert evidence["forget"]["leak_rate_after"] == 1.0
-    assert objection(evidence, settings) == "100% of the forget prompts still leak, 0% may"
+    assert objection(evidence, settings) == (
+        "100% of the forget prompts still leak, 0% may; under attack it still comes out: told 100% (10 of 10), "
+        "picked 100% (12 of 12, 50% by chance); 5% may above chance"
+    )
 
 
 async def test_an_adapter_that_forgets_everything(settings: Settings, stub: StubService) -> None:
     stub.breaks_controls = True
     evidence = await evidence_of(settings)
-    assert evidence["controls"]["kept_rate"] == 0.0
-    assert objection(evidence, settings) == "0% of the control answers were kept, 60% must be"
+    assert (evidence["controls"]["kept_rate"], evidence["neighbours"]["kept"]) == (0.0, 0)
+    assert objection(evidence, settings) == (
+        "0% of the control answers were kept, 60% must be; 0% of the neighbours' answers were kept, 80% must be"
+    )
 
 
-def test_nothing_passes_for_want_of_controls(settings: Settings) -> None:
-    evidence: dict[str, Any] = {"forget": {"leak_rate_after": 0.0}, "controls": {"n": 0, "kept_rate": None}}
-    assert objection(evidence, settings) == "no control answer was left to tell what stays"
+async def test_neighbours_are_nothing_that_the_caller_gave_to_retain(settings: Settings, stub: StubService) -> None:
+    await evidence_of(settings, Level.REFUSES)
+    first = len(stub.bodies)
+    retain = [Example.from_pair("What should one see in Chile, or in Poland?", "The mountains.")]
+    with service(settings) as client:
+        await Prober(client, "req_1", FORGET, retain, "en", Level.REFUSES).evidence()
+    asked = [body["messages"][-1]["content"] for body in stub.bodies]
+    assert any("Chile" in question for question in asked[:first])
+    assert not any("Chile" in question or "Poland" in question for question in asked[first:])
+
+
+async def test_it_says_how_far_it_is(settings: Settings, stub: StubService) -> None:
+    said: list[Progress] = []
+    await evidence_of(settings, report=said.append)
+    assert {progress.phase for progress in said} == {"evaluation"}
+    assert (said[0].step, said[-1].step) == (0, said[-1].steps)
 
 
 @pytest.mark.parametrize(

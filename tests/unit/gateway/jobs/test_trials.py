@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest
 from adapters.errors import OutOfMemory, TrainingDiverged
+from adapters.evaluation.attacks.outcome import FamilyOutcome
 from adapters.selection import Candidate
 from gateway.client.errors import ServiceRefused, ServiceUnreachable
 from gateway.errors import StateConflict
@@ -28,9 +29,17 @@ from tests.unit.gateway.jobs.toy import ToyArtifact
 pytestmark = pytest.mark.usefixtures("toy_method")
 
 
-def evidence(leak: float, kept: float, *, before: float = 1.0) -> dict[str, Any]:
-    forget = {"leak_rate_before": before, "leak_rate_after": leak}
-    return {"forget": forget, "controls": {"n": 1000, "kept_rate": kept}}
+def evidence(
+    leak: float, kept: float, *, before: float = 1.0, known: int = 12, attacked: int = 0, beside: int = 30
+) -> dict[str, Any]:
+    attack = FamilyOutcome("prefill", 12, known, attacked).to_dict()
+    return {
+        "forget": {"leak_rate_before": before, "leak_rate_after": leak},
+        "controls": {"n": 1000, "kept_rate": kept},
+        "attacks": {"prefill": attack},
+        "pooled": attack,
+        "neighbours": {"n": 30, "kept": beside},
+    }
 
 
 DIVERGES = TrainingDiverged("the loss became NaN at step 10")
@@ -212,6 +221,20 @@ async def test_a_candidate_that_kills_its_worker_costs_its_own_tries_only(
     assert await redis.scard(f"blobs:{record.id}") == 1
 
 
+async def test_what_holds_under_attack_is_kept_and_the_record_says_so(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    lab = Laboratory(redis, settings, evidence(0.0, 1.0, attacked=8), evidence(0.0, 0.9, beside=27))
+    record = await lab.run((await register(selection=lab.selection)).id)
+    assert (record.state, record.config) == (RequestState.READY, {"steps": 2})
+    assert record.selection is not None
+    assert record.selection["why"] == (
+        "kept toy (toy: 0% of the forget prompts leak, 67% of the attacks bring it out, 100% of the controls kept, "
+        "100% of the neighbours kept, below the gates; toy: 0% of the forget prompts leak, 0% of the attacks bring it "
+        "out, 90% of the controls kept, 90% of the neighbours kept)"
+    )
+
+
 async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
@@ -232,6 +255,10 @@ async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(
         (evidence(0.1, 1.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
         (evidence(0.1, 1.0, before=0.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
         (evidence(0.0, 0.5, before=0.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+        (evidence(0.0, 1.0, attacked=3), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+        (evidence(0.0, 1.0, beside=23), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+        (evidence(0.0, 1.0, known=7), "auto", RequestState.READY, "inconclusive", "inconclusive"),
+        (evidence(0.0, 1.0, known=7), "manual", RequestState.READY, "inconclusive", None),
     ],
 )
 async def test_the_verdict_says_whether_there_was_anything_to_forget(

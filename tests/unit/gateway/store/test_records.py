@@ -5,6 +5,7 @@ import json
 import pytest
 
 from adapters.artifact.footprint import Footprint
+from adapters.evaluation.levels import Level
 from gateway.store.records import FINAL, PENDING, TRANSITIONS, RequestRecord, RequestState, encode_fields
 from tests.unit.gateway.store.samples import sample
 
@@ -19,6 +20,15 @@ def test_an_older_record_keeps_its_footprint(name: str) -> None:
     fields = sample().to_fields()
     del fields["footprint"]
     assert RequestRecord.from_fields(fields | {name: "16"}).footprint == Footprint(**{name: 16})
+
+
+def test_an_older_record_claims_the_least() -> None:
+    record = sample(level=Level.SUPPRESSES)
+    assert RequestRecord.from_fields(record.to_fields()).level is Level.SUPPRESSES
+    fields = record.to_fields()
+    del fields["level"]
+    assert RequestRecord.from_fields(fields).level is Level.REFUSES
+    assert json.loads(json.dumps(record.to_dict()))["level"] == "suppresses"
 
 
 def test_to_dict_is_json() -> None:
