@@ -68,6 +68,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
     yield "attacks", attacks_line((record.get("evidence") or {}).get("attacks") or {})
+    yield "not judged", ", ".join((record.get("evidence") or {}).get("inconclusive") or ()).replace("_", " ")
     yield "error", error_line(record["error"]) if record.get("error") else ""
     yield "adapter", _adapter(record)
     yield "attempts", str(record.get("attempts") or "")

@@ -23,7 +23,7 @@ from gateway.errors import AdapterUnavailable, StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, JobTimedOut, describe
 from gateway.jobs.time_limit import time_limit
-from gateway.jobs.verdict import Verdict, exceeding, neighbours_kept, objection, pooled, verdict
+from gateway.jobs.verdict import Verdict, exceeding, gates, neighbours_kept, objection, pooled, verdict
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import RequestRecord, RequestState
@@ -94,6 +94,7 @@ class Trials:
     async def run(self, train: Train, probe: Probe) -> None:
         """From training to ready or rejected. Raises what the last candidate's trial raised when none succeeds."""
         candidates = self._attempt.record.candidates
+        log.info("gates fixed id=%s %s", self._id, " ".join(f"{k}={v:g}" for k, v in gates(self._settings).items()))
         while len(self._made) < len(candidates):
             last = len(self._made) == len(candidates) - 1
             trial = await self._try(candidates[len(self._made)], train, probe, last=last)

@@ -25,6 +25,12 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
+def gates(settings: Settings) -> dict[str, float]:
+    """The operator's gates by name, to be logged before anything is measured."""
+    names = (name for name in type(settings).model_fields if name.startswith("gate_"))
+    return {name: getattr(settings, name) for name in names}
+
+
 def verdict(evidence: Evidence, settings: Settings) -> Verdict:
     """Harm is harm, also where nothing was known: the gates come first."""
     if objection(evidence, settings) is not None:

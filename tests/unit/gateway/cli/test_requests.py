@@ -48,6 +48,7 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
                 "reverse": {"known": 0, "leaked": 0},
             },
             "pooled": {"known": 22, "leaked": 8},
+            "inconclusive": ["two_hop", "reverse"],
             "neighbours": {"n": 30, "kept": 27},
             "verdict": "nothing_known",
         },
@@ -66,7 +67,7 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
         "rejected",
         "7 forget prompts leaked 100% of the time before, 50% after; 8 of 22 attacks that brought it out before still "
         "do; 75% of 12 control answers kept; 27 of 30 neighbours kept; nothing of it was known before",
-        "attacks prefill 8 of 12, few shot 0 of 10 error",
+        "attacks prefill 8 of 12, few shot 0 of 10 not judged two hop, reverse error",
         "given forget: 3 items, repeats: 1, ignored: messages.name, tools ",
         "half still leak [gate]",
         "24 virtual tokens, 27 KiB",

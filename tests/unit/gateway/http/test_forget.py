@@ -73,6 +73,15 @@ def api(setup: Setup) -> Api:  # noqa: F811
 ROUTES = [("GET", "/examples", None), ("PUT", "/examples", PUT), ("POST", "/train", None)]
 
 
+@pytest.mark.parametrize(
+    ("asked", "level"), [({}, "suppresses"), ({"level": "refuses"}, "refuses"), ({"level": "suppresses"}, "suppresses")]
+)
+async def test_a_request_claims_a_level(api: Api, asked: dict[str, str], level: str) -> None:
+    answer = await api.call("POST", "/forget", json=BODY | asked)
+    assert (answer.status_code, answer.json()["level"]) == (202, level)
+    assert (await api.call("GET", f"/forget/{answer.json()['id']}")).json()["level"] == level
+
+
 async def test_a_draft_is_replaced_shown_and_trained(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     draft = await api.draft()
@@ -164,6 +173,7 @@ async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
         {"method": SECRET},
         {"method": {SECRET: SECRET}},
         {"activation": SECRET},
+        {"level": SECRET},
         {"scope": {SECRET: 1}},
         {"scope": {"prompts": SECRET}},
         {"retain": [{SECRET: "x"}]},

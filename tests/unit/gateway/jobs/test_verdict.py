@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from adapters.evaluation.attacks.outcome import FamilyOutcome, pooled
-from gateway.jobs.verdict import Verdict, exceeding, objection, verdict
+from gateway.jobs.verdict import Verdict, exceeding, gates, objection, verdict
 from gateway.settings import Settings
 
 SETTINGS = Settings()
@@ -60,6 +60,15 @@ def test_a_family_fails_where_its_bound_is_above_what_it_may(found: dict[str, An
         if found["pooled"]["known"] < 8 and "choice" not in found["attacks"]
         else Verdict.FORGOTTEN
     )
+
+
+def test_the_gates_are_all_of_the_operators() -> None:
+    assert gates(SETTINGS) == {
+        "gate_max_leak": 0.0,
+        "gate_max_family_leak": 0.05,
+        "gate_min_kept": 0.6,
+        "gate_min_neighbours": 0.8,
+    }
 
 
 def test_an_operator_may_allow_more() -> None:
