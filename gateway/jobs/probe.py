@@ -22,7 +22,7 @@ from adapters.evaluation.attacks.run import Result, run
 from adapters.evaluation.attacks.suite import probes
 from adapters.evaluation.levels import Level
 from adapters.evaluation.neighbours import neighbours
-from adapters.evaluation.statistics.proportion import lower_bound
+from adapters.evaluation.statistics.proportion import upper_bound
 from adapters.examples import Example, Message, one_turn
 from adapters.progress import Progress
 from adapters.text.phrasebook import phrasebook
@@ -195,10 +195,10 @@ def _numbers(outcome: FamilyOutcome) -> dict[str, Any]:
 
 
 def _kept(outcomes: Iterable[bool]) -> dict[str, Any]:
-    """bound: the exact lower bound of the share that is kept."""
+    """bound: the exact upper bound of the share that is lost, which nothing gained can offset."""
     flags = list(outcomes)
-    kept = sum(flags)
-    return {"n": len(flags), "kept": kept, "lost": len(flags) - kept, "bound": round(lower_bound(kept, len(flags)), 4)}
+    n, kept = len(flags), sum(flags)
+    return {"n": n, "kept": kept, "lost": n - kept, "bound": round(upper_bound(n - kept, n), 4)}
 
 
 def _rate(outcomes: Iterable[bool]) -> float | None:

@@ -44,7 +44,7 @@ async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> N
     beside = evidence["neighbours"]
     assert (beside["kept"], beside["lost"]) == (beside["n"], 0)
     assert beside["n"] >= 20
-    assert beside["bound"] == pytest.approx(0.05 ** (1 / beside["n"]), abs=1e-4)
+    assert beside["bound"] == pytest.approx(1 - 0.05 ** (1 / beside["n"]), abs=1e-4)
     assert evidence["fluent_rate_after"] == 1.0
     counts = {name: (f["asked"], f["known"], f["leaked"]) for name, f in evidence["attacks"].items()}
     assert counts == {"given": (2, 2, 0), "told": (12, 10, 0), "picked": (12, 12, 0), "rare": (12, 7, 0)}

@@ -16,7 +16,7 @@ def evidence(*families: FamilyOutcome, leak: float = 0.0, before: float = 1.0, *
     return {
         "forget": {"n": 16, "leak_rate_before": before, "leak_rate_after": leak},
         "controls": {"n": 20, "kept_rate": 0.9},
-        "neighbours": {"n": 30, "kept": 27, "lost": 3, "bound": 0.76},
+        "neighbours": {"n": 30, "kept": 27, "lost": 3, "bound": 0.24},
         "attacks": {family.family: family.to_dict() for family in families},
         "pooled": pooled(text).to_dict(),
         **changes,
