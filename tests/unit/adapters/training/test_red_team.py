@@ -62,7 +62,7 @@ def test_without_rounds_nothing_is_attacked(tiny_model: Path) -> None:
 def test_each_round_goes_on_from_the_last_with_all_leaks_so_far(tiny_model: Path) -> None:
     method, learned = play(tiny_model, [3, 2], rounds=2)
     assert learned == "artifact 3"
-    assert [task.start for task in method.tasks] == [None, "artifact 1", "artifact 2"]
+    assert [cast(Any, task.start) for task in method.tasks] == [None, "artifact 1", "artifact 2"]
     assert [len(task.leaks) for task in method.tasks] == [0, 3, 5]
     assert [task.config.max_steps for task in method.tasks] == [3, 7, 7]
     assert len({id(task.workbench) for task in method.tasks}) == 1
@@ -87,7 +87,7 @@ def test_it_stops_where_a_round_is_of_no_use(
 @pytest.mark.parametrize("method", ["delta", "lora"])
 def test_a_real_method_learns_from_leaks_and_goes_on_from_its_weights(tiny_model: Path, method: str) -> None:
     reports: list[Progress] = []
-    settings = {"objective": "counterfactual", "objective_settings": {"attacks": 1, "names": 2}}
+    settings: dict[str, Any] = {"objective": "counterfactual", "objective_settings": {"attacks": 1, "names": 2}}
     task = method_task(method, tiny_model, report=reports.append, rounds=1, round_steps=2, **settings)
     attacked: list[int] = []
 
