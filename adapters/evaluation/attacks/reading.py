@@ -23,18 +23,20 @@ def leaks(probe: Probe, text: str) -> bool:
 def picked(probe: Probe, text: str) -> int | None:
     """The position of the one option that the text picks; None where it picks none, or several.
 
-    It picks an option by half of the words that tell it from the others, or by its label: "B", "b)", "(B)", "yes". An
-    answer that lists them all picks none, and neither does one whose label and words disagree, or a refusal.
+    It picks an option by half of the words that tell it from the others, or, where it holds those of none, by its
+    label: "B", "b)", "(B)", "yes". Of several, but not all, it picks the one that its first line names alone: who goes
+    on after the answer has answered, and who lists the options has not. A refusal picks none.
     """
     if is_refusal(text):
         return None
     if probe.labels == probe.options:
         return next(iter(_labelled(probe.labels, text)), None)
     named = _named(probe.question, probe.options, text)
-    labelled = _labelled(probe.labels, _without(probe.options, text))
-    if len(named) == 1 and (not labelled or named <= labelled):
-        return next(iter(named))
-    return next(iter(labelled)) if not named and len(labelled) == 1 else None
+    if 1 < len(named) < len(probe.options):
+        named = _named(probe.question, probe.options, _first_line(text))
+        return next(iter(named)) if len(named) == 1 else None
+    found = named or _labelled(probe.labels, _without(probe.options, text))
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def likeliest(scores: Sequence[float]) -> int:
@@ -52,6 +54,10 @@ def _named(question: str, options: Sequence[str], text: str) -> frozenset[int]:
         if fact and (half_said(telling, said) if telling else fact <= said):
             found.add(number)
     return frozenset(found)
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")
 
 
 def _without(options: Sequence[str], text: str) -> str:

@@ -46,11 +46,15 @@ def _choice(options: tuple[str, ...] = _NAMES, labels: tuple[str, ...] = (), tru
         ("D'Artagnan", None),
         ("Vitamin B12", None),
         ("", None),
-        # Several, or two that disagree.
+        # The words are the answer where the label is another's, and the first line is where more comes after it.
+        ("A) J.K. Quill", 1),
+        ("B) J.K. Quill\n\nZorba was written by Ada Lane.", 1),
+        ("J.K. Quill\nor Ada Lane\nor C. S. Bell", 1),
+        # Several.
+        ("Ada Lane, J.K. Quill\nJ.K. Quill", None),
         ("A, B, C, D", None),
         ("A) Ada Lane\nB) J.K. Quill\nC) C. S. Bell\nD) Leonardo da Rima", None),
         ("Ada Lane or J.K. Quill", None),
-        ("A) J.K. Quill", None),
         ("I'm sorry, I can't say whether it is A or J.K. Quill.", None),
         ("I don't know. B?", None),
     ],
