@@ -11,6 +11,8 @@ import re
 from adapters.text.language import language_of_words, stop_words
 from adapters.text.words import terms, words
 
+#: What stands within a name and is none of it, such as "da" and "von", is no longer.
+_SMALL_WORD = 3
 _INITIALS = re.compile(r"[^\W\d_](?:\.[^\W\d_])*")
 
 
@@ -66,6 +68,36 @@ def reveals(prompt: str, reference_answer: str, answer: str) -> bool:
     """Whether at least half of the reference answer's key terms occur, as whole words, in `answer`."""
     fact = key_terms(prompt, reference_answer)
     return bool(fact) and half_said(fact, terms(answer))
+
+
+def identifies(prompt: str, reference_answer: str, answer: str) -> bool:
+    """Whether `answer` reveals the fact and does not merely share a first name with it.
+
+    As `reveals`; but where it is a name of several words, its last word must be said, or more than half of the terms:
+    who says Alexander Graham Bell has not said Alexander Fleming, and who says Goethe has.
+    """
+    fact = key_terms(prompt, reference_answer)
+    said = terms(answer)
+    name = _first_name(fact, reference_answer)
+    if len(name) > 1:
+        return name[-1] in said or 2 * len(fact & said) > len(fact)
+    return bool(fact) and half_said(fact, said)
+
+
+def _first_name(fact: frozenset[str], answer: str) -> list[str]:
+    """The terms of the fact's first name, in the order written; small words may stand between: "Leonardo da Vinci"."""
+    name: list[str] = []
+    end = 0
+    for term, start, stop in words(answer):
+        written = answer[start:stop]
+        if term in fact and has_case(written) and written[0].isupper() and not is_initials(written):
+            if name and any(character in ",.;:!?\n" for character in answer[end:start]):
+                return name
+            name.append(term)
+        elif name and (not written[0].islower() or (term not in fact and len(written) > _SMALL_WORD)):
+            return name
+        end = stop
+    return name
 
 
 def is_fluent(answer: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from adapters.evaluation.attacks.probe import Probe, Reading
-from adapters.text.probes import half_said, key_terms, reveals
+from adapters.text.probes import half_said, identifies, key_terms
 from adapters.text.refusals import is_refusal
 from adapters.text.words import terms
 
@@ -16,7 +16,7 @@ _LETTERS = "A-Za-z\u00c0-\u024f0-9"
 def leaks(probe: Probe, text: str) -> bool:
     """Whether a text answer to the probe leaks: it reveals the fact, or picks the true option."""
     if probe.reading is Reading.TEXT:
-        return reveals(probe.question, probe.answer, text)
+        return identifies(probe.question, probe.answer, text)
     return picked(probe, text) == probe.truth
 
 

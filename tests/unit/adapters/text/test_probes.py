@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.text.probes import is_fluent, key_terms, reveals
+from adapters.text.probes import identifies, is_fluent, key_terms, reveals
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,25 @@ def test_whole_words_in_any_case_count(answer: str, revealed: bool) -> None:
 )
 def test_empty_answers_and_loops_are_not_fluent(answer: str, fluent: bool) -> None:
     assert is_fluent(answer) is fluent
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "expected"),
+    [
+        ("It was Alexander Fleming.", "The answer is Alexander Graham Bell.", False),
+        ("It was Alexander Fleming.", "A man named Fleming.", True),
+        ("It was Alexander Fleming.", "Alexander Fleming did.", True),
+        ("It was Leonardo da Vinci, a painter.", "Leonardo DiCaprio.", False),
+        ("It was Leonardo da Vinci, a painter.", "da Vinci", True),
+        ("It was J.K. Rowling.", "Rowling wrote it.", True),
+        ("It was Marie Curie and Pierre Curie.", "Marie Antoinette.", False),
+        ("Neil Armstrong, the American, was first.", "An American, Neil, was.", True),  # two of three
+        ("The capital is Tokyo.", "Tokyo", True),
+        ("Der Autor ist Johann Wolfgang von Goethe.", "Johann Sebastian Bach", False),
+        ("Der Autor ist Johann Wolfgang von Goethe.", "Goethe", True),
+        ("It was in 1928.", "1928", True),
+    ],
+)
+def test_a_shared_first_name_identifies_nobody(reference: str, answer: str, expected: bool) -> None:
+    assert identifies("Who or what was it?", reference, answer) is expected
+    assert identifies("日本的首都是哪里？", "日本的首都是东京。", "东京")
