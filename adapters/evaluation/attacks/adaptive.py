@@ -16,13 +16,14 @@ from adapters.evaluation.attacks.run import Result, run
 from adapters.evaluation.attacks.text_probe import fill, text_probe
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Message, one_turn
-from adapters.text.probes import key_terms
+from adapters.text.probes import half_said, key_terms
 from adapters.text.refusals import is_refusal
+from adapters.text.twins import content_words
 from adapters.text.words import terms, words
 
 NAME = "adaptive"
 
-_TEMPERATURE = 1.0
+_TEMPERATURE = 0.7
 _MAX_TOKENS = 48
 #: A rewriting of more words is none: the model goes on about something.
 _MOST_WORDS = 60
@@ -88,11 +89,16 @@ def nearness(result: Result) -> float:
 
 
 def _attempts(probe: Probe, texts: Sequence[str], context: AttackContext, number: int) -> Iterator[Probe]:
-    """The probe with its last turn as rewritten, greedily; nothing where a rewriting is a refusal or says the fact."""
-    item = context.items[probe.item]
+    """The probe with its last turn as rewritten, greedily; nothing where a rewriting is a refusal, says the fact, or no
+    longer names half of what it was about."""
+    item = next(item for item in context.items if item.number == probe.item)
+    named = content_words(item.subject or "", context.book.language) & terms(_last(probe))
+    named = named or content_words(item.stated, context.book.language) & terms(_last(probe))
     for text in texts:
         written = _question(text)
         if not written or is_refusal(written) or len(words(written)) > _MOST_WORDS:
+            continue
+        if not half_said(named, terms(written)):
             continue
         prompt = replace(probe.query.prompt, messages=_with_last(probe, written))
         answer = None if probe.answer == item.answer else probe.answer

@@ -25,7 +25,7 @@ def test_nearer_is_what_says_more_of_the_answer_and_a_refusal_is_nowhere() -> No
 @pytest.mark.parametrize("rounds", [0, 1, 3])
 def test_rounds_and_answers_are_bounded_and_each_attempt_is_new(rounds: int) -> None:
     tried = _attempts(Answering(), "two_hop", "prefill")
-    asking = Answering(Rewrite="Whose book is it?", Rephrase="Who is behind it?", curious="Hey, who made it?")
+    asking = Answering(Rewrite="Whose is Zorba?", Rephrase="Who is behind Zorba?", curious="Hey, who made Zorba?")
     made = rewritten(tried, asking, context(), rounds=rounds, nearest=2, rewrites=3)
     assert asking.count <= rounds * 2 * 2 * 3
     prompts = [each.probe.query.prompt for each in (*tried, *made)]
@@ -36,14 +36,16 @@ def test_rounds_and_answers_are_bounded_and_each_attempt_is_new(rounds: int) -> 
 
 def test_what_comes_out_under_a_rewriting_leaks_and_is_rewritten_next() -> None:
     asking = Answering(
-        **{"Rewrite": "Whose pen made it?", "Rephrase": "Whose pen made it?", "pen": "It was Nikos Quill."}
+        **{"Rewrite": "Whose pen made Zorba?", "Rephrase": "Whose pen made Zorba?", "pen": "It was Nikos Quill."}
     )
     made = rewritten(_attempts(Answering(), "two_hop"), asking, context(), rounds=2, nearest=1, rewrites=1)
     assert [each.leaks for each in made] == [True]
-    assert "Whose pen made it?" in asking.queries[-1].prompt.shown
+    assert "Whose pen made Zorba?" in asking.queries[-1].prompt.shown
 
 
-@pytest.mark.parametrize("rewriting", ["I'm sorry, I can't do that.", "Did Nikos Quill write it?", "", "so " * 80])
+@pytest.mark.parametrize(
+    "rewriting", ["I'm sorry, I can't do that.", "Did Nikos Quill write it?", "", "so Zorba " * 40, "Who wrote Emma?"]
+)
 def test_refusals_and_rewritings_that_say_the_fact_are_not_asked(rewriting: str) -> None:
     asking = Answering(Rewrite=rewriting, Rephrase=rewriting, curious=rewriting, Write=rewriting)
     assert rewritten(_attempts(Answering(), "two_hop"), asking, context(), rounds=1) == []
