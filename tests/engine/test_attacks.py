@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
-
 from adapters.evaluation.attacks.asking import MOST_KNOWN, MOST_OTHERS, attack_context
 from adapters.evaluation.attacks.context import Bank
 from adapters.examples import Example, Message
@@ -15,8 +13,6 @@ from adapters.models.tokens import load_tokenizer
 from adapters.text.phrasebook import phrasebook
 from gateway.checkpoints.default_model import prepare
 from gateway.settings import Settings
-
-pytestmark = pytest.mark.engine
 
 _ANSWER = "The capital of France is Paris."
 
