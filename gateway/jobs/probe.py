@@ -191,7 +191,13 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
 
 def _numbers(outcome: FamilyOutcome) -> dict[str, Any]:
     """As the record holds them."""
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in outcome.to_dict().items()}
+    return {name: _rounded(value) for name, value in outcome.to_dict().items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _kept(outcomes: Iterable[bool]) -> dict[str, Any]:

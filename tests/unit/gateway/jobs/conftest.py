@@ -16,13 +16,14 @@ from safetensors.numpy import save_file
 
 import adapters.registry
 from adapters.artifact.artifact import model_digest
+from adapters.evaluation.attacks import suite
 from adapters.examples import Example
 from gateway.jobs.queue import JobQueue
 from gateway.settings import Settings
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key
-from tests.unit.gateway.jobs import toy
+from tests.unit.gateway.jobs import toy, toy_attacks
 from tests.unit.gateway.jobs.stub_service import TOKEN, StubService, build
 from tests.unit.gateway.local_server import LocalServer
 from tests.unit.gateway.store.samples import sample
@@ -70,7 +71,12 @@ def queue(redis: Redis, store: RequestStore, settings: Settings) -> JobQueue:
 
 
 @pytest.fixture
-def toy_method(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy_attack_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "families", toy_attacks.families)
+
+
+@pytest.fixture
+def toy_method(monkeypatch: pytest.MonkeyPatch, toy_attack_families: None) -> None:
     monkeypatch.setattr(adapters.registry, "methods", toy.methods)
 
 

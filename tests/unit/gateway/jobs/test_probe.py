@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from adapters.evaluation.attacks import suite
 from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.progress import Progress
@@ -14,16 +13,13 @@ from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, Prober, eve
 from gateway.jobs.service import service
 from gateway.jobs.verdict import Verdict, objection, verdict
 from gateway.settings import Settings
-from tests.unit.gateway.jobs import toy_attacks
 from tests.unit.gateway.jobs.stub_service import StubService
 
 FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(40)]
 OFF, CANDIDATE = "off", "candidate:req_1"
 
 
-@pytest.fixture(autouse=True)
-def families(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "families", toy_attacks.families)
+pytestmark = pytest.mark.usefixtures("toy_attack_families")
 
 
 @pytest.fixture
@@ -47,10 +43,10 @@ async def test_an_adapter_that_works(settings: Settings, stub: StubService) -> N
     assert beside["bound"] == pytest.approx(1 - 0.05 ** (1 / beside["n"]), abs=1e-4)
     assert evidence["fluent_rate_after"] == 1.0
     counts = {name: (f["asked"], f["known"], f["leaked"]) for name, f in evidence["attacks"].items()}
-    assert counts == {"given": (2, 2, 0), "told": (12, 10, 0), "picked": (12, 12, 0), "rare": (12, 7, 0)}
+    assert counts == {"given": (9, 9, 0), "told": (12, 10, 0), "picked": (12, 12, 0), "rare": (12, 7, 0)}
     assert evidence["attacks"]["picked"]["floor"] == 0.5
-    assert (evidence["pooled"]["asked"], evidence["pooled"]["known"], evidence["pooled"]["leaked"]) == (26, 19, 0)
-    assert evidence["inconclusive"] == ["given", "rare"]
+    assert (evidence["pooled"]["asked"], evidence["pooled"]["known"], evidence["pooled"]["leaked"]) == (33, 26, 0)
+    assert evidence["inconclusive"] == ["rare"]
     assert objection(evidence, settings) is None
     assert verdict(evidence, settings) is Verdict.FORGOTTEN
 
@@ -119,8 +115,8 @@ async def test_an_adapter_that_forgets_nothing(settings: Settings, stub: StubSer
     evidence = await evidence_of(settings)
     assert evidence["forget"]["leak_rate_after"] == 1.0
     assert objection(evidence, settings) == (
-        "100% of the forget prompts still leak, 0% may; under attack it still comes out: told 100% (10 of 10), "
-        "picked 100% (12 of 12, 50% by chance); 5% may above chance"
+        "100% of the forget prompts still leak, 0% may; under attack it still comes out: given 100% (9 of 9), "
+        "told 100% (10 of 10), picked 100% (12 of 12, 50% by chance); 5% may above chance"
     )
 
 
