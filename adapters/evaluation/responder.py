@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.evaluation.attacks.encoding import encode
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.decoding import BatchLimits, DecodingTask, decode
 from adapters.evaluation.served import ServedModel
-from adapters.models.tokens import TokenizedExample, encode_answer
+from adapters.models.tokens import TokenizedExample, encode_answer, encode_prompt
 
 
 class Responder:
@@ -49,7 +48,7 @@ class Responder:
         examples = [
             TokenizedExample(ids, self._encode_text(text))
             for prompt, continuations in prompts
-            for ids in (encode(self._tokenizer, prompt),)
+            for ids in (self.encode(prompt),)
             for text in continuations
         ]
         sums: dict[int, float] = {}
@@ -61,7 +60,7 @@ class Responder:
 
     def _tasks(self, query: Query) -> list[DecodingTask]:
         """One a sample; greedy samples are all the same."""
-        prompt = encode(self._tokenizer, query.prompt)
+        prompt = self.encode(query.prompt)
         choices = tuple(self._encode_text(choice) for choice in query.choices)
         seeds = [query.seed + sample if query.temperature else 0 for sample in range(query.samples)]
         return [DecodingTask(prompt, query.max_tokens, query.temperature, seed, choices) for seed in seeds]
@@ -69,6 +68,16 @@ class Responder:
     def _chosen(self, query: Query, answer: tuple[int, ...]) -> str | None:
         """The choice as it was given, for tokens may spell it otherwise."""
         return next((choice for choice in query.choices if self._encode_text(choice) == answer), None)
+
+    def encode(self, prompt: Prompt) -> tuple[int, ...]:
+        """What the model reads of a prompt, at least one token. Raises ValueError where there is none."""
+        if prompt.messages:
+            ids = encode_prompt(self._tokenizer, prompt.messages)
+            return (*ids, *self._encode_text(prompt.prefix)) if prompt.prefix else ids
+        ids = tuple(self._tokenizer(prompt.text + prompt.prefix)["input_ids"])
+        if not ids:
+            raise ValueError("a prompt has no token to go on from")
+        return ids
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         return encode_answer(self._tokenizer, text, ended=False)

@@ -33,12 +33,17 @@ def similarity(
         return []
     sequences = [*questions, *prompts]
     shared = shared_prefix(sequences)
-    with torch.no_grad():
-        means = torch.stack(model.batches.fit(lambda: _means(model, sequences, shared), model.hardware.device))
+    means = mean_states(model, sequences, shared)
     centred = means - means.mean(0)
     unit = torch.nn.functional.normalize(centred, dim=-1)
     near = unit[: len(questions)] @ unit[len(questions) :].T
     return [float(score) for score in near.amax(-1)]
+
+
+def mean_states(model: PromptedModel, sequences: Sequence[tuple[int, ...]], shared: int) -> torch.Tensor:
+    """Mean final state, [sequences, hidden], of what follows the first `shared` tokens, which all have alike."""
+    with torch.no_grad():
+        return torch.stack(model.batches.fit(lambda: _means(model, sequences, shared), model.hardware.device))
 
 
 def _means(model: PromptedModel, sequences: Sequence[tuple[int, ...]], shared: int) -> list[torch.Tensor]:

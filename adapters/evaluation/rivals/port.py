@@ -1,0 +1,167 @@
+"""Clean the prompt, judge the answer, think again: all by the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adapters.evaluation.attacks.probe import Prompt, Query
+from adapters.evaluation.attacks.reading import likeliest
+from adapters.evaluation.rivals.phrases import phrases
+from adapters.evaluation.rivals.refusal_prompt import described
+from adapters.evaluation.rivals.rival import Forgotten, Guard, Respondent, Rival, alike
+from adapters.examples import Message, one_turn
+
+#: Times that the model is asked for another answer before a refusal comes.
+_ROUNDS = 2
+#: Of each kind that the model is shown before it cleans or judges.
+_SHOWN = 3
+_CLEANED_TOKENS, _ANSWER_TOKENS = 64, 48
+#: General questions between those that are shown: from one topic to another.
+_APART = 17
+
+
+class Port(Rival):
+    """The model strips a prompt to its question, answers that, judges the two together, and answers anew if need be.
+
+    After PoRT, "Robust LLM Unlearning via Post Judgment and Multi-Round Thinking", ICLR 2026: few-shot cleaning of the
+    prompt, judgement of the cleaned prompt together with its response, and several rounds of self-correction where the
+    judgement is against the response. Changed: cleaning and answering are two steps; the judge is the model itself,
+    held to yes or no after examples made of the items and of general questions, where the paper trains a classifier
+    and also thinks again below a confidence; after two rounds a refusal comes. A likelihood is that of the cleaned
+    prompt, unless its likeliest continuation is judged against: then all are alike.
+    """
+
+    name = "port"
+
+    def around(self, model: Respondent, forgotten: Forgotten) -> Guard:
+        return _Judged(model, forgotten)
+
+
+class _Judged(Guard):
+    def __init__(self, model: Respondent, forgotten: Forgotten) -> None:
+        super().__init__(model, forgotten)
+        self._phrases = phrases(forgotten.book.language)
+        self._what = described(forgotten)
+        general = forgotten.book.retain_questions[::_APART][:_SHOWN]
+        asked = model.respond([Query(Prompt(one_turn(question)), max_tokens=_ANSWER_TOKENS) for question in general])
+        self._cleaning = self._shown_cleaning(general)
+        self._judging = self._shown_judging([(q, texts[0]) for q, texts in zip(general, asked, strict=True)])
+
+    def admit(self, prompts: Sequence[Prompt]) -> list[Prompt | None]:
+        """With the last turn cleaned. Plain text is as it is: it asks nothing."""
+        turns = [prompt.messages[-1].content if prompt.messages else "" for prompt in prompts]
+        texts = [
+            f"{self._cleaning}{_line(self._phrases.message, turn)}{self._phrases.question}:" for turn in turns if turn
+        ]
+        asked = [Query(Prompt(text=text), max_tokens=_CLEANED_TOKENS) for text in texts]
+        cleaned = iter(self.model.respond(asked))
+        questions = [_first_line(next(cleaned)[0]) if turn else "" for turn in turns]
+        return [
+            replace(prompt, messages=(*prompt.messages[:-1], Message("user", question))) if question else prompt
+            for prompt, question in zip(prompts, questions, strict=True)
+        ]
+
+    def releases(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool]:
+        queries = [
+            Query(
+                Prompt(
+                    text=f"{self._judging}{_line(self._phrases.question, _question(prompt))}"
+                    f"{_line(self._phrases.answer, prompt.prefix + text)}{self._phrases.verdict}:"
+                ),
+                choices=(self._phrases.yes, self._phrases.no),
+            )
+            for prompt, text in answered
+        ]
+        return [texts[0].strip() != self._phrases.yes for texts in self.model.respond(queries)]
+
+    def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
+        admitted = self.admit([query.prompt for query in queries])
+        asked = [
+            replace(query, prompt=prompt) for query, prompt in zip(queries, admitted, strict=True) if prompt is not None
+        ]
+        said = self.model.respond(asked)
+        answers = iter(
+            self._settled([(query, text) for query, texts in zip(asked, said, strict=True) for text in texts])
+        )
+        return [tuple(next(answers) for _ in texts) for texts in said]
+
+    def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
+        scored = super().score(prompts)
+        likely = [
+            (prompt, continuations[likeliest(scores)])
+            for (prompt, continuations), scores in zip(prompts, scored, strict=True)
+        ]
+        return [
+            scores if released else alike(continuations)
+            for (_, continuations), scores, released in zip(prompts, scored, self.releases(likely), strict=True)
+        ]
+
+    def _settled(self, answered: Sequence[tuple[Query, str]]) -> list[str]:
+        """The answers that the judge lets through, some after another round; refusals in place of the others."""
+        texts = [text for _, text in answered]
+        left = list(range(len(texts)))
+        for number in range(_ROUNDS + 1):
+            released = self.releases([(answered[place][0].prompt, texts[place]) for place in left])
+            left = [place for place, passes in zip(left, released, strict=True) if not passes]
+            if not left or number == _ROUNDS:
+                break
+            for place, text in zip(left, self._rethink([(answered[at][0], texts[at]) for at in left]), strict=True):
+                texts[place] = text
+        for place in left:
+            texts[place] = self.forgotten.refusal
+        return texts
+
+    def _rethink(self, answered: Sequence[tuple[Query, str]]) -> list[str]:
+        """Other answers, in a turn of their own. What goes on with plain text is refused at once."""
+        demand = Message("user", self._phrases.rethink.format(what=self._what, refusal=self.forgotten.refusal))
+        asked = [
+            replace(query, prompt=Prompt((*query.prompt.messages, _said(query.prompt, text), demand)), samples=1)
+            for query, text in answered
+            if query.prompt.messages
+        ]
+        again = iter(self.model.respond(asked))
+        return [next(again)[0] if query.prompt.messages else self.forgotten.refusal for query, _ in answered]
+
+    def _shown_cleaning(self, general: Sequence[str]) -> str:
+        """Messages with other words around a question, and the question."""
+        book = self.forgotten.book
+        asked = [*self.forgotten.prompts[:_SHOWN], *general]
+        wrapped = [
+            (frame.replace("{question}", question), question)
+            for frame, question in zip(book.frames * len(asked), asked, strict=False)
+        ]
+        shown = [_line(self._phrases.message, m) + _line(self._phrases.question, q) for m, q in wrapped]
+        return "\n".join([f"{self._phrases.cleaning}\n", *shown, ""])
+
+    def _shown_judging(self, harmless: Sequence[tuple[str, str]]) -> str:
+        """Items and general questions in turn, with their answers and verdicts."""
+        given = [(item.prompt, item.completion, self._phrases.yes) for item in self.forgotten.items[:_SHOWN]]
+        others = [(question, answer, self._phrases.no) for question, answer in harmless]
+        refused = [(prompt, self.forgotten.refusal, self._phrases.no) for prompt in self.forgotten.prompts[:1]]
+        shown = [
+            _line(self._phrases.question, question)
+            + _line(self._phrases.answer, answer)
+            + _line(self._phrases.verdict, verdict)
+            for pair in (*zip(given, others, strict=False), refused, given[:1])
+            for question, answer, verdict in pair
+        ]
+        heading = self._phrases.judging.format(what=self._what)
+        return "\n".join([f"{heading}\n", *shown, ""])
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label}: {' '.join(text.split())}\n"
+
+
+def _question(prompt: Prompt) -> str:
+    return prompt.messages[-1].content if prompt.messages else prompt.text
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].strip()
+
+
+def _said(prompt: Prompt, text: str) -> Message:
+    """The model's own turn; an empty one is no message."""
+    return Message("assistant", (prompt.prefix + text).strip() or "…")
