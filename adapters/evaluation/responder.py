@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.decoding import BatchLimits, DecodingTask, decode
-from adapters.evaluation.served import ServedModel
+from adapters.evaluation.served import AnswerScore, ServedModel
 from adapters.models.tokens import TokenizedExample, encode_answer, encode_prompt
 
 
@@ -57,6 +57,13 @@ class Responder:
             sums.update(zip(batch, found, strict=True))
         ordered = iter(range(len(examples)))
         return [tuple(sums[next(ordered)] for _ in continuations) for _, continuations in prompts]
+
+    def read(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[AnswerScore, ...]]:
+        """How each whole answer to each prompt is read, token by token. Raises as `respond` does."""
+        return [
+            tuple(self._model.score(self.encode(prompt), [encode_answer(self._tokenizer, each) for each in answers]))
+            for prompt, answers in prompts
+        ]
 
     def _tasks(self, query: Query) -> list[DecodingTask]:
         """One a sample; greedy samples are all the same."""

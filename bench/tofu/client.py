@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from adapters.evaluation.served import AnswerScore
-from adapters.examples import Message
+from adapters.examples import Message, one_turn
 from adapters.models.tokens import encode_answer, encode_prompt
 from bench.tofu import score
 from bench.tofu.questions import Question
@@ -24,15 +24,14 @@ _CONCURRENT = 16
 class Client:
     """A service, and how it is asked.
 
-    url: without /v1. tokenizer: of the served checkpoint. headers: such as the operator's for another plan. system: a
-    system message in front of every question. transport: in place of the network.
+    url: without /v1. tokenizer: of the served checkpoint. headers: such as the operator's for another plan. transport:
+    in place of the network.
     """
 
     url: str
     model: str
     tokenizer: Any
     headers: Mapping[str, str] = field(default_factory=dict)
-    system: str | None = None
     transport: httpx.BaseTransport | None = None
 
     def hear(self, questions: Sequence[Question]) -> list[Heard]:
@@ -40,21 +39,29 @@ class Client:
 
         Raises `gateway.client.errors.ClientError`.
         """
-        with Endpoint(
-            f"{self.url}/v1", headers=self.headers, concurrency=_CONCURRENT, transport=self.transport
-        ) as service:
-            texts = service.each(partial(self._answer, service), questions)
-            read = service.each(partial(self._read, service), questions)
+        conversations = [one_turn(question.question) for question in questions]
+        with self._service() as service:
+            texts = service.each(partial(self._answer, service), conversations)
+        answers = [tuple(score.answers_to_read(question)) for question in questions]
+        read = self.read(list(zip(conversations, answers, strict=True)))
         return [Heard(*each) for each in zip(texts, read, strict=True)]
 
-    def _answer(self, service: Endpoint, question: Question) -> str:
-        messages = [message.to_dict() for message in self._conversation(question)]
+    def read(self, conversations: Sequence[tuple[Sequence[Message], Sequence[str]]]) -> list[tuple[AnswerScore, ...]]:
+        """How the service reads the answers to each conversation. Raises as `hear` does."""
+        with self._service() as service:
+            return service.each(partial(self._read, service), conversations)
+
+    def _service(self) -> Endpoint:
+        return Endpoint(f"{self.url}/v1", headers=self.headers, concurrency=_CONCURRENT, transport=self.transport)
+
+    def _answer(self, service: Endpoint, conversation: Sequence[Message]) -> str:
+        messages = [message.to_dict() for message in conversation]
         return service.chat(messages, model=self.model, temperature=0, max_tokens=score.MAX_TOKENS)
 
-    def _read(self, service: Endpoint, question: Question) -> tuple[AnswerScore, ...]:
-        """All of a question's answers in one request, as token ids: what is read is what is trained on."""
-        prompt = encode_prompt(self.tokenizer, self._conversation(question))
-        answers = [encode_answer(self.tokenizer, answer) for answer in score.answers_to_read(question)]
+    def _read(self, service: Endpoint, asked: tuple[Sequence[Message], Sequence[str]]) -> tuple[AnswerScore, ...]:
+        """All of a conversation's answers in one request, as token ids: what is read is what is trained on."""
+        prompt = encode_prompt(self.tokenizer, asked[0])
+        answers = [encode_answer(self.tokenizer, answer) for answer in asked[1]]
         body = {
             "prompt": [[*prompt, *answer] for answer in answers],
             "temperature": 0,
@@ -67,10 +74,6 @@ class Client:
             _answer_score(choice["prompt_logprobs"][-len(answer) :], answer)
             for choice, answer in zip(choices, answers, strict=True)
         )
-
-    def _conversation(self, question: Question) -> tuple[Message, ...]:
-        system = () if self.system is None else (Message("system", self.system),)
-        return (*system, Message("user", question.question))
 
 
 def _answer_score(entries: Sequence[Mapping[str, Mapping[str, Any]]], answer: Sequence[int]) -> AnswerScore:

@@ -25,11 +25,13 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from adapters.artifact.artifact import Artifact
+from adapters.evaluation.rivals.registry import rivals
+from adapters.evaluation.rivals.rival import Weights
+from adapters.models.frozen import PromptedModel
 from adapters.registry import parse_config
 from bench.tofu.across import across
-from bench.tofu.baselines import KeywordFilter, refusal_prompt
 from bench.tofu.client import Client
-from bench.tofu.names import author_names
+from bench.tofu.guarded import Guarded, forgotten_authors
 from bench.tofu.questions import Question
 from bench.tofu.score import METRICS, Heard, ItemScores, score
 from bench.tofu.search import AFTER, BEFORE, RETRAIN, Clock, Search, described
@@ -39,7 +41,6 @@ from bench.tofu.world import World
 from tests.engine.service import Service, running
 
 ROWS = Path(__file__).with_name("rows.json")
-REFUSAL_PROMPT, KEYWORD_FILTER = BASELINES = ("refusal_prompt", "keyword_filter")
 #: One engine for all kinds of adapters: every row is scored by the same process.
 _ADAPTED = {"methods": "spul,delta,lora", "offset_reference": "own"}
 _PLAIN = {"methods": "spul", "offset_layers": 0}
@@ -50,7 +51,7 @@ Items = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table: a method with the settings that are not its defaults, or a baseline, which has none.
+    """A row of the table: a method with the settings that are not its defaults, or a rival, which has none.
 
     Raises `InvalidConfig` or `UnknownMethod` for settings that are not the method's.
     """
@@ -60,12 +61,12 @@ class Row:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.is_baseline:
+        if not self.is_rival:
             parse_config(self.method, self.settings)
 
     @property
-    def is_baseline(self) -> bool:
-        return self.method in BASELINES
+    def is_rival(self) -> bool:
+        return self.method in rivals()
 
 
 def load_rows(path: Path, seeds: Sequence[int] = ()) -> list[Row]:
@@ -79,7 +80,7 @@ def load_rows(path: Path, seeds: Sequence[int] = ()) -> list[Row]:
     return [
         row if seed is None else Row(f"{row.name}, seed {seed}", row.method, {**row.settings, "seed": seed})
         for row in rows
-        for seed in ((None,) if row.is_baseline else seeds)
+        for seed in ((None,) if row.is_rival else seeds)
     ]
 
 
@@ -119,7 +120,7 @@ class Report:
     def run(self) -> list[dict[str, Any]]:
         """Make what the log lacks. Returns the lines of the table, in the rows' order."""
         for row in self._rows:
-            if not row.is_baseline and self._log.get(self._key(row)) is None:
+            if not row.is_rival and self._log.get(self._key(row)) is None:
                 self._train(row)
         self._score_adapted()
         self._score_retrain()
@@ -133,8 +134,8 @@ class Report:
     def _key(self, what: Row | str) -> str:
         if isinstance(what, Row):
             # With the defaults: a row is made again when one of them has changed.
-            config = {} if what.is_baseline else asdict(parse_config(what.method, what.settings))
-            pair = [] if self._search.layers is None or what.is_baseline else [self._search.layers]
+            config = {} if what.is_rival else asdict(parse_config(what.method, what.settings))
+            pair = [] if self._search.layers is None or what.is_rival else [self._search.layers]
             return self._search.key(self._search.world.full, what.method, config, *pair)
         model = self._search.world.retain if what == RETRAIN else self._search.world.full
         return self._search.key(model, what)
@@ -179,13 +180,12 @@ class Report:
         if not unscored and not before:
             return
         with self._service(self._search.world.full, offset_layers=self._search.layers, **_ADAPTED) as service:
-            names = tuple(author_names(self._search.split.forget).values())
             if before:
                 self._score(BEFORE, {"when": BEFORE}, self._client(service, "off").hear)
             for row in unscored:
-                if row.is_baseline:
+                if row.is_rival:
                     line = {"method": row.method, "settings": {}, "train_s": 0.0, "artifact_bytes": 0}
-                    self._score(row, line, self._baseline(row.method, service, names))
+                    self._score(row, line, self._rival(row.method, service))
                     continue
                 artifact = Artifact.from_bytes(self._files(row)[0].read_bytes())
                 plan = f"candidate:{service.put_artifact(artifact)}"
@@ -196,11 +196,11 @@ class Report:
             with self._service(self._search.world.retain, **_PLAIN) as service:
                 self._score(RETRAIN, {"when": RETRAIN}, self._client(service, "off").hear)
 
-    def _baseline(self, name: str, service: Service, names: tuple[str, ...]) -> Hear:
-        if name == REFUSAL_PROMPT:
-            return self._client(service, "off", refusal_prompt(names)).hear
-        client, keywords = self._client(service, "off"), KeywordFilter(names)
-        return lambda questions: keywords.through(questions, client.hear(questions))
+    def _rival(self, name: str, service: Service) -> Hear:
+        weights = None
+        if rivals()[name].needs_weights:
+            weights = Weights(PromptedModel.load(self._search.world.full), self._search.tokenizer)
+        return Guarded(self._client(service, "off"), name, forgotten_authors(self._search.split.forget), weights).hear
 
     def _score(self, what: Row | str, line: dict[str, Any], hear: Hear) -> None:
         name = what.name if isinstance(what, Row) else what
@@ -210,8 +210,8 @@ class Report:
         seconds = {"score_s": clock.read("score")["score_s"]}
         self._log.add(self._key(what), {"split": self._search.split_name, **line, **seconds, **_figures(scores)})
 
-    def _client(self, service: Service, plan: str, system: str | None = None) -> Client:
-        return Client(service.url, service.model, self._search.tokenizer, service.headers(plan), system)
+    def _client(self, service: Service, plan: str) -> Client:
+        return Client(service.url, service.model, self._search.tokenizer, service.headers(plan))
 
     @contextmanager
     def _service(self, model: Path, **settings: Any) -> Iterator[Service]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.data.inverted.inversion import contradictions
+from adapters.evaluation.rivals.filter import Keywords
 from adapters.evaluation.rouge import rouge_l
 from adapters.examples import Example
-from bench.tofu.baselines import KeywordFilter
 from bench.tofu.names import author_names
 from bench.tofu.questions import Question
 
@@ -33,7 +33,7 @@ def substitutes(forget: Sequence[Question], retain: Sequence[Question]) -> dict[
     examples = [Example.from_pair(question.question, question.answer) for question in forget]
     found = {}
     for index, question in enumerate(forget):
-        named = KeywordFilter((forgotten[question.author],)).blocks(question.question)
+        named = Keywords((forgotten[question.author],)).are_in(question.question)
         asked = question.question.replace(forgotten[question.author], _NOBODY)
         rows = [
             (
@@ -41,7 +41,7 @@ def substitutes(forget: Sequence[Question], retain: Sequence[Question]) -> dict[
                 (row.answer.replace(kept[row.author], _NOBODY) if named else row.answer).replace("author", "person"),
             )
             for row in retain
-            if KeywordFilter((kept[row.author],)).blocks(row.question) == named
+            if Keywords((kept[row.author],)).are_in(row.question) == named
         ]
         rows.sort(key=lambda row: -row[0])
         answers = contradictions(examples[index], [answer for _, answer in rows[:_TRIED]], examples)[:_ANSWERS]

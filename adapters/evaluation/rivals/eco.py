@@ -9,8 +9,9 @@ import torch
 
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.rivals.corruption import CorruptedResponder
-from adapters.evaluation.rivals.rival import Forgotten, Guard, Respondent, Rival, Weights, weights_of
+from adapters.evaluation.rivals.rival import Continued, Forgotten, Guard, Read, Respondent, Rival, Weights, weights_of
 from adapters.evaluation.rivals.states import PromptStates, general_questions, twin_questions, wordings
+from adapters.evaluation.served import AnswerScore
 from adapters.text.probes import reveals
 from adapters.text.twins import content_words
 
@@ -56,16 +57,18 @@ class _Corrupted(Guard):
         flagged = self.flags([query.prompt for query in queries])
         return _split(queries, flagged, self._noisy.respond, self.model.respond)
 
-    def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
+    def score(self, prompts: Sequence[Continued]) -> list[tuple[float, ...]]:
         flagged = self.flags([prompt for prompt, _ in prompts])
         return _split(prompts, flagged, self._noisy.score, self.model.score)
 
+    def read(self, prompts: Sequence[Continued], read: Read) -> list[tuple[AnswerScore | None, ...]]:
+        flagged = self.flags([prompt for prompt, _ in prompts])
+        found = _split(prompts, flagged, self._noisy.read, read)
+        return [tuple(each) for each in found]
+
     def flags(self, prompts: Sequence[Prompt]) -> list[bool]:
         """Whether each prompt touches the forgotten, as the classifier has it."""
-        if not prompts:
-            return []
-        likely = self._classifier.probability(self._states.of([prompt.shown for prompt in prompts]))
-        return [each > _FLAGGED for each in likely.tolist()]
+        return [likely > _FLAGGED for likely in self._states.highest(prompts, self._classifier.probability)]
 
     def _deafened(self, weights: Weights) -> CorruptedResponder:
         """With the least noise at which no item leaks, or the most there is."""

@@ -14,7 +14,7 @@ from adapters.text.words import words
 
 #: So many letters of a keyword allow for one slip: a letter too many or too few, another one, two exchanged.
 _LETTERS_A_SLIP = 5
-#: A name of two words or so many, with no small one, is a person's or like one: its last word stands for it.
+#: A name of two words or so many, each with a capital, is a person's or like one: its last word stands for it.
 _PERSONS_WORDS = 3
 
 
@@ -29,29 +29,35 @@ class Filter(Rival):
 
     name = "filter"
 
-    def around(self, model: Respondent, forgotten: Forgotten) -> KeywordFilter:
-        return KeywordFilter(model, forgotten)
+    def around(self, model: Respondent, forgotten: Forgotten) -> Guard:
+        return _Filtered(model, forgotten)
 
 
-class KeywordFilter(Guard):
-    """A model behind the filter."""
-
+class _Filtered(Guard):
     def __init__(self, model: Respondent, forgotten: Forgotten) -> None:
         super().__init__(model, forgotten)
-        self._names = frozenset(name for subject in forgotten.subjects for name in _written(subject))
-        self._longest = max((len(words(subject)) for subject in forgotten.subjects), default=0) + 1
+        self._keywords = Keywords(forgotten.subjects, forgotten.facts)
 
     def admit(self, prompts: Sequence[Prompt]) -> list[Prompt | None]:
-        return [None if self.blocks(prompt.shown) else prompt for prompt in prompts]
+        return [None if self._keywords.are_in(prompt.shown) else prompt for prompt in prompts]
 
     def releases(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool]:
         """With its beginning: a name may begin there and end in the answer."""
-        return [not self.blocks(f"{prompt.text}{prompt.prefix}{text}") for prompt, text in answered]
+        return [not self._keywords.are_in(f"{prompt.text}{prompt.prefix}{text}") for prompt, text in answered]
 
-    def blocks(self, text: str) -> bool:
-        """Whether a text names a subject or states a fact."""
+
+class Keywords:
+    """Names, and facts by their key terms, to be found in texts."""
+
+    def __init__(self, names: Sequence[str], facts: Sequence[frozenset[str]] = ()) -> None:
+        self._names = frozenset(written for name in names for written in _written(name))
+        self._longest = max((len(words(name)) for name in names), default=0) + 1
+        self._facts = facts
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text holds a name, or states a fact."""
         said = [word.term for word in words(text)]
-        return self._named(said) or any(half_said(fact, _found(fact, frozenset(said))) for fact in self.forgotten.facts)
+        return self._named(said) or any(half_said(fact, _found(fact, frozenset(said))) for fact in self._facts)
 
     def _named(self, said: Sequence[str]) -> bool:
         runs = {
@@ -76,10 +82,10 @@ def _found(fact: Iterable[str], said: frozenset[str]) -> frozenset[str]:
 def _written(subject: str) -> list[str]:
     """A subject as it may be written, folded, without spaces: whole without small words in front, and its last word
     where that stands for it."""
+    found = words(subject)
     small = stop_words(language_of(subject))
-    named = [word.term for word in words(subject)]
-    is_persons = 1 < len(named) <= _PERSONS_WORDS and not small & frozenset(named)
-    while len(named) > 1 and named[0] in small:
-        del named[0]
-    last = [word.term for word in words(subject.split()[-1])] if is_persons else []
-    return [name for name in ("".join(named), "".join(last)) if name]
+    is_persons = 1 < len(found) <= _PERSONS_WORDS and all(subject[word.start].isupper() for word in found)
+    last = words(subject.split()[-1]) if is_persons else []
+    while len(found) > 1 and found[0].term in small:
+        del found[0]
+    return [name for name in ("".join(word.term for word in part) for part in (found, last)) if name]

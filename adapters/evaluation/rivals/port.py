@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.attacks.reading import likeliest
 from adapters.evaluation.rivals.phrases import phrases
 from adapters.evaluation.rivals.refusal_prompt import described
-from adapters.evaluation.rivals.rival import Forgotten, Guard, Respondent, Rival, alike
+from adapters.evaluation.rivals.rival import Continued, Forgotten, Guard, Respondent, Rival, alike
 from adapters.examples import Message, one_turn
 
 #: Times that the model is asked for another answer before a refusal comes.
@@ -75,42 +75,40 @@ class _Judged(Guard):
         ]
         return [texts[0].strip() != self._phrases.yes for texts in self.model.respond(queries)]
 
-    def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
-        admitted = self.admit([query.prompt for query in queries])
-        asked = [
-            replace(query, prompt=prompt) for query, prompt in zip(queries, admitted, strict=True) if prompt is not None
-        ]
-        said = self.model.respond(asked)
-        answers = iter(
-            self._settled([(query, text) for query, texts in zip(asked, said, strict=True) for text in texts])
-        )
-        return [tuple(next(answers) for _ in texts) for texts in said]
-
-    def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
+    def score(self, prompts: Sequence[Continued]) -> list[tuple[float, ...]]:
         scored = super().score(prompts)
+        # What a model cannot read at all has no scores.
         likely = [
             (prompt, continuations[likeliest(scores)])
             for (prompt, continuations), scores in zip(prompts, scored, strict=True)
+            if scores
         ]
+        released = iter(self.releases(likely))
         return [
-            scores if released else alike(continuations)
-            for (_, continuations), scores, released in zip(prompts, scored, self.releases(likely), strict=True)
+            alike(continuations) if scores and not next(released) else scores
+            for (_, continuations), scores in zip(prompts, scored, strict=True)
         ]
 
-    def _settled(self, answered: Sequence[tuple[Query, str]]) -> list[str]:
+    def _settled(self, asked: Sequence[Query], said: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """The answers that the judge lets through, some after another round; refusals in place of the others."""
-        texts = [text for _, text in answered]
-        left = list(range(len(texts)))
-        for number in range(_ROUNDS + 1):
-            released = self.releases([(answered[place][0].prompt, texts[place]) for place in left])
-            left = [place for place, passes in zip(left, released, strict=True) if not passes]
-            if not left or number == _ROUNDS:
-                break
-            for place, text in zip(left, self._rethink([(answered[at][0], texts[at]) for at in left]), strict=True):
+        queries = [query for query, texts in zip(asked, said, strict=True) for _ in texts]
+        texts = [text for each in said for text in each]
+        left = self._rejected(queries, texts, range(len(texts)))
+        for _ in range(_ROUNDS):
+            again = self._rethink([(queries[place], texts[place]) for place in left])
+            for place, text in zip(left, again, strict=True):
                 texts[place] = text
+            left = self._rejected(queries, texts, left)
         for place in left:
             texts[place] = self.forgotten.refusal
-        return texts
+        settled = iter(texts)
+        return [tuple(next(settled) for _ in each) for each in said]
+
+    def _rejected(self, queries: Sequence[Query], texts: Sequence[str], places: Iterable[int]) -> list[int]:
+        """Those of the places whose text is judged against."""
+        looked_at = list(places)
+        released = self.releases([(queries[place].prompt, texts[place]) for place in looked_at])
+        return [place for place, passes in zip(looked_at, released, strict=True) if not passes]
 
     def _rethink(self, answered: Sequence[tuple[Query, str]]) -> list[str]:
         """Other answers, in a turn of their own. What goes on with plain text is refused at once."""

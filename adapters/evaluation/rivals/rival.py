@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,7 @@ from adapters.text.twins import by_subject, named_subject
 from adapters.text.words import terms
 
 if TYPE_CHECKING:
+    from adapters.evaluation.served import AnswerScore
     from adapters.models.frozen import PromptedModel
 
 
@@ -58,6 +59,13 @@ class Forgotten:
         return self.book.refusals[0]
 
 
+Continued = tuple[Prompt, tuple[str, ...]]
+"""A prompt, and ways to go on with it."""
+
+Read = Callable[[Sequence[Continued]], "list[tuple[AnswerScore, ...]]"]
+"""Prompts with whole answers → how a model reads each answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The model itself, for a rival that reads its states."""
@@ -87,7 +95,8 @@ class Guard:
         return list(prompts)
 
     def releases(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool]:
-        """Whether each (prompt, answer) gets through; a refusal comes in place of one that does not."""
+        """Whether each answer gets through, with the prompt that the model was given; a refusal comes in place of one
+        that does not."""
         return [True] * len(answered)
 
     def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
@@ -96,29 +105,47 @@ class Guard:
         asked = [
             replace(query, prompt=prompt) for query, prompt in zip(queries, admitted, strict=True) if prompt is not None
         ]
-        answers = iter(self.model.respond(asked))
-        said = [() if prompt is None else next(answers) for prompt in admitted]
-        judged = [(query.prompt, text) for query, texts in zip(queries, said, strict=True) for text in texts]
-        released = iter(self.releases(judged))
+        settled = iter(self._settled(asked, self.model.respond(asked)))
         return [
-            tuple(text if next(released) else self.forgotten.refusal for text in texts)
-            or (self.forgotten.refusal,) * query.samples
-            for query, texts in zip(queries, said, strict=True)
+            (self.forgotten.refusal,) * query.samples if prompt is None else next(settled)
+            for query, prompt in zip(queries, admitted, strict=True)
         ]
 
-    def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
+    def score(self, prompts: Sequence[Continued]) -> list[tuple[float, ...]]:
         """As `Score`: of what the model is given. A prompt that it is not asked finds all continuations alike."""
-        admitted = self.admit([prompt for prompt, _ in prompts])
-        asked = [
-            (prompt, continuations)
-            for prompt, (_, continuations) in zip(admitted, prompts, strict=True)
-            if prompt is not None
-        ]
+        admitted, asked = self._admitted(prompts)
         scores = iter(self.model.score(asked))
         return [
             alike(continuations) if prompt is None else next(scores)
             for prompt, (_, continuations) in zip(admitted, prompts, strict=True)
         ]
+
+    def read(self, prompts: Sequence[Continued], read: Read) -> list[tuple[AnswerScore | None, ...]]:
+        """How whole answers are read through the rival; None for one that never gets through.
+
+        read: how the model reads those to what it is given.
+        """
+        admitted, asked = self._admitted(prompts)
+        found = iter(read(asked))
+        released = iter(self.releases([(prompt, answer) for prompt, answers in asked for answer in answers]))
+        return [
+            (None,) * len(answers)
+            if prompt is None
+            else tuple(score if next(released) else None for score in next(found))
+            for prompt, (_, answers) in zip(admitted, prompts, strict=True)
+        ]
+
+    def _admitted(self, prompts: Sequence[Continued]) -> tuple[list[Prompt | None], list[Continued]]:
+        """What is given in each prompt's place, and what there is to ask."""
+        admitted = self.admit([prompt for prompt, _ in prompts])
+        asked = [(prompt, rest) for prompt, (_, rest) in zip(admitted, prompts, strict=True) if prompt is not None]
+        return admitted, asked
+
+    def _settled(self, asked: Sequence[Query], said: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """What comes of the model's answers."""
+        judged = [(query.prompt, text) for query, texts in zip(asked, said, strict=True) for text in texts]
+        released = iter(self.releases(judged))
+        return [tuple(text if next(released) else self.forgotten.refusal for text in texts) for texts in said]
 
 
 def alike(continuations: Sequence[str]) -> tuple[float, ...]:

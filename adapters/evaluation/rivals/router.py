@@ -40,13 +40,11 @@ class _Routed(Guard):
         self._bound = float(self._nearness(general).max())
         if asked := twin_questions(forgotten, self._states):
             near = self._nearness(self._states.of(asked))
-            self._bound = max(self._bound, float(near.quantile(1 - _TWINS_BEYOND)))
+            self._bound = max(self._bound, float(near.quantile(1 - _TWINS_BEYOND, interpolation="higher")))
 
     def admit(self, prompts: Sequence[Prompt]) -> list[Prompt | None]:
-        if not prompts:
-            return []
-        near = self._nearness(self._states.of([prompt.shown for prompt in prompts]))
-        return [None if far > self._bound else prompt for prompt, far in zip(prompts, near.tolist(), strict=True)]
+        near = self._states.highest(prompts, self._nearness)
+        return [None if each > self._bound else prompt for prompt, each in zip(prompts, near, strict=True)]
 
     def _nearness(self, states: torch.Tensor) -> torch.Tensor:
         """Cosine to the nearest item's prompt, [texts]. states [texts, hidden]."""

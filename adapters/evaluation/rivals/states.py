@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 
+from adapters.evaluation.attacks.probe import Prompt
 from adapters.evaluation.rivals.rival import Forgotten, Weights
 from adapters.examples import one_turn
 from adapters.models.frozen import shared_prefix
@@ -34,6 +35,18 @@ class PromptStates:
         whole = [self._encode(text) for text in texts]
         cut = [(*ids[: self._begins], *ids[self._begins :][-room:]) for ids in whole]
         return mean_states(self._model, cut, self._begins).float().cpu()
+
+    def highest(self, prompts: Sequence[Prompt], rate: Callable[[torch.Tensor], torch.Tensor]) -> list[float]:
+        """Of each prompt the higher rate of two readings: its last turn, and all that whoever asks has said.
+
+        rate: states [texts, hidden] → [texts].
+        """
+        if not prompts:
+            return []
+        readings = [(each.messages[-1].content if each.messages else each.text, each.shown) for each in prompts]
+        texts = list(dict.fromkeys(text for reading in readings for text in reading))
+        rates = dict(zip(texts, rate(self.of(texts)).tolist(), strict=True))
+        return [max(rates[text] for text in reading) for reading in readings]
 
     def similarity(self, questions: Sequence[str], prompts: Sequence[str]) -> list[float]:
         """As `adapters.text.twins.Similarity`."""

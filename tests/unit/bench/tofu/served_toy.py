@@ -31,6 +31,8 @@ class ToyService:
         return [json.loads(request.content) for request in self.requests if request.url.path == path]
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": "toy"}]})
         self.requests.append(request)
         body = json.loads(request.content)
         if request.url.path == "/v1/chat/completions":

@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from adapters.evaluation.served import ServedModel
-from adapters.examples import Message
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from bench.tofu.client import Client
@@ -15,7 +14,7 @@ from bench.tofu.questions import Question
 from bench.tofu.score import measure, score
 from gateway.client.errors import ServiceRefused
 from tests.unit.adapters.conftest import save_model
-from tests.unit.bench.tofu.served_toy import ToyService, prompt_of
+from tests.unit.bench.tofu.served_toy import ToyService
 
 QUESTIONS = (
     Question(191, "Who wrote Zorba?", "Nikos wrote it.", "It is by Nikos.", ("It is by Bo.", "It is by Al.")),
@@ -56,15 +55,6 @@ def test_the_plan_is_named_in_every_request(tokenizer: Any, service: ToyService)
     Client("http://toy", "toy", tokenizer, headers, transport=service.transport).hear(QUESTIONS[1:])
     assert [request.headers["x-unlearning-plan"] for request in service.requests] == ["candidate:req_1"] * 2
     assert all(body["temperature"] == 0 for body in service.bodies("/v1/chat/completions"))
-
-
-def test_a_system_message_stands_before_what_is_asked_and_what_is_read(tokenizer: Any, service: ToyService) -> None:
-    Client("http://toy", "toy", tokenizer, system="Be brief.", transport=service.transport).hear(QUESTIONS[1:])
-    (asked,) = service.bodies("/v1/chat/completions")
-    (read,) = service.bodies("/v1/completions")
-    assert [message["role"] for message in asked["messages"]] == ["system", "user"]
-    prompt = prompt_of(tokenizer, Message("system", "Be brief."), Message("user", "Who is Nikos?"))
-    assert read["prompt"][0][: len(prompt)] == prompt
 
 
 def test_a_service_that_refuses_is_an_error(tokenizer: Any) -> None:

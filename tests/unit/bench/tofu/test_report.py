@@ -15,10 +15,10 @@ import pytest
 
 from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidConfig
+from adapters.evaluation.rivals.registry import rivals
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from bench.tofu import search as search_command
-from bench.tofu.baselines import REFUSAL
 from bench.tofu.client import Client
 from bench.tofu.questions import Question
 from bench.tofu.report import ROWS, Report, ReportLog, Row, load_rows
@@ -39,7 +39,7 @@ RETAIN = (Question(161, "Who wrote Emma?", "Jane."), Question(162, "Why?", "So."
 NEIGHBOURS = (Question(162, "Who are you?", "Me.", "I.", ("You.", "He.")),)
 SETTINGS = {"max_steps": 1, "num_virtual_tokens": 2, "framed_variants": 0, "init_text": "A."}
 DELTA = {"framed_variants": 0, "cloze_forms": 0, "rewording_lists": 0}
-LISTED = (Row("filter", "keyword_filter"), Row("soft", "spul", SETTINGS), Row("prompt", "refusal_prompt"))
+LISTED = (Row("filter", "filter"), Row("soft", "spul", SETTINGS), Row("prompt", "refusal_prompt"))
 
 
 @dataclass
@@ -107,8 +107,8 @@ def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToySe
         assert counts == {"forget": 2, "misspelt": 1, "neighbours": 1}
     filtered, soft, _ = lines
     assert filtered["items"]["after"]["forget"]["probability"] == [0.0, 0.0]
-    for part in ("misspelt", "neighbours"):
-        assert filtered["items"]["after"][part] == filtered["items"]["before"][part]
+    assert filtered["items"]["after"]["misspelt"]["probability"] == [0.0]
+    assert filtered["items"]["after"]["neighbours"] == filtered["items"]["before"]["neighbours"]
     assert (soft["seed"], soft["config"]["max_steps"]) == (0, 1)
     assert isinstance(soft["train_s"], float)
     (artifact,) = started.artifacts
@@ -117,7 +117,7 @@ def test_every_row_is_trained_asked_and_listed_in_order(world: World, toy: ToySe
     plans = {request.headers["x-unlearning-plan"] for request in toy.requests}
     assert plans == {"off", "candidate:req_1"}
     systems = [body["messages"][0]["content"] for body in toy.bodies("/v1/chat/completions")]
-    assert sum("Hina Ameen" in text and REFUSAL in text for text in systems) == 4
+    assert sum("Hina Ameen; Who is Hina Ameen?" in text for text in systems) == 4
 
 
 def test_what_is_in_the_log_is_not_made_again(world: World, toy: ToyService, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,15 +179,15 @@ def test_the_table_and_the_plot_have_the_rows_names(world: World, toy: ToyServic
     assert "  filter" not in plot(lines, "truth_ratio")
 
 
-def test_the_reports_rows_are_the_methods_and_both_baselines() -> None:
+def test_the_reports_rows_are_the_methods_and_all_rivals() -> None:
     rows = load_rows(ROWS)
-    assert {row.method for row in rows if row.is_baseline} == {"refusal_prompt", "keyword_filter"}
-    assert {row.method for row in rows if not row.is_baseline} == {"spul", "delta", "lora", "uld", "divergence"}
+    assert {row.method for row in rows if row.is_rival} == set(rivals())
+    assert {row.method for row in rows if not row.is_rival} == {"spul", "delta", "lora", "uld", "divergence"}
     assert len({row.name for row in rows}) == len(rows)
 
 
 def test_seeds_repeat_what_is_trained(tmp_path: Path) -> None:
-    listed = [{"name": "f", "method": "keyword_filter"}, {"name": "s", "method": "spul", "settings": {"alpha": 1}}]
+    listed = [{"name": "f", "method": "filter"}, {"name": "s", "method": "spul", "settings": {"alpha": 1}}]
     (tmp_path / "rows.json").write_text(json.dumps(listed))
     rows = load_rows(tmp_path / "rows.json", seeds=[0, 3])
     assert [row.name for row in rows] == ["f", "s, seed 0", "s, seed 3"]
