@@ -189,6 +189,20 @@ def app(stub: Stub) -> FastAPI:
 
         return StreamingResponse(stream(), media_type="text/event-stream")
 
+    @app.post("/tokenize")
+    async def tokenize(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        text = body.get("prompt") or "".join(message["content"] for message in body["messages"])
+        return {"tokens": [ord(character) for character in text]}
+
+    @app.post("/v1/completions")
+    async def complete(request: Request) -> dict[str, Any]:
+        prompts = (await request.json())["prompt"]
+        if isinstance(prompts, str):
+            return {"choices": [{"index": 0, "text": stub.answers.get(prompts, "I do not know.")}]}
+        read = [[None, *({str(token): {"logprob": -1.0}} for token in prompt[1:])] for prompt in prompts]
+        return {"choices": [{"index": index, "prompt_logprobs": each} for index, each in enumerate(read)]}
+
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         body = await request.json()
