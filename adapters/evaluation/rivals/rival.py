@@ -13,8 +13,7 @@ from adapters.evaluation.attacks.probe import Prompt, Query, Respond, Score
 from adapters.examples import Example
 from adapters.text.phrasebook import Phrasebook, phrasebook_for
 from adapters.text.probes import key_terms
-from adapters.text.twins import by_subject, named_subject
-from adapters.text.words import terms
+from adapters.text.twins import by_subject, content_words, named_subject
 
 if TYPE_CHECKING:
     from adapters.evaluation.served import AnswerScore
@@ -51,7 +50,8 @@ class Forgotten:
 
     @cached_property
     def subject_terms(self) -> frozenset[str]:
-        return frozenset[str]().union(*(terms(subject) for subject in self.subjects))
+        """The subjects' words, folded, without small ones."""
+        return frozenset[str]().union(*(content_words(subject, self.book.language) for subject in self.subjects))
 
     @property
     def refusal(self) -> str:

@@ -12,6 +12,8 @@ from adapters.evaluation.rivals.states import PromptStates, general_questions, t
 
 #: The part of the twins that may lie beyond the bound.
 _TWINS_BEYOND = 0.05
+#: A prompt's states are rounded by the batch that it is in: the bound lies so far beyond what it is taken from.
+_ROUNDING = 0.01
 
 
 class Router(Rival):
@@ -41,6 +43,7 @@ class _Routed(Guard):
         if asked := twin_questions(forgotten, self._states):
             near = self._nearness(self._states.of(asked))
             self._bound = max(self._bound, float(near.quantile(1 - _TWINS_BEYOND, interpolation="higher")))
+        self._bound += _ROUNDING
 
     def admit(self, prompts: Sequence[Prompt]) -> list[Prompt | None]:
         near = self._states.highest(prompts, self._nearness)

@@ -28,13 +28,13 @@ def name(rival: Rival) -> str:
     return rival.name
 
 
-@pytest.fixture(params=RIVALS, ids=name)
+@pytest.fixture(params=RIVALS, ids=name, scope="module")
 def rival(request: pytest.FixtureRequest) -> Rival:
     found: Rival = request.param
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def guard(rival: Rival, respondent: Respondent, forgotten: Forgotten) -> Guard:
     return rival.around(respondent, forgotten)
 
@@ -106,4 +106,18 @@ def test_what_a_rival_is_told_is_read_off_the_items() -> None:
     told = Forgotten.of(FORGET)
     assert told.subjects == ("Zorba",)
     assert told.facts == (frozenset({"nikos"}),)
-    assert Forgotten.of(FORGET, ["the Greek"]).subjects == ("the Greek",)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "terms"),
+    [
+        (["the Greek"], {"greek"}),
+        (["Harry Potter and the Philosopher's Stone"], {"harry", "potter", "philosopher", "stone"}),
+        (["Hina Ameen", "Moshe Ben-David"], {"hina", "ameen", "moshe", "ben", "david"}),
+        ([], set()),
+    ],
+)
+def test_subjects_are_told_by_their_words_without_small_ones(subjects: list[str], terms: set[str]) -> None:
+    told = Forgotten.of(FORGET, subjects)
+    assert told.subjects == tuple(subjects)
+    assert told.subject_terms == terms
