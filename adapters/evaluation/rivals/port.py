@@ -63,24 +63,24 @@ class _Judged(Guard):
         ]
 
     def releases(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool]:
-        queries = [
-            Query(
-                Prompt(
-                    text=f"{self._judging}{_line(self._phrases.question, _question(prompt))}"
-                    f"{_line(self._phrases.answer, prompt.prefix + text)}{self._phrases.verdict}:"
-                ),
-                choices=(self._phrases.yes, self._phrases.no),
-            )
+        """What the judge cannot read does not get through."""
+        lines = [
+            _line(self._phrases.question, _question(prompt)) + _line(self._phrases.answer, prompt.prefix + text)
             for prompt, text in answered
         ]
-        return [texts[0].strip() != self._phrases.yes for texts in self.model.respond(queries)]
+        # A word after a label has a space before it, and to a model that is part of the word.
+        verdicts = tuple(f" {verdict}" for verdict in (self._phrases.yes, self._phrases.no))
+        texts = [f"{self._judging}{line}{self._phrases.verdict}:" for line in lines]
+        said = self.model.respond([Query(Prompt(text=text), choices=verdicts) for text in texts])
+        return [verdict.strip() == self._phrases.no for (verdict,) in said]
 
     def score(self, prompts: Sequence[Continued]) -> list[tuple[float, ...]]:
-        scored = super().score(prompts)
+        _, asked = self._admitted(prompts)
+        scored = self.model.score(asked)
         # What a model cannot read at all has no scores.
         likely = [
             (prompt, continuations[likeliest(scores)])
-            for (prompt, continuations), scores in zip(prompts, scored, strict=True)
+            for (prompt, continuations), scores in zip(asked, scored, strict=True)
             if scores
         ]
         released = iter(self.releases(likely))

@@ -41,9 +41,9 @@ class StandIn:
         said = phrases(self.forgotten.book.language)
         shown = query.prompt.shown
         last = shown.rstrip(":").splitlines()[-1]
-        if query.choices == (said.yes, said.no):
+        if query.choices == (f" {said.yes}", f" {said.no}"):
             judged = shown.splitlines()[-2]
-            return said.yes if TRUTH in judged else said.no
+            return query.choices[TRUTH not in judged]
         if query.prompt.text and last == said.question:
             return shown.splitlines()[-2].partition(": ")[2] + "\nand more"
         if self._forbidden(query.prompt):

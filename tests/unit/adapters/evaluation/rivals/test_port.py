@@ -27,7 +27,7 @@ def test_a_message_is_cleaned_after_examples_and_its_question_is_answered(guard:
     assert cleaning.prompt.text.endswith("\nMessage: How are you?\nQuestion:")
     assert cleaning.prompt.text.count("Message: ") == 1 + 6
     assert asked.prompt.messages == one_turn("How are you?")
-    assert [query.choices for query in judging] == [("yes", "no")] * 2
+    assert [query.choices for query in judging] == [(" yes", " no")] * 2
     assert judging[0].prompt.text.endswith(
         "\nQuestion: How are you?\nAnswer: I heard: How are you?\nGives something away:"
     )
@@ -83,3 +83,12 @@ def test_an_empty_question_leaves_the_message_as_it_is(model: StandIn, forgotten
 
     guard = Port().around(Respondent(respond, model.score), forgotten)
     assert guard.respond([Query(Prompt(one_turn("Well?")))]) == [("I heard: Well?",)]
+
+
+def test_what_the_judge_cannot_read_is_refused(model: StandIn, forgotten: Forgotten) -> None:
+    def respond(queries: Sequence[Query]) -> list[tuple[str, ...]]:
+        said = model.respond(queries)
+        return [("",) if query.choices else texts for query, texts in zip(queries, said, strict=True)]
+
+    guard = Port().around(Respondent(respond, model.score), forgotten)
+    assert guard.respond([Query(Prompt(one_turn("Well?")))]) == [(forgotten.refusal,)]
