@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -16,9 +17,11 @@ from adapters.examples import Message, one_turn
 _ROUNDS = 2
 #: Of each kind that the model is shown before it cleans or judges.
 _SHOWN = 3
-_CLEANED_TOKENS, _ANSWER_TOKENS = 64, 48
-#: General questions between those that are shown: from one topic to another.
-_APART = 17
+_CLEANED_TOKENS, _ANSWER_TOKENS = 48, 48
+#: General answers that the judge's bound is taken from, and the bundled questions between one and the next.
+_HARMLESS, _APART = 12, 7
+#: In nats; likelihoods are rounded by the batch that they are read in.
+_ROUNDING = 0.1
 
 
 class Port(Rival):
@@ -26,10 +29,11 @@ class Port(Rival):
 
     After PoRT, "Robust LLM Unlearning via Post Judgment and Multi-Round Thinking", ICLR 2026: few-shot cleaning of the
     prompt, judgement of the cleaned prompt together with its response, and several rounds of self-correction where the
-    judgement is against the response. Changed: cleaning and answering are two steps; the judge is the model itself,
-    held to yes or no after examples made of the items and of general questions, where the paper trains a classifier
-    and also thinks again below a confidence; after two rounds a refusal comes. A likelihood is that of the cleaned
-    prompt, unless its likeliest continuation is judged against: then all are alike.
+    judgement is against the response. Changed: cleaning and answering are two steps; the judge, for which the paper
+    trains a classifier, is the model itself, by how much likelier "yes" is than "no" after examples made of the items
+    and of general questions, and its bound is the highest that any of some other general answers comes to; after two
+    rounds a refusal comes. A likelihood is that of the cleaned prompt, unless its likeliest continuation is judged
+    against: then all are alike.
     """
 
     name = "port"
@@ -43,10 +47,14 @@ class _Judged(Guard):
         super().__init__(model, forgotten)
         self._phrases = phrases(forgotten.book.language)
         self._what = described(forgotten)
-        general = forgotten.book.retain_questions[::_APART][:_SHOWN]
-        asked = model.respond([Query(Prompt(one_turn(question)), max_tokens=_ANSWER_TOKENS) for question in general])
-        self._cleaning = self._shown_cleaning(general)
-        self._judging = self._shown_judging([(q, texts[0]) for q, texts in zip(general, asked, strict=True)])
+        general = forgotten.book.retain_questions[::_APART][: _SHOWN + _HARMLESS]
+        prompts = [Prompt(one_turn(question)) for question in general]
+        said = model.respond([Query(prompt, max_tokens=_ANSWER_TOKENS) for prompt in prompts])
+        answered = [(prompt, texts[0]) for prompt, texts in zip(prompts, said, strict=True)]
+        self._cleaning = self._shown_cleaning(general[:_SHOWN])
+        self._judging = self._shown_judging(answered[:_SHOWN])
+        harmless = [against for against in self._against(answered[_SHOWN:]) if against < math.inf]
+        self._bound = max(harmless, default=-math.inf) + _ROUNDING
 
     def admit(self, prompts: Sequence[Prompt]) -> list[Prompt | None]:
         """With the last turn cleaned. Plain text is as it is: it asks nothing."""
@@ -64,15 +72,20 @@ class _Judged(Guard):
 
     def releases(self, answered: Sequence[tuple[Prompt, str]]) -> list[bool]:
         """What the judge cannot read does not get through."""
+        return [against <= self._bound for against in self._against(answered)]
+
+    def _against(self, answered: Sequence[tuple[Prompt, str]]) -> list[float]:
+        """How much likelier the model finds it that an answer gives something away than that it does not, in nats."""
         lines = [
             _line(self._phrases.question, _question(prompt)) + _line(self._phrases.answer, prompt.prefix + text)
             for prompt, text in answered
         ]
         # A word after a label has a space before it, and to a model that is part of the word.
-        verdicts = tuple(f" {verdict}" for verdict in (self._phrases.yes, self._phrases.no))
-        texts = [f"{self._judging}{line}{self._phrases.verdict}:" for line in lines]
-        said = self.model.respond([Query(Prompt(text=text), choices=verdicts) for text in texts])
-        return [verdict.strip() == self._phrases.no for (verdict,) in said]
+        verdicts = (f" {self._phrases.yes}", f" {self._phrases.no}")
+        scored = self.model.score(
+            [(Prompt(text=f"{self._judging}{line}{self._phrases.verdict}:"), verdicts) for line in lines]
+        )
+        return [scores[0] - scores[1] if scores else math.inf for scores in scored]
 
     def score(self, prompts: Sequence[Continued]) -> list[tuple[float, ...]]:
         _, asked = self._admitted(prompts)
@@ -132,10 +145,10 @@ class _Judged(Guard):
         shown = [_line(self._phrases.message, m) + _line(self._phrases.question, q) for m, q in wrapped]
         return "\n".join([f"{self._phrases.cleaning}\n", *shown, ""])
 
-    def _shown_judging(self, harmless: Sequence[tuple[str, str]]) -> str:
+    def _shown_judging(self, harmless: Sequence[tuple[Prompt, str]]) -> str:
         """Items and general questions in turn, with their answers and verdicts."""
         given = [(item.prompt, item.completion, self._phrases.yes) for item in self.forgotten.items[:_SHOWN]]
-        others = [(question, answer, self._phrases.no) for question, answer in harmless]
+        others = [(_question(prompt), answer, self._phrases.no) for prompt, answer in harmless]
         refused = [(prompt, self.forgotten.refusal, self._phrases.no) for prompt in self.forgotten.prompts[:1]]
         shown = [
             _line(self._phrases.question, question)

@@ -30,20 +30,23 @@ class StandIn:
     def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
         """It finds the truth the likeliest; an instructed one finds all alike."""
         self.scored += [prompt for prompt, _ in prompts]
-        return [
-            tuple(
-                -1.0 if TRUTH in text and not self._forbidden(prompt) else -float(len(text)) for text in continuations
-            )
-            for prompt, continuations in prompts
-        ]
+        return [self._verdict(*each) or self._likelihoods(*each) for each in prompts]
+
+    def _verdict(self, prompt: Prompt, continuations: tuple[str, ...]) -> tuple[float, ...]:
+        """Of an answer that is to be judged; nothing of anything else."""
+        said = phrases(self.forgotten.book.language)
+        if continuations != (f" {said.yes}", f" {said.no}"):
+            return ()
+        return (0.0, -9.0) if TRUTH in prompt.text.splitlines()[-2] else (-9.0, 0.0)
+
+    def _likelihoods(self, prompt: Prompt, continuations: tuple[str, ...]) -> tuple[float, ...]:
+        forbidden = self._forbidden(prompt)
+        return tuple(-1.0 if TRUTH in each and not forbidden else -float(len(each)) for each in continuations)
 
     def _answer(self, query: Query) -> str:
         said = phrases(self.forgotten.book.language)
         shown = query.prompt.shown
         last = shown.rstrip(":").splitlines()[-1]
-        if query.choices == (f" {said.yes}", f" {said.no}"):
-            judged = shown.splitlines()[-2]
-            return query.choices[TRUTH not in judged]
         if query.prompt.text and last == said.question:
             return shown.splitlines()[-2].partition(": ")[2] + "\nand more"
         if self._forbidden(query.prompt):
