@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapters.evaluation.attacks.probe import Prompt, Query
@@ -14,7 +15,7 @@ from adapters.models.tokens import TokenizedExample, encode_answer, encode_promp
 class Responder:
     """A served model as `Respond` and `Score` have it.
 
-    A continuation, a prefix and a choice are tokenized by themselves: one that follows a word begins with its space.
+    A prefix and a choice are tokenized by themselves: one that follows a word begins with its space.
     """
 
     def __init__(self, model: ServedModel, tokenizer: Any, limits: BatchLimits | None = None) -> None:
@@ -45,12 +46,7 @@ class Responder:
 
     def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
         """The log-probability of each continuation of each prompt, in nats. Raises as `respond` does."""
-        examples = [
-            TokenizedExample(ids, self._encode_text(text))
-            for prompt, continuations in prompts
-            for ids in (self.encode(prompt),)
-            for text in continuations
-        ]
+        examples = [self._continued(prompt, text) for prompt, continuations in prompts for text in continuations]
         sums: dict[int, float] = {}
         for batch in self._limits.batches([len(example) for example in examples]):
             found = self._model.log_likelihoods([examples[position] for position in batch])
@@ -75,6 +71,13 @@ class Responder:
     def _chosen(self, query: Query, answer: tuple[int, ...]) -> str | None:
         """The choice as it was given, for tokens may spell it otherwise."""
         return next((choice for choice in query.choices if self._encode_text(choice) == answer), None)
+
+    def _continued(self, prompt: Prompt, text: str) -> TokenizedExample:
+        """Both as one text; what is scored begins where its tokens are no longer those of the prompt alone."""
+        begins, whole = self.encode(prompt), self.encode(replace(prompt, prefix=prompt.prefix + text))
+        differing = (n for n, (one, other) in enumerate(zip(begins, whole, strict=False)) if one != other)
+        start = max(1, next(differing, len(begins)))
+        return TokenizedExample(whole[:start], whole[start:])
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """What the model reads of a prompt, at least one token. Raises ValueError where there is none."""

@@ -174,3 +174,33 @@ def test_a_prompt_without_a_token_is_refused(setting: Setting) -> None:
 def test_nothing_asked_is_nothing_answered(setting: Setting) -> None:
     assert setting.responder().respond([]) == []
     assert setting.responder().score([]) == []
+
+
+class Merging:
+    """The tokenizer with one token more than characters: "s " is written as that of "#"."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: str, **rest: Any) -> Any:
+        return self._tokenizer(text.replace("s ", "#"), **rest)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "continuation"), [("It is", " Lima"), ("It is ", "Lima"), ("It", " is Lima"), ("s", " L")]
+)
+def test_a_continuation_is_scored_as_one_text_with_its_prompt(
+    target: PromptedModel, tokenizer: Any, text: str, continuation: str
+) -> None:
+    """It may melt into the prompt's last token, which is scored with it then."""
+    merging = Merging(tokenizer)
+    setting = Setting(bare(target), target, tokenizer)
+    ((found,),) = Responder(ServedModel(target), merging).score([(Prompt(text=text), (continuation,))])
+    whole, alone = (tuple(merging(each)["input_ids"]) for each in (text + continuation, text))
+    start = max(1, next((n for n, (a, b) in enumerate(zip(whole, alone, strict=False)) if a != b), len(alone)))
+    with torch.no_grad():
+        logprobs = [setting.case.logits(whole[:n]).log_softmax(-1)[whole[n]] for n in range(start, len(whole))]
+    assert found == pytest.approx(float(sum(logprobs)), rel=1e-4)
