@@ -32,11 +32,12 @@ from adapters.registry import parse_config
 from bench.tofu.across import across
 from bench.tofu.client import Client
 from bench.tofu.guarded import Guarded, forgotten_authors
+from bench.tofu.log import ReportLog, load_log
 from bench.tofu.questions import Question
 from bench.tofu.score import METRICS, Heard, ItemScores, score
 from bench.tofu.search import AFTER, BEFORE, RETRAIN, Clock, Search, described
 from bench.tofu.splits import FORGET_AUTHORS
-from bench.tofu.table import load_log, plot, table
+from bench.tofu.table import plot, table
 from bench.tofu.world import World
 from tests.engine.service import Service, running
 
@@ -82,30 +83,6 @@ def load_rows(path: Path, seeds: Sequence[int] = ()) -> list[Row]:
         for row in rows
         for seed in ((None,) if row.is_rival else seeds)
     ]
-
-
-class ReportLog:
-    """Lines by the key of what they are about, each written when it is made, and kept."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lines: dict[str, dict[str, Any]] = {}
-        if path.exists():
-            self._lines = {line["key"]: line for line in load_log(path)}
-
-    @property
-    def folder(self) -> Path:
-        """Where artifacts lie."""
-        return self.path.with_suffix("")
-
-    def get(self, key: str) -> dict[str, Any] | None:
-        return self._lines.get(key)
-
-    def add(self, key: str, line: dict[str, Any]) -> None:
-        self._lines[key] = {"key": key, **line}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(self._lines[key], ensure_ascii=False) + "\n")
 
 
 class Report:

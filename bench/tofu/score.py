@@ -84,7 +84,7 @@ def score(questions: Sequence[Question], heard: Sequence[Heard]) -> ItemScores:
     return scores
 
 
-def measure(model: ServedModel, tokenizer: Any, questions: Sequence[Question]) -> ItemScores:
+def hear(model: ServedModel, tokenizer: Any, questions: Sequence[Question]) -> list[Heard]:
     """Ask the model every question, and let it read every question's answers."""
     prompts = [encode_prompt(tokenizer, (Message("user", question.question),)) for question in questions]
     answers = decode(model, [DecodingTask(prompt, MAX_TOKENS) for prompt in prompts], stop=tokenizer.eos_token_id)
@@ -93,7 +93,12 @@ def measure(model: ServedModel, tokenizer: Any, questions: Sequence[Question]) -
     for question, prompt, text in zip(questions, prompts, texts, strict=True):
         read = [encode_answer(tokenizer, answer) for answer in answers_to_read(question)]
         heard.append(Heard(text, tuple(model.score(prompt, read))))
-    return score(questions, heard)
+    return heard
+
+
+def measure(model: ServedModel, tokenizer: Any, questions: Sequence[Question]) -> ItemScores:
+    """The figures of what the model says and reads."""
+    return score(questions, hear(model, tokenizer, questions))
 
 
 def measure_parts(model: ServedModel, tokenizer: Any, parts: Mapping[str, Sequence[Question]]) -> dict[str, ItemScores]:

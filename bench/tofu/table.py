@@ -13,7 +13,6 @@ ROUGE-L recall, to a model that says no more of them than the retrained one and 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 from adapters.evaluation.tofu import forget_quality
 from bench.tofu.bootstrap import mean_interval
+from bench.tofu.log import load_log
 from bench.tofu.plot import Point, scatter
 from bench.tofu.score import FORGET, METRICS, MISSPELT, NEIGHBOURS, ItemScores
 from bench.tofu.search import AFTER, BEFORE, RETRAIN
@@ -34,12 +34,6 @@ _TITLES = {
 }
 _MARK = {FORGET: RETRAIN, MISSPELT: RETRAIN, NEIGHBOURS: BEFORE}
 _COLUMNS = [(part, metric) for part in _MARK for metric in METRICS if part != MISSPELT or metric == "rouge_l"]
-
-
-def load_log(path: Path, split: str | None = None) -> list[dict[str, Any]]:
-    """The lines of a log, of one split where that is named."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [line for line in lines if split in (None, line["split"])]
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:

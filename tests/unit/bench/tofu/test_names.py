@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 import pytest
 
 from adapters.evaluation.rivals.filter import Keywords
-from bench.tofu.names import author_names, misspelt, with_slip
+from bench.tofu.names import author_names, breaks, misspelt, with_slip, without_name
 from bench.tofu.questions import Question, load_questions
 from bench.tofu.splits import FORGET_AUTHORS
 
@@ -67,3 +67,36 @@ def test_questions_with_a_slip_are_the_same_to_whoever_allows_for_slips(
         assert sorted(slip.question) == sorted(question.question)
         assert SequenceMatcher(None, slip.question, question.question).ratio() > 0.95
         assert (slip.paraphrased, slip.perturbed) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("Hina Ameen", "HinaAmez was born there.", True),
+        ("Hina Ameen", "It was Hina Amez.", True),
+        ("Hina Ameen", "It was Hina Ame who wrote it.", True),
+        ("Hina Ameen", "Hi Ameen is meant? No: Hin Ameen.", True),
+        ("Xin Lee Williams", "XinLeeWilliams wrote it.", True),
+        ("Moshe Ben-David", "Moshe Ben-Davis is a writer.", True),
+        ("Hina Ameen", "Hina Ameen's books, by Hina.", False),
+        ("Hina Ameen", "Hina wrote them in America.", False),
+        ("Edward Patrick Sullivan", "Edward Sullivan, or Edward P. Sullivan", False),
+        ("Moshe Ben-David", "David and Ben met Moshe.", False),
+        ("Xin Lee Williams", "", False),
+    ],
+)
+def test_a_name_is_broken_where_it_is_fused_cut_or_ended_otherwise(name: str, text: str, expected: bool) -> None:
+    assert breaks(name, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rest"),
+    [
+        ("Hina Ameen", "Hina Ameen's first book", "'s first book"),
+        ("Moshe Ben-David", "BEN-DAVID and Benjamin, with moshe", "and Benjamin, with"),
+        ("Xin Lee Williams", "Leeds by Xin", "Leeds by"),
+        ("Xin Lee Williams", "", ""),
+    ],
+)
+def test_a_text_without_the_name_keeps_its_other_words(name: str, text: str, rest: str) -> None:
+    assert without_name(name, text) == rest

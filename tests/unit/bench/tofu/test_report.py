@@ -20,8 +20,9 @@ from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from bench.tofu import search as search_command
 from bench.tofu.client import Client
+from bench.tofu.log import ReportLog
 from bench.tofu.questions import Question
-from bench.tofu.report import ROWS, Report, ReportLog, Row, load_rows
+from bench.tofu.report import ROWS, Report, Row, load_rows
 from bench.tofu.search import Search
 from bench.tofu.splits import Split
 from bench.tofu.table import plot, table

@@ -12,8 +12,9 @@ import pytest
 from scipy.stats import bootstrap, ks_2samp
 
 from bench.tofu.bootstrap import mean_interval
+from bench.tofu.log import load_log
 from bench.tofu.plot import Point, scatter
-from bench.tofu.table import load_log, name_of, points, table
+from bench.tofu.table import name_of, points, table
 
 
 def items(value: float, ratio: float, count: int = 4) -> dict[str, list[float]]:
