@@ -5,7 +5,7 @@
 
 With --model the cases are the facts, with --world the fixture world's authors, with both all of them. The lines of the
 model before come first: a row is attacked again only where that model leaked. Artifacts and the model's own answers,
-which an interrupted run goes on with, lie beside the log in a folder of its name.
+which an interrupted run goes on with, lie beside the log in a folder of its name, or in --artifacts.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
     arguments = _arguments()
     cases = _cases(arguments)
     settings = Settings(
-        arguments.log.with_suffix(""),
+        arguments.artifacts or arguments.log.with_suffix(""),
         arguments.device,
         arguments.per_family,
         arguments.seed,
@@ -76,6 +76,7 @@ def main() -> None:
     ]
     before = {(case.world, case.name): key for key, case, row in work if row.name == BEFORE}
     stamp = {"commit": arguments.commit or commit(), "device": arguments.device}
+    broken = 0  # runs that ended in an error that is none of theirs: the others go on
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         for part in ([w for w in work if w[2].name == BEFORE], [w for w in work if w[2].name != BEFORE]):
             missing = [each for each in part if log.get(each[0]) is None]
@@ -86,10 +87,16 @@ def main() -> None:
             started = time.monotonic()
             for done, future in enumerate(as_completed(running), start=1):
                 key, case, row = running[future]
-                line = future.result() | stamp | {"model": digests[case.model]}
-                log.add(key, line)
+                if (error := future.exception()) is not None:
+                    broken += 1
+                    print(f"{case.name}: {row.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                    continue
+                log.add(key, future.result() | stamp | {"model": digests[case.model]})
                 seconds = time.monotonic() - started
                 print(f"{done}/{len(missing)} {case.name}: {row.name}, {seconds:.0f} s", file=sys.stderr, flush=True)
+
+    if broken:
+        sys.exit(f"{broken} runs broke; the same command goes on with them")
 
 
 def _cases(arguments: argparse.Namespace) -> list[Case]:
@@ -107,6 +114,7 @@ def _arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="the default model's checkpoint, which knows the facts")
     parser.add_argument("--world", type=Path, help="the fixture world's folder, as `bench.tofu.world` makes it")
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--artifacts", type=Path, metavar="DIR", help="where they lie")
     parser.add_argument(
         "--service", metavar="URL", help="attack what this service serves of --model, one row at a time"
     )

@@ -222,7 +222,10 @@ class InProcess:
         from concurrent.futures import Future
 
         future: Future[Line] = Future()
-        future.set_result(function(*arguments))
+        try:
+            future.set_result(function(*arguments))
+        except MemoryError as error:
+            future.set_exception(error)
         return future
 
 
@@ -257,3 +260,25 @@ def test_the_command_runs_what_the_log_lacks(
     command.main()
     assert len(ran) == 1
     assert len(load_log(log)) == 5
+
+
+def test_a_run_that_breaks_does_not_end_the_others(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows, log = tmp_path / "rows.json", tmp_path / "log.jsonl"
+    rows.write_text(json.dumps([{"name": "filter", "rival": "filter"}, {"name": "router", "rival": "router"}]))
+
+    def run(self: Runner, case: Case, row: Row, before: Line | None) -> Line:
+        if row.name == "filter":
+            raise MemoryError("the card is full")
+        return {"world": case.world, "case": case.name, "split": "search", "row": row.name}
+
+    monkeypatch.setattr("bench.depth.__main__.ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr("bench.depth.__main__.load_facts", lambda split: (FACT,))
+    monkeypatch.setattr(Runner, "run", run)
+    given = ["--model", str(world / "full"), "--rows", str(rows), "--log", str(log), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["depth", *given, "--threads", "1"])
+    with pytest.raises(SystemExit, match="1 runs broke"):
+        command.main()
+    assert "MemoryError: the card is full" in capsys.readouterr().err
+    assert [line["row"] for line in load_log(log)] == [BEFORE, "router"]
