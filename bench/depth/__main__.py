@@ -83,6 +83,10 @@ def main() -> None:
             running: dict[Future[Line], Work] = {}
             for key, case, row in missing:
                 known = None if row.name == BEFORE else log.get(before[case.world, case.name])
+                if row.name != BEFORE and (known is None or "failed" in known):
+                    broken += 1
+                    print(f"{case.name}: {row.name}: nothing is known of the model before", file=sys.stderr, flush=True)
+                    continue
                 running[pool.submit(_run, settings, case, row, known, arguments.threads)] = (key, case, row)
             started = time.monotonic()
             for done, future in enumerate(as_completed(running), start=1):
