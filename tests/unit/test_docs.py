@@ -103,6 +103,9 @@ def check_module(flag: str, module: str, *options: str) -> None:
     found = importlib.util.find_spec(module)
     assert flag == "-m"
     assert found, module
+    if found.submodule_search_locations is not None:  # of a package its `__main__` is run
+        found = importlib.util.find_spec(f"{module}.__main__")
+        assert found, module
     source = Path(found.origin or "").read_text(encoding="utf-8")
     assert [option for option in options if option.startswith("--") and f'"{option}"' not in source] == []
 
