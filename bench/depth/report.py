@@ -69,18 +69,18 @@ class RowRuns:
 
 
 def row_runs(lines: Sequence[Line]) -> list[RowRuns]:
-    """The rows in the log's order. A line without one of the model before on its case, commit apart, is left out."""
-    before = {(line["world"], line["case"]): line for line in lines if line["row"] == BEFORE}
+    """The rows in the log's order. A line is left out without one of the model before on its case, of its suite."""
+    before = {_asked(line): line for line in lines if line["row"] == BEFORE}
     rows = []
     for name in dict.fromkeys([BEFORE, *(line["row"] for line in lines)]):
         mine = [line for line in lines if line["row"] == name]
-        runs = tuple(
-            (before[line["world"], line["case"]], line)
-            for line in mine
-            if "failed" not in line and (line["world"], line["case"]) in before
-        )
+        runs = tuple((before[_asked(line)], line) for line in mine if "failed" not in line and _asked(line) in before)
         rows.append(RowRuns(name, runs, sum("failed" in line for line in mine)))
     return rows
+
+
+def _asked(line: Line) -> tuple[str, str, str]:
+    return line["world"], line["case"], line["suite"]
 
 
 def leaks_table(rows: Sequence[RowRuns]) -> str:

@@ -61,12 +61,15 @@ class Settings:
     only: tuple[str, ...] | None = None
     service: str | None = None
 
+    @property
+    def suite(self) -> str:
+        """Names what is asked, and where: lines of one suite are of the same probes."""
+        return _digest([self.per_family, self.seed, self.only, self.service is not None])[:8]
+
 
 def line_key(case: Case, row: Row, settings: Settings, digest: str) -> str:
     """Of a line of the log. digest: of the checkpoint that unlearns."""
-    what = [case.world, case.name, row.key(), settings.per_family, settings.seed, settings.only]
-    what.append(settings.service is not None)
-    return _digest([_VERSION, digest, *what])
+    return _digest([_VERSION, digest, case.world, case.name, row.key(), settings.suite])
 
 
 def commit() -> str:
@@ -97,7 +100,7 @@ class Runner:
         A run that cannot be trained has `failed` in its line, and nothing measured.
         """
         line: Line = {"world": case.world, "case": case.name, **case.labels}
-        line |= {"row": row.name, "seed": self._settings.seed}
+        line |= {"row": row.name, "seed": self._settings.seed, "suite": self._settings.suite}
         try:
             with self.made(case, row) as (model, made):
                 started = time.monotonic()

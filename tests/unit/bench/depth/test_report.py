@@ -23,7 +23,7 @@ def ranking(margins: list[float]) -> Columns:
 
 
 def line(case: str, row: str, families: dict[str, Columns], **rest: Any) -> dict[str, Any]:
-    return {"world": "facts", "case": case, "split": "report", "row": row, "families": families, **rest}
+    return {"world": "facts", "case": case, "split": "report", "suite": "0", "row": row, "families": families, **rest}
 
 
 LINES = [
@@ -94,7 +94,14 @@ def test_nothing_known_keeps_nothing() -> None:
 
 
 def test_a_failed_run_is_counted_and_has_no_figures() -> None:
-    failed = {"world": "facts", "case": "gold", "split": "report", "row": "δ", "failed": "TrainingDiverged"}
+    failed = {
+        "world": "facts",
+        "case": "gold",
+        "split": "report",
+        "suite": "0",
+        "row": "δ",
+        "failed": "TrainingDiverged",
+    }
     found = cells(kept_table(row_runs([*LINES[:3], failed])))["δ"]
     assert (found["failed"], found["given"]) == ("1", "1 of 2")
 
@@ -102,6 +109,14 @@ def test_a_failed_run_is_counted_and_has_no_figures() -> None:
 def test_a_case_without_the_model_before_is_left_out() -> None:
     (_, row) = row_runs(LINES[1:])
     assert [line["case"] for _, line in row.runs] == ["gold"]
+
+
+def test_runs_of_other_probes_are_held_against_their_own() -> None:
+    """Of two seeds each line counts beside the model before of its seed."""
+    other = [{**line, "suite": "1"} for line in LINES if line["case"] == "france"]
+    found = cells(leaks_table(row_runs([*LINES, *other])))
+    assert found["δ"]["prefill"] == f"{2 / 18:.0%} ≤ {upper_bound(2, 18):.0%}"
+    assert cells(leaks_table(row_runs([*LINES, *other[1:]])))["δ"] == cells(leaks_table(row_runs(LINES)))["δ"]
 
 
 def figures(shift: float) -> dict[str, list[float]]:
