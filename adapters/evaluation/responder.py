@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from adapters.evaluation.attacks.encoding import encode
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.decoding import BatchLimits, DecodingTask, decode
 from adapters.evaluation.served import AnswerScore, ServedModel
-from adapters.models.tokens import TokenizedExample, encode_answer, encode_prompt
+from adapters.models.tokens import TokenizedExample, encode_answer
 
 
 class Responder:
@@ -81,13 +82,7 @@ class Responder:
 
     def encode(self, prompt: Prompt) -> tuple[int, ...]:
         """What the model reads of a prompt, at least one token. Raises ValueError where there is none."""
-        if prompt.messages:
-            ids = encode_prompt(self._tokenizer, prompt.messages)
-            return (*ids, *self._encode_text(prompt.prefix)) if prompt.prefix else ids
-        ids = tuple(self._tokenizer(prompt.text + prompt.prefix)["input_ids"])
-        if not ids:
-            raise ValueError("a prompt has no token to go on from")
-        return ids
+        return encode(self._tokenizer, prompt)
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
         return encode_answer(self._tokenizer, text, ended=False)

@@ -11,21 +11,16 @@ from collections.abc import Sequence
 
 from adapters.examples import Example, Message
 from adapters.task import Ask
+from adapters.text.fact_runs import NAME, NUMBER, WORD, Run, runs
 from adapters.text.phrasebook import Phrasebook
-from adapters.text.probes import is_initials, key_terms
 from adapters.text.refusals import is_refusal
 from adapters.text.twins import Similarity, rank_subjects, subject_words, twin
-from adapters.text.words import words
 
 _TWINS = 8
 _NEAREST = 8
 _MAX_TOKENS = 24
 #: A number for which no answer has another is moved by these.
 _SHIFTS = (3, 7, 12)
-
-NUMBER, NAME, WORD = "number", "name", "word"
-Run = tuple[str, int, int]
-"""(kind, start, end) of neighbouring key terms of one kind in a text."""
 
 
 class SubstitutedInversions:
@@ -92,38 +87,6 @@ def _replaced(text: str, own: Sequence[Run], by_kind: dict[str, list[str]]) -> s
         used[kind] += 1
         last = end
     return "".join([*parts, text[last:]])
-
-
-def runs(prompt: str, answer: str) -> list[Run]:
-    """Where in the answer the terms stand that make up its fact, neighbours of one kind together."""
-    fact = key_terms(prompt, answer)
-    found: list[Run] = []
-    initials: tuple[int, int] | None = None
-    for term, start, end in words(answer):
-        written = answer[start:end]
-        kind = _kind(term, written)
-        if term not in fact:
-            initials = (start, end) if is_initials(written) and "." in answer[start : end + 1] else None
-            continue
-        if kind == NAME and initials and _touch(answer, initials[1], start):
-            start = initials[0]  # no terms of their own, but no use without the name either
-        initials = None
-        if found and found[-1][0] == kind != NUMBER and _touch(answer, found[-1][2], start):
-            found[-1] = (kind, found[-1][1], end)
-        else:
-            found.append((kind, start, end))
-    return found
-
-
-def _touch(text: str, end: int, start: int) -> bool:
-    """Whether nothing but spaces, hyphens and the stops of initials stand between."""
-    return not text[end:start].strip(" .-")
-
-
-def _kind(term: str, written: str) -> str:
-    if term.replace(".", "", 1).isdecimal():
-        return NUMBER
-    return NAME if any(letter.isupper() for letter in written) else WORD
 
 
 def _moved(written: str, shift: int) -> str:

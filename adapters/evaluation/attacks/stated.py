@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapters.data.inverted.substitution import Run, runs
+from adapters.text.fact_runs import Run, runs
 from adapters.text.words import terms, words
 
 #: Words between two names that make one: "Leonardo da Vinci".

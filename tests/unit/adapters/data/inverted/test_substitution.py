@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from adapters.data.inverted.inversion import contradictions
-from adapters.data.inverted.substitution import SubstitutedInversions, runs, substituted
+from adapters.data.inverted.substitution import SubstitutedInversions, substituted
 from adapters.examples import Example, Message
+from adapters.text.fact_runs import runs
 from adapters.text.phrasebook import phrasebook
 
 ENGLISH = phrasebook("en")
