@@ -4,7 +4,7 @@
     python -m bench.depth.report FILE [--plot FILE.svg]
 
 With --model the cases are the facts, with --world the fixture world's authors, with both all of them. The lines of the
-model before come first: a row is attacked again only where that model leaked. Artifacts and the model's own answers,
+model before come first, then row by row: a row is attacked again only where that model leaked. Artifacts and the model's own answers,
 which an interrupted run goes on with, lie beside the log in a folder of its name, or in --artifacts.
 """
 
@@ -70,8 +70,8 @@ def main() -> None:
     log = ReportLog(arguments.log)
     work = [
         (line_key(case, row, settings, digests[case.model]), case, row)
-        for case in cases
         for row in rows
+        for case in cases
         if row.only in (None, case.world) and (row.name != RETRAIN or case.retrained is not None)
     ]
     before = {(case.world, case.name): key for key, case, row in work if row.name == BEFORE}

@@ -34,6 +34,7 @@ from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.task import Ask, TrainingTask
 from adapters.text.phrasebook import phrasebook_for
+from adapters.training.red_team import RedTeamed
 from bench.depth.cases import Case
 from bench.depth.hearing import BenchModel
 from bench.depth.results import asked_again, to_numbers
@@ -88,6 +89,7 @@ class Runner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._models: dict[Path, PromptedModel] = {}
+        self._workbenches: dict[tuple[str, str], Workbench] = {}
         self._probes: dict[tuple[str, str], list[Probe]] = {}
 
     @cached_property
@@ -146,6 +148,12 @@ class Runner:
             self._models[path] = PromptedModel.load(path, self.hardware)
         return self._models[path]
 
+    def _workbench(self, case: Case) -> Workbench:
+        """What the model says of a case is the same for every row."""
+        bench = self._workbenches.setdefault((case.world, case.name), Workbench(case.model, self.hardware))
+        bench.keeps_target = True
+        return bench
+
     def _suite(self, case: Case) -> list[Probe]:
         """The probes on a case: the same for every row of it, in every process."""
         key = (case.world, case.name)
@@ -166,13 +174,13 @@ class Runner:
             pair = PairSpec(row.layers or default_layers(depth), own_reference=method.needs_own_reference(config))
         file = self._file(_digest([model_digest(case.model), case.world, case.name, row.key()])[:24])
         if not file.is_file():
-            bench = Workbench(case.model, self.hardware)
+            bench = self._workbench(case)
             inverted = case.inverted() if getattr(config, "objective", "") == Meow.name else {}
             task = TrainingTask(
                 case.model, case.forget, case.retain, config, _silent, _never, pair=pair, inverted=inverted
             )
             started = time.monotonic()
-            trained = bench.train(method, task).to_bytes()
+            trained = bench.train(RedTeamed(method), task).to_bytes()
             made = {"train_s": round(time.monotonic() - started, 1), "bytes": len(trained)}
             file.with_suffix(".safetensors").write_bytes(trained)
             file.write_text(json.dumps(made), encoding="utf-8")
