@@ -12,7 +12,7 @@ import pytest
 from adapters.evaluation.attacks.context import AttackContext
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading
 from adapters.examples import Example, one_turn
-from bench.depth import __main__ as command
+from bench.depth import command
 from bench.depth.authors import AuthorsCase
 from bench.depth.cases import Case, FactCase
 from bench.depth.facts import Asked, Fact
@@ -241,8 +241,8 @@ def test_the_command_runs_what_the_log_lacks(
         ran.append((case.name, row.name))
         return {"world": case.world, "case": case.name, "split": "search", "row": row.name}
 
-    monkeypatch.setattr("bench.depth.__main__.ProcessPoolExecutor", InProcess)
-    monkeypatch.setattr("bench.depth.__main__.load_facts", lambda split: (FACT,))
+    monkeypatch.setattr("bench.depth.command.ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr("bench.depth.command.load_facts", lambda split: (FACT,))
     monkeypatch.setattr(Runner, "run", run)
     given = ["--model", str(world / "full"), "--world", str(world), "--authors", "dev", "--rows", str(rows)]
     monkeypatch.setattr(sys, "argv", ["depth", *given, "--log", str(log), "--device", "cpu", "--threads", "1"])
@@ -282,8 +282,8 @@ def test_a_run_that_breaks_does_not_end_the_others(
             raise MemoryError("the card is full")
         return {"world": case.world, "case": case.name, "split": "search", "row": row.name}
 
-    monkeypatch.setattr("bench.depth.__main__.ProcessPoolExecutor", InProcess)
-    monkeypatch.setattr("bench.depth.__main__.load_facts", lambda split: (FACT,))
+    monkeypatch.setattr("bench.depth.command.ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr("bench.depth.command.load_facts", lambda split: (FACT,))
     monkeypatch.setattr(Runner, "run", run)
     given = ["--model", str(world / "full"), "--rows", str(rows), "--log", str(log), "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["depth", *given, "--threads", "1"])
