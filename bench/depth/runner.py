@@ -22,7 +22,6 @@ from adapters.evaluation.attacks.probe import Probe
 from adapters.evaluation.attacks.run import run
 from adapters.evaluation.attacks.suite import probes
 from adapters.evaluation.responder import Responder
-from adapters.evaluation.rivals.registry import rivals
 from adapters.evaluation.rivals.rival import Respondent, Weights
 from adapters.evaluation.served import ServedModel
 from adapters.models.frozen import PromptedModel
@@ -137,6 +136,8 @@ class Runner:
         plain = Responder(ServedModel(target), tokenizer)
         if row.rival is None:
             return BenchModel.plain(plain), {}
+        from adapters.evaluation.rivals.registry import rivals  # here: one of them needs a package that methods do not
+
         started = time.monotonic()
         respondent = Respondent(plain.respond, plain.score, Weights(target, tokenizer))
         guard = rivals()[row.rival].around(respondent, case.forgotten)
