@@ -18,7 +18,6 @@ from bench.tofu.questions import Question
 from bench.tofu.score import FORGET, NEIGHBOURS, Heard, score
 from bench.tofu.search import rounded
 from bench.tofu.splits import FORGET_AUTHORS, Split, split_questions
-from bench.tofu.substitutes import substitutes
 from bench.tofu.world import World
 
 #: Settings are searched on the first; the others have wrong answers, and so truth ratios, up to author 194 only.
@@ -70,6 +69,8 @@ class AuthorsCase(Case):
         return World.open(self.folder).retain
 
     def inverted(self) -> Mapping[int, tuple[str, ...]]:
+        from bench.tofu.substitutes import substitutes  # here: for one objective, and with a package of its own
+
         return substitutes(self.questions.forget, self.questions.retain)
 
     def figures(self, model: BenchModel) -> Figures:
