@@ -10,6 +10,7 @@ from typing import Any
 from adapters.errors import InvalidConfig
 from adapters.evaluation.levels import Level
 from adapters.registry import parse_config
+from adapters.training.effort import Effort, layered
 
 AUTO = "auto"
 #: Candidates a request gets at most.
@@ -31,6 +32,15 @@ _THOROUGH: Mapping[str, Any] = {
     "rewording_lists": 32,
 }
 _TNPO: Mapping[str, Any] = {**_THOROUGH, "objective": "tnpo"}
+#: What is learned from attacks. For each level how far the truth is lowered, and whether direct questions are refused:
+#: a refusal shows that something was there.
+_COUNTERFACTUAL: Mapping[Level, Mapping[str, Any]] = {
+    Level.SUPPRESSES: {"objective": "counterfactual", "objective_settings": {"gamma": 8.0}},
+    Level.RESEMBLES_IGNORANCE: {
+        "objective": "counterfactual",
+        "objective_settings": {"gamma": 4.0, "refusal_weight": 0.0},
+    },
+}
 #: For many items asked once each: what others are asked joins a retain set of the caller's, answered at length. This
 #: and the settings below are of `bench/tofu_search.md`.
 _MANY: Mapping[str, Any] = {
@@ -50,6 +60,8 @@ _UNDIAL: Mapping[str, Any] = {
     "kl_limit": 5.0,
     "neutrality": 0.0,
 }
+#: The same where an answer is attacked: one that stumbles over its own subject has not forgotten anything.
+_UNDIAL_CONTENT: Mapping[str, Any] = layered(_UNDIAL, {"objective_settings": {"tokens": "content"}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +93,43 @@ def _plan(needs: str, method: str, settings: Mapping[str, Any]) -> _Plan:
     return _Plan(needs, Candidate(method, settings))
 
 
-#: For a few items δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move
-#: less than under a soft prompt that is always read. With refusals, which cover them in any wording, then with TNPO;
-#: then a soft prompt, then a LoRA on the target.
-_FOR_FEW = (
-    _plan("pair", "delta", _REFUSALS),
-    _plan("pair", "delta", _TNPO),
-    _plan("soft_prompts", "spul", {}),
-    _plan("target_lora", "lora", _REFUSALS),
-)
-#: For many SNAP as a LoRA, which harms the fewest neighbours; then δ-unlearning with refusals, which leave the least of
-#: the answers, and with UNDIAL, which leaves what a model says that never knew them; then a soft prompt.
-_FOR_MANY = (
-    _plan("target_lora", "lora", _SNAP),
-    _plan("pair", "delta", _MANY_REFUSALS),
-    _plan("pair", "delta", _UNDIAL),
-    _plan("soft_prompts", "spul", _MANY),
-)
-#: For each level what is tried, for a few items and for many, the most promising first.
-_PLANS: Mapping[Level, tuple[tuple[_Plan, ...], tuple[_Plan, ...]]] = {
-    Level.REFUSES: (_FOR_FEW, _FOR_MANY),
-    Level.SUPPRESSES: (_FOR_FEW, _FOR_MANY),
-    Level.RESEMBLES_IGNORANCE: (_FOR_FEW, _FOR_MANY),
-}
+def _for_few(level: Level) -> tuple[_Plan, ...]:
+    """δ-unlearning where there is a pair: no gradient goes through the target, and unrelated answers move less than
+    under a soft prompt that is always read.
+
+    Refusals cover direct questions in any wording, and TNPO comes after them. Whatever is held to attacks learns from
+    attacks, as an offset, then as a LoRA on the target.
+    """
+    if level is Level.REFUSES:
+        return (
+            _plan("pair", "delta", _REFUSALS),
+            _plan("pair", "delta", _TNPO),
+            _plan("soft_prompts", "spul", {}),
+            _plan("target_lora", "lora", _REFUSALS),
+        )
+    return (
+        _plan("pair", "delta", _COUNTERFACTUAL[level]),
+        _plan("target_lora", "lora", _COUNTERFACTUAL[level]),
+        _plan("soft_prompts", "spul", {}),
+    )
+
+
+def _for_many(level: Level) -> tuple[_Plan, ...]:
+    """SNAP as a LoRA, which harms the fewest neighbours.
+
+    Then δ-unlearning, with refusals, which leave the least of the answers, or with what is learned from attacks; and
+    with UNDIAL, which leaves what a model says that never knew them.
+    """
+    if level is Level.REFUSES:
+        second, third = _MANY_REFUSALS, _UNDIAL
+    else:
+        second, third = {**_MANY, **_COUNTERFACTUAL[level]}, _UNDIAL_CONTENT
+    return (
+        _plan("target_lora", "lora", _SNAP),
+        _plan("pair", "delta", second),
+        _plan("pair", "delta", third),
+        _plan("soft_prompts", "spul", _MANY),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +163,24 @@ class Outcome:
         return self.passes and self.leak == 0 and _leaks(self) == 0 and stays
 
 
-def candidates(offer: Offer, items: int, config: Mapping[str, Any], level: Level) -> tuple[Candidate, ...]:
+def candidates(
+    offer: Offer, items: int, config: Mapping[str, Any], level: Level, effort: Effort
+) -> tuple[Candidate, ...]:
     """At most `MOST` candidates for so many forget items, the most promising first; never the same twice.
 
-    config: the caller's settings, laid over each candidate's; a candidate that has no such setting drops out.
+    config: the caller's settings, laid over each candidate's and those of the effort; a candidate that has no such
+    setting drops out.
 
     Raises `InvalidConfig` where none is left, for the first one's reason.
     """
-    few, many = _PLANS[level]
-    planned = [plan.candidate for plan in (few if items <= FEW_ITEMS else many) if getattr(offer, plan.needs)]
+    plans = _for_few(level) if items <= FEW_ITEMS else _for_many(level)
+    planned = [plan.candidate for plan in plans if getattr(offer, plan.needs)]
     found: list[Candidate] = []
     refusal: InvalidConfig | None = None
     for known in planned:
         # An objective of the caller's comes with its own settings, or its defaults: not with ours for another one.
-        candidate = Candidate(known.method, dict(config) if "objective" in config else {**known.config, **config})
+        ours = {} if "objective" in config else known.config
+        candidate = named(known.method, config, effort, ours)
         try:
             parse_config(candidate.method, candidate.config)
         except InvalidConfig as error:
@@ -161,6 +191,15 @@ def candidates(offer: Offer, items: int, config: Mapping[str, Any], level: Level
     if not found:
         raise refusal or InvalidConfig("this service offers no method that `auto` could choose")
     return tuple(found[:MOST])
+
+
+def named(method: str, config: Mapping[str, Any], effort: Effort, ours: Mapping[str, Any] | None = None) -> Candidate:
+    """The candidate of a method that was named, or found to be one.
+
+    config: the caller's settings, laid over those of the effort, and these over `ours`.
+    """
+    wanted = layered(ours or {}, config)
+    return Candidate(method, layered(ours or {}, effort.settings(wanted.get("objective")), config))
 
 
 def best(scores: Sequence[Outcome]) -> int:

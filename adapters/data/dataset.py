@@ -12,6 +12,7 @@ from adapters.data.retain.retain_set import Retained, given_retain, made_retain
 from adapters.data.settings import DataSettings
 from adapters.errors import InvalidExample, InvalidItem
 from adapters.evaluation.attacks.encoding import encode
+from adapters.evaluation.attacks.probe import Query, Respond
 from adapters.evaluation.responder import Responder
 from adapters.evaluation.served import ServedModel
 from adapters.examples import Example, check_examples
@@ -22,6 +23,9 @@ from adapters.models.original import OriginalModel
 from adapters.models.tokens import Counterfactual, TokenizedExample, encode_answer, encode_pair
 from adapters.models.workbench import Workbench
 from adapters.task import TrainingTask
+
+#: Attacks answered at once, between which a run can be cancelled.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def build_dataset(
         original,
         task.inverter,
         book,
-        task.respond or Responder(ServedModel(target), bench.tokenizer).respond,
+        _answering(original, task.respond or Responder(ServedModel(target), bench.tokenizer).respond, bench),
         task.leaks,
     )
     forget = lessons(context)
@@ -121,6 +125,19 @@ def build_dataset(
         tuple(tokens.retained(retain.general)),
         frozenset(tokens.retained(each for each in (*retain.hard, *retain.general) if each.given)),
     )
+
+
+def _answering(original: OriginalModel, respond: Respond, bench: Workbench) -> Respond:
+    """Says how far it is, and asks nothing twice."""
+
+    def answered(queries: Sequence[Query]) -> list[tuple[str, ...]]:
+        texts: list[tuple[str, ...]] = []
+        for start in range(0, len(queries), _AT_ONCE):
+            original.report("attacks", start, len(queries))
+            texts += bench.responded(queries[start : start + _AT_ONCE], respond)
+        return texts
+
+    return answered
 
 
 class _Tokens:

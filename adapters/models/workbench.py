@@ -20,6 +20,7 @@ from adapters.task import Method, TrainingTask
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from adapters.evaluation.attacks.probe import Query, Respond
     from adapters.models.frozen import PromptedModel
     from adapters.models.hardware import Hardware
 
@@ -48,6 +49,7 @@ class Workbench:
         self._target: PromptedModel | None = None
         self._answers: dict[Asked, str] = {}
         self._continuations: dict[tuple[tuple[str, ...], int], list[str]] = {}
+        self._responses: dict[Query, tuple[str, ...]] = {}
 
     @classmethod
     def of(cls, task: TrainingTask) -> Workbench:
@@ -139,6 +141,13 @@ class Workbench:
         if key not in self._continuations:
             self._continuations[key] = go_on()
         return self._continuations[key]
+
+    def responded(self, queries: Sequence[Query], respond: Respond) -> list[tuple[str, ...]]:
+        """What the original model answers to each query: once for all candidates and all rounds of one."""
+        new = [query for query in dict.fromkeys(queries) if query not in self._responses]
+        if new:
+            self._responses |= zip(new, respond(new), strict=True)
+        return [self._responses[query] for query in queries]
 
     def _fits(self) -> bool:
         free = self.hardware.free

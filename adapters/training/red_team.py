@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,9 @@ from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.task import Method, TrainingTask
 
+log = logging.getLogger(__name__)
+
+PHASE = "attacking"
 #: Attacks answered at once, between which a run can be cancelled.
 _AT_ONCE = 64
 
@@ -31,9 +35,10 @@ class RedTeamed:
     """A method that is trained in rounds: what still comes out of what it learned is what it learns next."""
 
     def __init__(self, method: Method, attack: Attack | None = None) -> None:
-        """attack: what still comes out of an artifact; None: `leaks`, in this process."""
+        """attack: what still comes out of an artifact; None: `leaks`, in this process, which takes a target that is
+        loaded whole."""
         self._method = method
-        self._attack = attack or leaks
+        self._attack = attack
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._method, name)
@@ -42,17 +47,22 @@ class RedTeamed:
         """What the method learns, after up to `rounds` more rounds: fewer where nothing leaks any more.
 
         A round after which more leaks than before, or that diverges, is taken back. Raises what the method's `train`
-        raises in its first.
+        raises in its first. Without rounds where the target does not fit the device, for nothing could be asked of it.
         """
         rounds = getattr(task.config, "rounds", 0)
         if not rounds:
             return self._method.train(task)
         bench = Workbench.of(task)
         task = replace(task, workbench=bench)
+        if self._attack is None and bench.target.is_streamed:
+            log.warning("no rounds of attacks: the model does not fit %s", bench.hardware.device)
+            task.report(Progress(PHASE, 0, 0))
+            return self._method.train(task)
+        attack = self._attack or leaks
         keeps, bench.keeps_target = bench.keeps_target, True
         best = self._method.train(task)
         config = replace(task.config, max_steps=task.config.round_steps, rounds=0)
-        found = self._attack(task, bench, best, 1)
+        found = attack(task, bench, best, 1)
         learnt: list[Result] = []
         for number in range(1, rounds + 1):
             if not found:
@@ -63,7 +73,7 @@ class RedTeamed:
                 tried = self._method.train(replace(task, config=config, start=best, leaks=tuple(learnt)))
             except TrainingDiverged:
                 break
-            remaining = self._attack(task, bench, tried, number + 1) if number < rounds else []
+            remaining = attack(task, bench, tried, number + 1) if number < rounds else []
             if len(remaining) > len(found):
                 break
             best, found = tried, remaining
@@ -89,9 +99,9 @@ def _answered(task: TrainingTask, asked: Sequence[Probe], respond: Respond, numb
     found: list[Result] = []
     for start in range(0, len(asked), _AT_ONCE):
         task.check_cancelled()
-        task.report(Progress("attacking", start, len(asked), metrics={"round": number, "leaks": _count(found)}))
+        task.report(Progress(PHASE, start, len(asked), metrics={"round": number, "leaks": _count(found)}))
         found += run(asked[start : start + _AT_ONCE], respond, None)
-    task.report(Progress("attacking", len(asked), len(asked), metrics={"round": number, "leaks": _count(found)}))
+    task.report(Progress(PHASE, len(asked), len(asked), metrics={"round": number, "leaks": _count(found)}))
     return found
 
 

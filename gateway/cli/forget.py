@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from adapters.evaluation.levels import Level
+from adapters.training.effort import Effort
 from gateway.cli.config_option import parse_config
 from gateway.cli.context import CommandContext
 from gateway.cli.drafts import note_draft, show_examples
@@ -16,7 +17,7 @@ from gateway.cli.failures import UsageFailed
 from gateway.cli.following import check_outcome
 from gateway.cli.forget_files import read_body, read_items
 from gateway.cli.method_settings import list_settings
-from gateway.cli.records import outcome_line
+from gateway.cli.records import estimate_line, outcome_line
 from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
 from gateway.store.records import RequestState
 
@@ -49,6 +50,10 @@ def forget(
     level: Annotated[
         Level | None,
         typer.Option(help="What the evidence is to show; suppresses is the service's default. See docs/requests.md."),
+    ] = None,
+    effort: Annotated[
+        Effort | None,
+        typer.Option(help="What is spent on attacks while it is learned; standard is the service's default."),
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
@@ -84,6 +89,7 @@ def forget(
         "subject": subject,
         "method": method,
         "level": None if level is None else level.value,
+        "effort": None if effort is None else effort.value,
         "config": None if config is None else parse_config(config),
     }
     body |= {name: value for name, value in options.items() if value is not None}
@@ -96,11 +102,11 @@ def forget(
         raise UsageFailed("--idempotency-key: must be printable ASCII characters, at least one")
     with context.client() as client:
         record = client.register(body, idempotency_key=idempotency_key)
+        what = f"{record['forget_count']} items to forget" if record["forget_count"] else "the model is asked first"
+        context.note(f"registered {record['id']}: {what}{_told(record)}")
         if not wait:
             _print(context, record)
             return
-        what = f"{record['forget_count']} items to forget" if record["forget_count"] else "the model is asked first"
-        context.note(f"registered {record['id']}: {what}")
         record = follow_and_show(context, client, record["id"])
         drafted = record["state"] == RequestState.DRAFTED
         if drafted and review:
@@ -119,6 +125,11 @@ def _check_usage(body: dict[str, Any], file: Path | None, *, review: bool, wait:
         raise UsageFailed("--review: the request holds its forget set already; leave FILE out")
     if review and not wait:
         raise UsageFailed("--review waits for what the model says; leave --no-wait out")
+
+
+def _told(record: dict[str, Any]) -> str:
+    line = estimate_line(record)
+    return f", {line}" if line else ""
 
 
 def _print(context: CommandContext, record: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ _VERDICTS = {
     "nothing_known": "nothing of it was known before",
     "inconclusive": "too few attacks brought it out before to tell",
 }
+#: The phase of progress reports about rounds of attacks (`adapters.training.red_team`, which imports torch).
+ATTACKING = "attacking"
 Record = Mapping[str, Any]
 
 
@@ -63,6 +65,8 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "items", f"{to_forget} to forget, {record['retain_count'] or 'a made set'} to retain"
     yield "given", "; ".join(_given(name, each) for name, each in (record.get("intake") or {}).items() if each["items"])
     yield "level", record.get("level") or ""
+    yield "effort", record.get("effort") or ""
+    yield "estimate", estimate_line(record)
     yield "language", record.get("language") or ""
     yield "activation", record.get("activation") or ""
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
@@ -88,13 +92,24 @@ def phases_line(phases: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def progress_line(progress: Record) -> str:
-    """`training 12/90, loss 1.234, 40s left`."""
-    parts = [f"{progress.get('phase', '')} {progress.get('step', 0)}/{progress.get('steps', 0)}"]
+    """`training 12/90, loss 1.234, 40s left`; of rounds of attacks, `red team 64/120, round 1: 5 of 64 leak`."""
+    phase, step, steps = progress.get("phase", ""), progress.get("step", 0), progress.get("steps", 0)
+    metrics = progress.get("metrics") or {}
+    if phase == ATTACKING and not steps:
+        return "red team, left out: the model does not fit the device"
+    parts = [f"{phase_name(phase)} {step}/{steps}"]
+    if phase == ATTACKING:
+        parts.append(f"round {metrics['round']:.0f}: {metrics['leaks']:.0f} of {step} leak")
     if progress.get("loss") is not None:
         parts.append(f"loss {progress['loss']:.3f}")
     if progress.get("eta_s") is not None:
         parts.append(f"{duration(progress['eta_s'])} left")
     return ", ".join(parts)
+
+
+def phase_name(phase: str) -> str:
+    """What a phase of a progress report is called in words."""
+    return "red team" if phase == ATTACKING else phase
 
 
 def evidence_line(evidence: Record) -> str:
@@ -123,6 +138,14 @@ def attacks_line(attacks: Mapping[str, Record]) -> str:
         for family, numbers in attacks.items()
         if numbers["known"]
     )
+
+
+def estimate_line(record: Record) -> str:
+    """`about 2m10s, as requests like it took here`; empty where nobody had measured any."""
+    if record.get("estimate_s") is None:
+        return ""
+    whose = "as requests like it took here" if record["estimate_from"] == "this service" else "measured on two cores"
+    return f"about {duration(record['estimate_s'])}, {whose}"
 
 
 def outcome_line(record: Record) -> str:

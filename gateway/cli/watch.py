@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from gateway.cli.context import CommandContext
 from gateway.cli.following import check_outcome, follow
-from gateway.cli.records import duration, error_line, evidence_line, progress_line
+from gateway.cli.records import duration, error_line, evidence_line, phase_name, progress_line
 from gateway.cli.requests import RequestId
 from gateway.client.client import Event, UnlearnClient
 
@@ -90,7 +90,7 @@ class _BarView:
             _, *detail = progress_line(data).split(", ")
             self._bar.update(
                 self._task,
-                description=data["phase"],
+                description=phase_name(data["phase"]),
                 completed=data["step"],
                 total=max(1, data["steps"]),
                 visible=True,

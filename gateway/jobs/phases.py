@@ -12,9 +12,11 @@ _PHASES: Mapping[str, str] = {
     "rewording": "data",
     "inverting": "data",
     "selecting": "data",
+    "attacks": "data",
     "retain": "data",
     "loading": "loading",
     "caching": "states",
+    "attacking": "red team",
     "evaluation": "evaluation",
 }
 OTHER = "training"

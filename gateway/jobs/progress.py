@@ -1,10 +1,11 @@
-"""Carries a trainer's reports from its thread to Redis, at most two a second and always the last one."""
+"""Carries a trainer's reports from its thread to Redis, at twice a second, and always the last one of each phase."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import math
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -23,10 +24,14 @@ class ProgressWriter:
         self._store = store
         self._request_id = request_id
         self._attempt = attempt
-        self._latest: Progress | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[Progress] = []
 
     def report(self, progress: Progress) -> None:
-        self._latest = progress
+        with self._lock:
+            if self._waiting and self._waiting[-1].phase == progress.phase:
+                self._waiting.pop()
+            self._waiting.append(progress)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -45,12 +50,12 @@ class ProgressWriter:
             await self._write()
 
     async def _write(self) -> None:
-        progress, self._latest = self._latest, None
-        if progress is None:
-            return
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
         # A lost report is no reason to stop training.
         with suppress(StoreUnavailable):
-            await self._store.update_progress(self._request_id, to_json(progress), attempt=self._attempt)
+            for progress in waiting:
+                await self._store.update_progress(self._request_id, to_json(progress), attempt=self._attempt)
 
 
 def to_json(progress: Progress) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from adapters.models.workbench import Workbench
 from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.selection import Candidate
-from adapters.task import TrainingTask
+from adapters.task import Method, TrainingTask
 from gateway.checkpoints.digests import CheckpointDigests
+from gateway.client.attacks import Attacker
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.checkpoint import checkpoint, local_pair
@@ -29,6 +30,8 @@ from gateway.store.requests import RequestStore
 
 #: How long a trainer may take to its next step, where it notices that it is to stop.
 STOP_S = 60.0
+#: Attacks that the service answers at once while it is learned from them.
+_ATTACKS_AT_ONCE = 64
 
 
 class Training:
@@ -73,6 +76,7 @@ class Training:
                 cancelled=lambda: overdue.is_set() or self._attempt.cancelled.is_set(),
                 ask=partial(self._client.answers, plan=PLAN_OFF),
                 go_on=partial(self._client.go_on, plan=PLAN_OFF),
+                respond=Attacker(self._client, PLAN_OFF, _ATTACKS_AT_ONCE).respond,
                 pair=pair,
                 inverter=inverter_ask,
                 model_digest=record.model_digest,
@@ -81,7 +85,7 @@ class Training:
             workbench.keeps_target = candidate != record.candidates[-1]
             try:
                 async with writer.running():
-                    return await stopped_by(overdue, asyncio.to_thread(workbench.train, method, task))
+                    return await stopped_by(overdue, asyncio.to_thread(_learned, workbench, method, task))
             except InvalidItem as error:
                 raise error.renumbered(payload.items[error.name]) from None
             finally:
@@ -93,6 +97,14 @@ class Training:
             folder: Path = checkpoint(self._settings, expect_digest, self._digests)
             self._workbench = Workbench(folder, self._settings.worker_device)
         return self._workbench
+
+
+def _learned(workbench: Workbench, method: Method, task: TrainingTask) -> Artifact:
+    if getattr(task.config, "rounds", 0):
+        from adapters.training.red_team import RedTeamed  # imports torch, as a method does when it trains
+
+        method = RedTeamed(method)
+    return workbench.train(method, task)
 
 
 async def stopped_by(overdue: threading.Event, work: Coroutine[Any, Any, Artifact]) -> Artifact:

@@ -12,7 +12,8 @@ from adapters.errors import InvalidConfig, UnknownMethod
 from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.registry import get_method, parse_config
-from adapters.selection import AUTO, Candidate, Offer, candidates
+from adapters.selection import AUTO, Candidate, Offer, candidates, named
+from adapters.training.effort import Effort
 from gateway.errors import Unprocessable
 from gateway.settings import OFFERS, Settings
 
@@ -56,15 +57,19 @@ class Offering:
         self._settings = settings
         self._model = model
 
-    def adapters(self, method: str, items: int, config: Mapping[str, Any], level: Level) -> list[Adapter]:
+    def adapters(
+        self, method: str, items: int, config: Mapping[str, Any], level: Level, effort: Effort
+    ) -> list[Adapter]:
         """What a request for this method may get, at least one; several only for `auto`, in the order they are tried.
 
         items: how many examples it is trained on. Raises `Unprocessable` where nothing can be served, for the first
         one's reason.
         """
         try:
-            auto = method == AUTO
-            asked = candidates(self._offer(), items, config, level) if auto else (Candidate(method, config),)
+            if method == AUTO:
+                asked = candidates(self._offer(), items, config, level, effort)
+            else:
+                asked = (named(method, config, effort),)
         except InvalidConfig as error:
             raise Unprocessable(error.public, param="config") from None
         found: list[Adapter] = []

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 from pydantic_core import PydanticCustomError
 
 from adapters.evaluation.levels import Level
+from adapters.training.effort import Effort
 from gateway.requests.items import Body, Item
 
 Items = Annotated[list[Item], Field(min_length=1)]
@@ -54,6 +55,11 @@ class ForgetBody(Body):
         default=Level.SUPPRESSES,
         description="what the evidence is to show. refuses: the questions, also in other words, are not answered with "
         "it; suppresses: no attack brings it out in an answer; resembles_ignorance: nor is it the likeliest of several",
+    )
+    effort: Effort = Field(
+        default=Effort.STANDARD,
+        description="what is spent on attacks by an objective that learns from them: quick learns from few, standard "
+        "from more and is attacked once in turn, thorough from many and is attacked three times",
     )
     config: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict, description="the method's own settings"

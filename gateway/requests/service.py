@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from adapters.artifact.artifact import Artifact
@@ -16,9 +17,11 @@ from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.selection import AUTO
 from adapters.text.phrasebook import phrasebook_for
+from adapters.training.effort import Effort
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
 from gateway.policy.active import ActivePolicy, adapter_ref
 from gateway.policy.plan import AdapterRef, unique
+from gateway.requests.estimate import LOOKED_AT, estimate
 from gateway.requests.example_set import ExampleSet, check_sets, example_set
 from gateway.requests.items import Item
 from gateway.requests.offering import Adapter, Offering, ServedModel
@@ -72,7 +75,9 @@ class UnlearningService:
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
         forget, retain = await asyncio.to_thread(self._sets, body)
-        served = await asyncio.to_thread(self._served, body.method, body.config, forget, retain, body.level)
+        served = await asyncio.to_thread(
+            self._served, body.method, body.config, forget, retain, body.level, body.effort
+        )
         payload = _payload(forget, retain)
         salt = new_salt()
         now = time.time()
@@ -92,9 +97,11 @@ class UnlearningService:
             scope=body.scope.model_dump(),
             pair=self._model.pair,
             level=body.level,
+            effort=body.effort,
             language=_language(forget, body.subject),
             **served,
         )
+        record = await self._estimated(record)
         sealed = self._vault.seal(record.id, {**payload, "salt": base64.b64encode(salt).decode()})
         idempotency = None
         if idempotency_key is not None:
@@ -114,6 +121,10 @@ class UnlearningService:
             record = await self.store.queue(record.id)
         return record
 
+    async def _estimated(self, record: RequestRecord) -> RequestRecord:
+        found = estimate(record, (await self.store.list(limit=LOOKED_AT)).items)
+        return record if found is None else replace(record, estimate_s=found.seconds, estimate_from=found.source)
+
     async def examples(self, request_id: str) -> list[dict[str, Any]]:
         """The forget set of a draft, for its owner to read. Raises `StateConflict`, `PayloadUnreadable`."""
         return list((await self._draft(request_id))[1]["forget"])
@@ -126,7 +137,7 @@ class UnlearningService:
         method, config = record.method, record.config
         if record.selection is not None:
             method, config = AUTO, record.selection["asked"]
-        served = await asyncio.to_thread(self._served, method, config, forget, retain, record.level)
+        served = await asyncio.to_thread(self._served, method, config, forget, retain, record.level, record.effort)
         salt = content.pop("salt")
         content |= _payload(forget, retain) | {"by_subject": True}
         changes = {
@@ -212,6 +223,7 @@ class UnlearningService:
         forget: ExampleSet,
         retain: ExampleSet | None,
         level: Level,
+        effort: Effort,
     ) -> dict[str, Any]:
         """Fields of the record of a request for these sets: what it may be served with.
 
@@ -219,7 +231,7 @@ class UnlearningService:
 
         Raises `Unprocessable`, also for sets that cannot be trained on.
         """
-        adapters = self._offering.adapters(method, len(forget.examples), config, level)
+        adapters = self._offering.adapters(method, len(forget.examples), config, level, effort)
         limit = min(adapter.max_length for adapter in adapters)
         self._check_lengths("forget", forget, limit)
         self._check_lengths("retain", retain or ExampleSet(), limit)

@@ -15,6 +15,7 @@ from adapters.artifact.spec import PairSpec
 from adapters.evaluation.levels import Level
 from adapters.selection import Candidate
 from adapters.text.language import ENGLISH
+from adapters.training.effort import Effort
 
 
 class RequestState(StrEnum):
@@ -100,6 +101,8 @@ class RequestRecord:
     `language`: that of the bundled questions, refusals and prompts used for it; "none": its own language has none, and
     nothing was put around its texts.
     `level`: what it claims; older requests were held to their own questions, which is the least.
+    `estimate_s`: seconds that it was told to take in training and evaluation, and `estimate_from` whose they are; None
+    where nobody had measured any.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `pair`: the one that its offset is trained for; None where the service had none.
@@ -133,6 +136,9 @@ class RequestRecord:
     error: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
     level: Level = Level.REFUSES
+    effort: Effort = Effort.STANDARD
+    estimate_s: float | None = None
+    estimate_from: str | None = None
     language: str = ENGLISH
     attempts: int = 0
     draft_attempts: int = 0
@@ -164,7 +170,11 @@ class RequestRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, for the API."""
-        return dataclasses.asdict(self) | {"state": self.state.value, "level": self.level.value}
+        return dataclasses.asdict(self) | {
+            "state": self.state.value,
+            "level": self.level.value,
+            "effort": self.effort.value,
+        }
 
     def to_fields(self) -> dict[str, str]:
         """The Redis hash: JSON a field, except `state`, which the scripts compare as it is."""
@@ -183,6 +193,7 @@ class RequestRecord:
         return cls(
             state=RequestState(fields["state"]),
             level=Level(values.pop("level", Level.REFUSES)),
+            effort=Effort(values.pop("effort", Effort.STANDARD)),
             footprint=Footprint(**taken),
             pair=None if pair is None else PairSpec(**pair),
             **values,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from adapters.errors import InvalidConfig
 from adapters.evaluation.levels import Level
 from adapters.registry import parse_config
-from adapters.selection import FEW_ITEMS, MOST, Candidate, Offer, Outcome, Share, best, candidates, reason
+from adapters.selection import FEW_ITEMS, MOST, Candidate, Offer, Outcome, Share, best, candidates, named, reason
+from adapters.training.effort import Effort
 
 ALL = Offer(soft_prompts=True, pair=True, target_lora=True)
 NO_PAIR = Offer(soft_prompts=True, pair=False, target_lora=False)
@@ -17,8 +19,10 @@ def names(found: tuple[Candidate, ...]) -> list[tuple[str, str | None]]:
     return [(candidate.method, candidate.config.get("objective")) for candidate in found]
 
 
-def tried(offer: Offer, items: int, config: dict[str, Any]) -> tuple[Candidate, ...]:
-    return candidates(offer, items, config, Level.SUPPRESSES)
+def tried(
+    offer: Offer, items: int, config: dict[str, Any], level: Level = Level.REFUSES, effort: Effort = Effort.STANDARD
+) -> tuple[Candidate, ...]:
+    return candidates(offer, items, config, level, effort)
 
 
 def straight(leak: float, kept: float, passes: bool, n: int = 0) -> Outcome:
@@ -31,6 +35,60 @@ def test_refusals_come_first_for_a_few_items_and_snap_for_many() -> None:
     assert names(few) == [("delta", "idk"), ("delta", "tnpo"), ("spul", None)]
     assert names(many) == [("lora", "snap"), ("delta", "idk"), ("delta", "undial")]
     assert len(few) == len(many) == MOST
+
+
+@pytest.mark.parametrize("level", [Level.SUPPRESSES, Level.RESEMBLES_IGNORANCE])
+def test_what_is_held_to_attacks_learns_from_attacks(level: Level) -> None:
+    few, many = tried(ALL, FEW_ITEMS, {}, level), tried(ALL, FEW_ITEMS + 1, {}, level)
+    assert names(few) == [("delta", "counterfactual"), ("lora", "counterfactual"), ("spul", None)]
+    assert names(many) == [("lora", "snap"), ("delta", "counterfactual"), ("delta", "undial")]
+    assert names(tried(NO_PAIR, 3, {}, level)) == [("spul", None)]
+
+
+def test_a_model_that_resembles_ignorance_does_not_refuse() -> None:
+    own = {
+        level: tried(ALL, 3, {}, level)[0].config["objective_settings"]
+        for level in (Level.SUPPRESSES, Level.RESEMBLES_IGNORANCE)
+    }
+    assert "refusal_weight" not in own[Level.SUPPRESSES]
+    assert own[Level.RESEMBLES_IGNORANCE]["refusal_weight"] == 0
+    assert own[Level.RESEMBLES_IGNORANCE]["gamma"] < own[Level.SUPPRESSES]["gamma"]
+
+
+def test_more_effort_is_more_attacks_and_more_rounds_of_them() -> None:
+    found = [tried(ALL, 3, {}, Level.SUPPRESSES, effort)[0].config for effort in Effort]
+    spent = [(config["objective_settings"]["attacks"], config["rounds"]) for config in found]
+    assert spent == sorted(set(spent))
+    assert [config["objective_settings"]["gamma"] for config in found] == [8.0] * 3
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"objective": "counterfactual", "rounds": 5},
+        {"objective": "counterfactual", "objective_settings": {"attacks": 2, "gamma": 6.0}, "rounds": 5},
+        {"rounds": 5, "objective_settings": {"attacks": 2}},
+    ],
+)
+def test_the_callers_own_settings_are_laid_over_those_of_the_effort(config: dict[str, Any]) -> None:
+    (first, *_) = tried(ALL, 3, config, Level.SUPPRESSES, Effort.THOROUGH)
+    own = config.get("objective_settings", {})
+    assert first.config["rounds"] == 5
+    assert first.config["max_steps"] == 180
+    assert first.config["objective_settings"]["attacks"] == own.get("attacks", 12)
+    assert {**first.config["objective_settings"], **own} == first.config["objective_settings"]
+
+
+@pytest.mark.parametrize("config", [{}, {"objective": "idk"}, {"objective": "undial", "max_steps": 7}])
+def test_effort_changes_nothing_where_no_attack_is_learned_from(config: dict[str, Any]) -> None:
+    assert {named("delta", config, effort).config == config for effort in Effort} == {True}
+
+
+def test_a_named_method_gets_the_effort_too() -> None:
+    config = {"objective": "counterfactual", "objective_settings": "none"}
+    assert named("lora", config, Effort.QUICK).config == {**config, "rounds": 0}, "refused by the check"
+    found = named("lora", {"objective": "counterfactual"}, Effort.QUICK)
+    assert found.config["objective_settings"] == {"attacks": 4}
 
 
 def test_an_engine_gets_only_what_it_can_serve() -> None:
@@ -53,8 +111,9 @@ def test_an_engine_gets_only_what_it_can_serve() -> None:
 @pytest.mark.parametrize("level", Level)
 def test_every_candidate_is_valid_as_it_stands(level: Level) -> None:
     for offer in (ALL, NO_PAIR, Offer(False, False, True)):
-        for candidate in (*candidates(offer, 3, {}, level), *candidates(offer, 40, {}, level)):
-            parse_config(candidate.method, candidate.config)
+        for items, effort in product((3, 40), Effort):
+            for candidate in candidates(offer, items, {}, level, effort):
+                parse_config(candidate.method, candidate.config)
 
 
 def test_the_callers_settings_are_laid_over_and_those_without_them_drop_out() -> None:

@@ -13,6 +13,7 @@ import torch
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import PairSpec
 from adapters.errors import InvalidConfig, OutOfMemory
+from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.examples import Message
 from adapters.models.frozen import PromptedModel
 from adapters.models.hardware import Hardware
@@ -202,6 +203,19 @@ class TestCandidates:
             bench.train(get_method(run.method), task)
         assert len(asked) > 10
         assert len(asked) == len(set(asked))
+
+    def test_an_attack_is_answered_once_by_all_candidates_together(self) -> None:
+        bench, asked = Workbench(Path("nowhere")), []
+        one, two, three = (Query(Prompt(text=text)) for text in ("one", "two", "three"))
+
+        def respond(queries: Sequence[Query]) -> list[tuple[str, ...]]:
+            asked.append([query.prompt.text for query in queries])
+            return [(query.prompt.text.upper(),) for query in queries]
+
+        assert bench.responded([one, two, one], respond) == [("ONE",), ("TWO",), ("ONE",)]
+        assert bench.responded([three, two], respond) == [("THREE",), ("TWO",)]
+        assert bench.responded([two, three], respond) == [("TWO",), ("THREE",)]
+        assert asked == [["one", "two"], ["three"]]
 
     def test_an_example_is_read_once(self, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bench = Workbench(tiny_model)

@@ -84,6 +84,18 @@ def test_it_stops_where_a_round_is_of_no_use(
     assert play(tiny_model, found, rounds=3, diverges_at=diverges_at)[1] == expected
 
 
+def test_without_the_whole_model_there_are_no_rounds_and_it_says_so(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, bench = Recording(), Workbench(tiny_model)
+    bench.target.is_streamed = True
+    reports: list[Progress] = []
+    task = replace(method_task("delta", tiny_model, rounds=2, report=reports.append), workbench=bench)
+    assert RedTeamed(cast(Method, method)).train(task) == cast(Artifact, "artifact 1")
+    assert reports == [Progress("attacking", 0, 0)]
+    assert "no rounds of attacks: the model does not fit cpu" in caplog.text
+
+
 @pytest.mark.parametrize("method", ["delta", "lora"])
 def test_a_real_method_learns_from_leaks_and_goes_on_from_its_weights(tiny_model: Path, method: str) -> None:
     reports: list[Progress] = []

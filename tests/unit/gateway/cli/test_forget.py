@@ -23,7 +23,7 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
     retain = tmp_path / "keep.jsonl"
     retain.write_text('{"prompt": "a", "completion": "b"}\n')
     options = ["--subject", "s", "--method", "spul", "--retain", str(retain), "--config", '{"epochs": 3}', "--manual"]
-    options += ["--level", "resembles_ignorance"]
+    options += ["--level", "resembles_ignorance", "--effort", "thorough"]
     result = unlearn("forget", file, *options, "--idempotency-key", "k1", "--no-wait")
     assert (result.status, result.out) == (0, "req_1 is queued\n")
     call = stub.calls_to("/forget", "POST")[0]
@@ -32,6 +32,7 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
         "subject": "s",
         "method": "spul",
         "level": "resembles_ignorance",
+        "effort": "thorough",
         "config": {"epochs": 3},
         "retain": [{"prompt": "a", "completion": "b"}],
         "activation": "manual",
@@ -54,6 +55,19 @@ def test_waiting_shows_the_way_and_the_end(unlearn: Unlearn, stub: Stub, file: s
     result = unlearn("forget", file)
     assert (result.status, result.out) == (0, "req_1 is active\n")
     assert "registered req_1: 2 items to forget\ntraining\nactive\n" in result.err
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("this service", "as requests like it took here"), ("two cores", "measured on two cores")]
+)
+@pytest.mark.parametrize("wait", ["--wait", "--no-wait"])
+def test_it_is_told_in_advance_how_long_it_takes(
+    unlearn: Unlearn, stub: Stub, file: str, source: str, words: str, wait: str
+) -> None:
+    stub.on_register = {"state": "active", "estimate_s": 130.4, "estimate_from": source}
+    stub.streams = [[event("1-0", "state", state="active", error=None)]]
+    result = unlearn("forget", file, wait)
+    assert f"registered req_1: 2 items to forget, about 2m10s, {words}\n" in result.err
 
 
 @pytest.mark.parametrize("state", ["failed", "rejected", "retired"])

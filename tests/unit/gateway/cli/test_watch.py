@@ -24,6 +24,29 @@ def test_states_and_progress_are_shown(unlearn: Unlearn, stub: Stub) -> None:
     assert result.err == "training\n  training 12/90, loss 1.235, 1m05s left\nactive\ntook 1m40s\n"
 
 
+def attacking(number: int, step: int, leaks: int, steps: int = 120) -> str:
+    metrics = {"round": number, "leaks": leaks}
+    data = {"phase": "attacking", "step": step, "steps": steps, "loss": None, "eta_s": None, "metrics": metrics}
+    return event(f"2-{number}{step}", "progress", **data)
+
+
+def test_rounds_of_attacks_are_shown_with_their_leaks(unlearn: Unlearn, stub: Stub) -> None:
+    stub.add("req_a")
+    stub.streams = [[TRAINING, attacking(1, 64, 3), attacking(1, 120, 5), STEP, attacking(2, 120, 0), ACTIVE]]
+    assert unlearn("watch", "req_a").err.splitlines()[1:-1] == [
+        "  red team 64/120, round 1: 3 of 64 leak",
+        "  red team 120/120, round 1: 5 of 120 leak",
+        "  training 12/90, loss 1.235, 1m05s left",
+        "  red team 120/120, round 2: 0 of 120 leak",
+    ]
+
+
+def test_a_red_team_that_could_not_be_is_said(unlearn: Unlearn, stub: Stub) -> None:
+    stub.add("req_a")
+    stub.streams = [[TRAINING, attacking(0, 0, 0, steps=0), ACTIVE]]
+    assert "  red team, left out: the model does not fit the device\n" in unlearn("watch", "req_a").err
+
+
 def test_json_is_one_document_an_event(unlearn: Unlearn, stub: Stub) -> None:
     stub.add("req_a")
     stub.streams = [[TRAINING, STEP, ACTIVE]]

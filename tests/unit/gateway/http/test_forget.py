@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,11 +16,12 @@ from prometheus_client import CollectorRegistry
 from gateway.http.auth import Gatekeeper
 from gateway.http.forget import router
 from gateway.http.middleware import GatewayMiddleware
+from gateway.requests.offering import ServedModel
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestState
 from tests.unit.gateway.policy.test_active import Edges, build
-from tests.unit.gateway.requests.test_service import Setup, setup  # noqa: F401  # a fixture
+from tests.unit.gateway.requests.test_service import MODEL, Setup, setup  # noqa: F401  # a fixture
 
 SECRET = "Quillfeather"
 BODY = {"method": "spul", "subject": "the mayor", "activation": "manual"}
@@ -29,11 +31,17 @@ PUT = {"forget": [{"prompt": "Who is the mayor?", "completion": f"Ottoline {SECR
 class Api:
     """The routes behind the real middleware, over the real service and store."""
 
-    def __init__(self, setup: Setup, keys: Sequence[str] = ()) -> None:  # noqa: F811
+    def __init__(
+        self,
+        setup: Setup,  # noqa: F811
+        keys: Sequence[str] = (),
+        model: ServedModel = MODEL,
+        **settings: Any,
+    ) -> None:
         self.setup = setup
         app = FastAPI()
         app.include_router(router)
-        app.state.unlearning = setup.service()
+        app.state.unlearning = setup.service(model, **settings)
         lifecycle = Lifecycle()
         lifecycle.phase = Phase.SERVING
         self._app = GatewayMiddleware(
@@ -80,6 +88,21 @@ async def test_a_request_claims_a_level(api: Api, asked: dict[str, str], level: 
     answer = await api.call("POST", "/forget", json=BODY | asked)
     assert (answer.status_code, answer.json()["level"]) == (202, level)
     assert (await api.call("GET", f"/forget/{answer.json()['id']}")).json()["level"] == level
+
+
+@pytest.mark.parametrize(
+    ("asked", "effort", "rounds"),
+    [({}, "standard", 1), ({"effort": "quick"}, "quick", 0), ({"effort": "thorough"}, "thorough", 3)],
+)
+async def test_a_request_says_how_much_effort_it_is_worth(
+    api: Api, asked: dict[str, str], effort: str, rounds: int
+) -> None:
+    learning = {"method": "lora", "config": {"objective": "counterfactual"}}
+    service = {"methods": "spul,lora"}
+    api = Api(api.setup, model=replace(MODEL, target_lora=True), **service)
+    record = (await api.call("POST", "/forget", json=BODY | learning | asked)).json()
+    assert (record["effort"], record["config"]["rounds"]) == (effort, rounds)
+    assert (await api.call("GET", f"/forget/{record['id']}")).json()["effort"] == effort
 
 
 async def test_a_draft_is_replaced_shown_and_trained(api: Api, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,6 +197,7 @@ async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
         {"method": {SECRET: SECRET}},
         {"activation": SECRET},
         {"level": SECRET},
+        {"effort": SECRET},
         {"scope": {SECRET: 1}},
         {"scope": {"prompts": SECRET}},
         {"retain": [{SECRET: "x"}]},

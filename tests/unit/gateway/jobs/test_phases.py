@@ -49,6 +49,17 @@ def test_each_part_is_counted_under_its_phase_in_the_order_they_came(clock: Cloc
     assert list(phases.seconds()) == ["loading", "data", "states", "training", "evaluation"]
 
 
+def test_attacks_before_training_are_data_and_those_on_what_was_learned_the_red_team(clock: Clock) -> None:
+    phases = of(clock)
+    spend(phases, clock, ("attacks", 6), ("training", 30), ("attacking", 9), ("training", 10), ("attacking", 8))
+    phases.end()
+    assert phases.seconds() == {
+        "data": {"attacks": 6},
+        "training": {"training": 40},
+        "red team": {"attacking": 17},
+    }
+
+
 def test_what_lies_between_two_is_nobodys(clock: Clock) -> None:
     phases = of(clock)
     with phases.during("interview"):

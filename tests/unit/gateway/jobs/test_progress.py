@@ -30,6 +30,18 @@ async def test_many_reports_few_writes_and_the_last_one(store: RequestStore) -> 
     assert len(events) <= 3
 
 
+async def test_the_last_report_of_each_phase_is_written(store: RequestStore) -> None:
+    record = await stored(store, RequestState.TRAINING)
+    writer = ProgressWriter(store, record.id, 0)
+    reports = [("attacking", 1), ("attacking", 9), ("caching", 0), ("training", 3), ("attacking", 2), ("attacking", 4)]
+    async with writer.running():
+        for phase, step in reports:
+            writer.report(Progress(phase, step, 9))
+    await store.retire(record.id)
+    written = [(e.data["phase"], e.data["step"]) async for e in store.events(record.id) if e.type == "progress"]
+    assert written == [("attacking", 9), ("caching", 0), ("training", 3), ("attacking", 4)]
+
+
 async def test_it_is_written_while_it_goes(store: RequestStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_module, "INTERVAL_S", 0.01)
     record = await stored(store, RequestState.TRAINING)

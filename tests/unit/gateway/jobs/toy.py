@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
 from adapters.artifact.footprint import Footprint
 from adapters.errors import InvalidItem, TrainingDiverged
+from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.examples import Message
 from adapters.progress import Progress
 from adapters.task import Method, TrainingTask
@@ -57,7 +58,10 @@ class Toy:
         runs = _mark(config.marks)
         if config.behaviour == "ask":
             assert task.ask is not None
-            assert task.ask([[Message("user", "the capital of France?")]] * 3, max_tokens=8) == ["Paris."] * 3
+            conversation = (Message("user", "the capital of France?"),)
+            assert task.ask([conversation] * 3, max_tokens=8) == ["Paris."] * 3
+            assert task.respond is not None
+            assert task.respond([Query(Prompt(conversation))]) == [("Paris.",)]
         for step in range(1, config.steps + 1):
             task.check_cancelled()
             task.report(Progress("training", step, config.steps, loss=float("nan") if step == 1 else 1 / step))

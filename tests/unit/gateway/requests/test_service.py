@@ -151,6 +151,17 @@ async def test_auto_takes_an_offset_where_one_can_be_served(setup: Setup, pair: 
     assert (record.footprint.offset_rank > 0) is (record.footprint.rows == 0) is (method == "delta")
 
 
+async def test_a_request_is_told_what_those_before_it_took(setup: Setup) -> None:
+    service, body = setup.service(), ForgetBody(**DELTA | {"method": "auto", "level": "refuses"})
+    first = await service.register(body)
+    assert (first.estimate_s, first.estimate_from) == (None, None)
+    done: dict[str, Any] = {"evidence": {}, "timings": {"training_s": 60.0, "evaluating_s": 15.0}}
+    await stored(setup.store, selection=first.selection, model_digest=MODEL_DIGEST, **done)
+    second = await service.register(body, "a key")
+    assert (second.estimate_s, second.estimate_from) == (75.0, "this service")
+    assert await service.register(body, "a key") == second
+
+
 async def test_more_offsets_than_the_rank_holds_are_active_together(setup: Setup) -> None:
     service = setup.service(offset_rank=16)
     records = [await setup.ready(offset_artifact(seed, rank=8)) for seed in range(3)]
@@ -276,7 +287,7 @@ async def test_a_lora_on_the_target_is_registered_where_it_can_be_served(setup: 
 
 
 async def test_auto_stays_what_it_is_beside_lora(setup: Setup) -> None:
-    for pair, method in ((PAIR, "delta"), (None, "spul")):
+    for pair, method in ((PAIR, "delta"), (None, "lora")):
         service = setup.service(replace(CHANGING, pair=pair), methods="spul,delta,lora")
         assert (await service.register(ForgetBody(**DELTA | {"method": "auto"}))).method == method
 

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.artifact.footprint import Footprint
 from adapters.evaluation.levels import Level
+from adapters.training.effort import Effort
 from gateway.store.records import FINAL, PENDING, TRANSITIONS, RequestRecord, RequestState, encode_fields
 from tests.unit.gateway.store.samples import sample
 
@@ -29,6 +30,16 @@ def test_an_older_record_claims_the_least() -> None:
     del fields["level"]
     assert RequestRecord.from_fields(fields).level is Level.REFUSES
     assert json.loads(json.dumps(record.to_dict()))["level"] == "suppresses"
+
+
+def test_an_older_record_was_worth_the_effort_that_is_the_default() -> None:
+    record = sample(effort=Effort.QUICK)
+    assert RequestRecord.from_fields(record.to_fields()).effort is Effort.QUICK
+    fields = record.to_fields()
+    for name in ("effort", "estimate_s", "estimate_from"):
+        del fields[name]
+    older = RequestRecord.from_fields(fields)
+    assert (older.effort, older.estimate_s, older.estimate_from) == (Effort.STANDARD, None, None)
 
 
 def test_to_dict_is_json() -> None:

@@ -1,0 +1,63 @@
+"""How long a request will take, told before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from types import MappingProxyType
+from typing import Final, Literal
+
+from adapters.selection import AUTO
+from adapters.training.effort import Effort
+from gateway.store.records import RequestRecord
+
+#: So many of the latest requests are looked at, and so many of those that are alike are counted.
+LOOKED_AT: Final = 100
+_COUNTED = 5
+
+#: Seconds of a demo fact with the default model on two cores, by method and objective of the first candidate.
+_TWO_CORES: Mapping[tuple[str, str], Mapping[Effort, float]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds of training and evaluation, without the time in the queue.
+
+    source: "this service": what requests like it took here. "two cores": measured elsewhere, on the default model.
+    """
+
+    seconds: float
+    source: Literal["this service", "two cores"]
+
+
+def estimate(asked: RequestRecord, latest: Iterable[RequestRecord]) -> Estimate | None:
+    """What the last few finished requests of the model took that were like it; else what was measured on two cores.
+
+    Like it are those with the same method (or the same choice left to the service), level and effort. None where
+    nobody has measured any. latest: newest first.
+    """
+    taken = [_seconds(record) for record in latest if _is_finished(record) and _kind(record) == _kind(asked)]
+    if taken:
+        return Estimate(round(median(taken[:_COUNTED]), 1), "this service")
+    measured = _TWO_CORES.get((asked.method, asked.config.get("objective", "")), {})
+    return Estimate(measured[asked.effort], "two cores") if asked.effort in measured else None
+
+
+def _kind(record: RequestRecord) -> tuple[object, ...]:
+    return (
+        record.model_digest,
+        record.method if record.selection is None else AUTO,
+        record.config.get("objective") if record.selection is None else None,
+        record.level,
+        record.effort,
+    )
+
+
+def _is_finished(record: RequestRecord) -> bool:
+    """Whether it came to its end, good or bad."""
+    return record.evidence is not None
+
+
+def _seconds(record: RequestRecord) -> float:
+    return sum(record.timings.get(f"{state}_s", 0.0) for state in ("training", "evaluating"))
