@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from adapters.data.retain.siblings import questions_about
 from adapters.evaluation.attacks.probe import Prompt, Score
@@ -19,7 +20,9 @@ from adapters.text.words import terms
 TWINS, SIBLINGS = 20, 10
 #: Twins are about this many others of a subject's kind.
 KIN = 8
-_QUESTION, _NAME = Prompt(text="Question:"), Prompt(text="Word:")
+#: Of so many questions that are asked of anything.
+_PLAIN = 4
+_QUESTION = Prompt(text="Question:")
 
 
 def neighbours(prompts: Sequence[str], book: Phrasebook, score: Score, *, trained: Sequence[str] = ()) -> list[str]:
@@ -51,30 +54,31 @@ def _own(name: str, book: Phrasebook) -> frozenset[str]:
 def _kin(prompts: Sequence[str], book: Phrasebook, score: Score) -> list[str]:
     """Control subjects of the prompts' kind, the most alike first.
 
-    One is of the kind where the shortest prompt with its name in it is likely for a name so likely: pointwise mutual
-    information, log P(question) − log P(name). The rest of the question is the same for all.
+    One is of the kind where the shortest prompt is likelier with its name in it than other questions are that are asked
+    of anything. The rest of each question is the same for all names, so rare names lose nothing by being rare.
     """
     subject = subject_words(prompts, book)
     others = [other for other in book.control_subjects if not terms(other) & subject]
-    questions = next(
-        (asked for prompt in sorted(prompts, key=len) if (asked := _twin(prompt, subject, others, book))), ()
+    twinned = next(
+        (found for prompt in sorted(prompts, key=len) if (found := _twin(prompt, subject, others, book))), ()
     )
-    if not questions:
+    if not twinned:
         return []
-    whole, names = score([(_QUESTION, _spaced(questions)), (_NAME, _spaced(others))])
-    if not whole or not names:
+    templates = book.siblings[:: len(book.siblings) // _PLAIN][:_PLAIN]
+    plain = [
+        tuple(questions_about(other, replace(book, siblings=(template,)))[0] for other in others)
+        for template in templates
+    ]
+    scored = score([(_QUESTION, tuple(f" {question}" for question in asked)) for asked in (twinned, *plain)])
+    if not all(scored):
         return others[:KIN]
-    gain = {other: one - alone for other, one, alone in zip(others, whole, names, strict=True)}
+    gain = {other: own - fmean(rest) for other, own, *rest in zip(others, *scored, strict=True)}
     return sorted(others, key=lambda other: -gain[other])[:KIN]
 
 
 def _twin(prompt: str, subject: frozenset[str], others: Sequence[str], book: Phrasebook) -> tuple[str, ...]:
     """The prompt about each of the others; () where it names no subject."""
     return tuple(question for other in others if (question := twin(prompt, subject, other, book.grammar)))
-
-
-def _spaced(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f" {text}" for text in texts)
 
 
 def _siblings(prompts: Sequence[str], book: Phrasebook) -> list[str]:
