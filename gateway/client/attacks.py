@@ -18,8 +18,9 @@ T = TypeVar("T")
 class Attacker:
     """A service under one plan, to be attacked by `adapters.evaluation.attacks.run`.
 
-    plan: as of `UnlearnClient`; None: what every caller gets. batch: questions at once, in groups one after another.
-    bfloat16 rounds by the shape of a batch, so what is compared is to be asked in the same groups.
+    plan: as of `UnlearnClient`; None: what every caller gets. batch: so many answers at once, or all samples of one
+    query, in groups one after another. bfloat16 rounds by the shape of a batch, so what is compared is to be asked in
+    the same groups.
 
     A prompt that is longer than the model's context is answered with nothing and has no likelihoods. Its methods raise
     `gateway.client.errors.ClientError`.
@@ -31,15 +32,22 @@ class Attacker:
 
     def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
         """The answers to each query, in order, as many as it has samples."""
-        return self._in_groups(self._answers, queries)
+        return self._in_groups(self._answers, queries, [query.samples for query in queries])
 
     def score(self, prompts: Sequence[tuple[Prompt, tuple[str, ...]]]) -> list[tuple[float, ...]]:
         """The log-probability of each continuation of each prompt, in nats; () where one does not fit the context."""
-        return self._in_groups(self._likelihoods, prompts)
+        return self._in_groups(self._likelihoods, prompts, [1] * len(prompts))
 
-    def _in_groups(self, ask: Callable[[A], T], work: Sequence[A]) -> list[T]:
-        starts = range(0, len(work), self.batch)
-        return [result for start in starts for result in self.client.each(ask, work[start : start + self.batch])]
+    def _in_groups(self, ask: Callable[[A], T], work: Sequence[A], sizes: Sequence[int]) -> list[T]:
+        groups: list[list[A]] = []
+        room = 0
+        for each, size in zip(work, sizes, strict=True):
+            if size > room:
+                groups.append([])
+                room = self.batch
+            groups[-1].append(each)
+            room -= size
+        return [result for group in groups for result in self.client.each(ask, group)]
 
     def _answers(self, query: Query) -> tuple[str, ...]:
         # Samples of one request are drawn from consecutive seeds; greedily they are all the same.

@@ -163,3 +163,7 @@ def test_questions_are_asked_in_the_same_groups_each_time(attacker: Attacker, mo
     queries = [Query(Prompt(ASKED), seed=seed) for seed in range(5)]
     assert attacker.respond(queries) == [(f"seed {seed}",) for seed in range(5)]
     assert groups == [2, 2, 1]
+    groups.clear()
+    sampled = [Query(Prompt(ASKED), temperature=1.0, samples=samples) for samples in (1, 1, 1, 2, 16, 1, 1, 1)]
+    assert [len(answers) for answers in attacker.respond(sampled)] == [1, 1, 1, 2, 16, 1, 1, 1]
+    assert groups == [2, 1, 1, 1, 2, 1]
