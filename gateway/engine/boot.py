@@ -68,7 +68,10 @@ async def start_engine(plan: EnginePlan) -> Any:
             usage_context=UsageContext.OPENAI_API_SERVER,
         )
 
-    return await asyncio.to_thread(build)
+    engine = await asyncio.to_thread(build)
+    if is_cpu_build():
+        await engine.collective_rpc("keep_seeds")
+    return engine
 
 
 def keeps_target_compiled(layout: Layout) -> bool:

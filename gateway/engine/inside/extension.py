@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from gateway.engine.inside.seeds import keep_seeds
 from gateway.engine.residency.lora_folder import MARK, RULE, artifact_name, engine_name
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class UnlearningWorkerExtension:
             parent, _, leaf = name.rpartition(".")
             known |= {f"{parent}.{part}" for part in manager.packed_modules_mapping.get(leaf, [leaf])}
         return [name for name in names if engine_name(name) not in known]
+
+    def keep_seeds(self) -> None:
+        """Once, where the engine runs on a CPU."""
+        keep_seeds(self.model_runner)
 
     def set_needs_both_logits(self, needed: bool) -> None:
         """Whether an offset is loaded whose rule is no plain sum."""
