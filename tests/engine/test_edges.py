@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -30,6 +31,18 @@ def raw(service: Service, path: str, fields: str, plan: str | None = None) -> ht
     headers = {"content-type": "application/json", **service.headers(plan)}
     content = f'{{"model": "{service.model}", {said}, "max_tokens": 4, "return_token_ids": true, {fields}}}'
     return httpx.post(f"{service.url}{path}", content=content, headers=headers, timeout=120)
+
+
+def test_seeded_samples_of_prompts_that_are_computed_in_several_steps(service: Service) -> None:
+    """Together the prompts are longer than a step takes, so that some are cut."""
+
+    def ask(seed: int) -> int:
+        prompt = f"{seed}: {'nothing of any importance, ' * 150}"
+        sampling = {"max_tokens": 4, "temperature": 1.0, "seed": seed}
+        return service.post(COMPLETIONS, {"model": service.model, "prompt": prompt, **sampling}).status_code
+
+    with ThreadPoolExecutor(24) as threads:
+        assert list(threads.map(ask, range(24))) == [200] * 24
 
 
 @pytest.mark.case("lone surrogates")
