@@ -82,13 +82,31 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
     )
 
 
-def _by_prefix(examples: Sequence[TokenizedExample], shared: int) -> list[tuple[int, list[int]]]:
-    """(length of the common prefix, positions): the examples that share so many tokens with most, and the others."""
+def _passes(examples: Sequence[TokenizedExample], shared: int, *, alike: bool) -> list[tuple[int, list[int]]]:
+    """(length of the common prefix, positions): the examples that share so many tokens with most, and the others.
+
+    alike: each in passes of examples of like length, where more than a third would be padding in one.
+    """
     beginnings = [example.prompt_ids[:shared] if len(example.prompt_ids) > shared else () for example in examples]
     common = Counter(beginnings).most_common(1)[0][0]
-    alike = [position for position, beginning in enumerate(beginnings) if beginning == common]
-    others = [position for position, beginning in enumerate(beginnings) if beginning != common]
-    return [(len(common), alike), *([(0, others)] if others else [])]
+    groups = {len(common): [position for position, beginning in enumerate(beginnings) if beginning == common]}
+    if others := [position for position, beginning in enumerate(beginnings) if beginning != common]:
+        groups[0] = groups.get(0, []) + others
+    passes: list[tuple[int, list[int]]] = []
+    for prefix, group in groups.items():
+        lengths = {position: len(examples[position]) - prefix for position in group}
+        if not alike or 2 * len(group) * max(lengths.values()) <= 3 * sum(lengths.values()):
+            passes.append((prefix, group))
+            continue
+        ordered = sorted(group, key=lengths.__getitem__)
+        part = [ordered[0]]
+        for position in ordered[1:]:
+            if lengths[position] > 2 * lengths[part[0]]:
+                passes.append((prefix, part))
+                part = []
+            part.append(position)
+        passes.append((prefix, part))
+    return passes
 
 
 @contextmanager
@@ -271,7 +289,8 @@ class PromptedModel:
         def read() -> torch.Tensor:
             training = torch.is_grad_enabled()
             states: dict[int, torch.Tensor] = {}
-            for prefix, mine in _by_prefix(examples, shared):
+            # A pass costs a card its launches and a processor its tokens.
+            for prefix, mine in _passes(examples, shared, alike=not self.hardware.is_accelerator):
                 lengths = [len(examples[position]) - prefix for position in mine]
                 parts = self.batches.cut(lengths, reading=not (training or self.is_streamed))
                 for part in parts:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.models.frozen import PromptedModel, shared_prefix
+from adapters.models.frozen import Batch, PromptedModel, shared_prefix
 from adapters.models.tokens import TokenizedExample
 from adapters.objectives.terms.cross_entropy import answer_cross_entropy
 from tests.unit.adapters.conftest import save_model
@@ -68,3 +68,21 @@ def test_a_checkpoint_is_computed_in_what_suits_the_machine_and_known_by_its_own
     assert model.model.dtype is (torch.bfloat16 if able else torch.float32)
     assert not any(parameter.requires_grad for parameter in model.model.parameters())
     assert model.logits(model.states(model.collate([SHORT], 2), None)).dtype is torch.float32
+
+
+def test_examples_of_unlike_length_are_read_apart_with_the_same_result(prompted: PromptedModel) -> None:
+    """On a CPU, where padding costs as much as what is learnt from."""
+    examples = [TokenizedExample((1, 5, *range(10, 10 + length)), (8, 2)) for length in (1, 40, 2, 60, 3)]
+    calls: list[list[int]] = []
+    run = prompted.run
+
+    def counted(batch: Batch, soft: torch.Tensor | None) -> torch.Tensor:
+        calls.append([len(batch), batch.inputs.shape[1]])
+        return run(batch, soft)
+
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prompted, "run", counted)
+        together = prompted.answer_states(examples, 2)
+        alone = torch.cat([prompted.answer_states([example], 2) for example in examples])
+    torch.testing.assert_close(together, alone)
+    assert calls[:2] == [[3, 4], [2, 61]]
