@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from adapters.data.retain.siblings import questions_about
 from adapters.evaluation.attacks.probe import Prompt, Score
 from adapters.text.phrasebook import Phrasebook
+from adapters.text.siblings import questions_about
 from adapters.text.twins import by_subject, named_subject, subject_words, twin, twins
 from adapters.text.words import terms
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.data.forget.phrasings import frame_some
-from adapters.data.retain.siblings import siblings
 from adapters.examples import Example
 from adapters.text.phrasebook import Phrasebook
 from adapters.text.probes import half_said, key_terms
+from adapters.text.siblings import siblings
 from adapters.text.twins import Similarity, by_subject, rank_subjects, twins
 from adapters.text.words import terms
 

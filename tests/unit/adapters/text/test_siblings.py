@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from adapters.data.retain.siblings import questions_about, siblings
 from adapters.text.phrasebook import phrasebook
+from adapters.text.siblings import questions_about, siblings
 
 ENGLISH = phrasebook("en")
 
