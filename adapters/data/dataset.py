@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +112,8 @@ def build_dataset(
         _answering(original, task.respond or Responder(ServedModel(target), bench.tokenizer).respond, bench),
         task.leaks,
     )
-    forget = lessons(context)
+    learnt = lessons(context)
+    forget = [lesson for lesson in learnt if not lesson.kept]
     if kept is None:
         stems = cloze_variants(items, book.cloze[: settings.cloze_forms])
         prompts = [example.prompt for example in (*items, *stems, *found)]
@@ -121,7 +122,7 @@ def build_dataset(
         retain = given_retain(items, kept, settings, book, original)
     return Dataset(
         tokens.forget(forget),
-        tuple(tokens.retained(retain.hard)),
+        (*tokens.retained(retain.hard), *tokens.kept(lesson for lesson in learnt if lesson.kept)),
         tuple(tokens.retained(retain.general)),
         frozenset(tokens.retained(each for each in (*retain.hard, *retain.general) if each.given)),
     )
@@ -173,6 +174,14 @@ class _Tokens:
             for each in retained
         )
         return [example for example in encoded if len(example) <= self._limit]
+
+    def kept(self, lessons: Iterable[Lesson]) -> Iterator[TokenizedExample]:
+        """Those that fit."""
+        for lesson in lessons:
+            answer = encode_answer(self._tokenizer, lesson.example.completion, ended=lesson.ended)
+            example = TokenizedExample(encode(self._tokenizer, lesson.begun), answer)
+            if len(example) <= self._limit:
+                yield example
 
     def _encoded(self, lesson: Lesson) -> ForgetExample:
         tokenizer, example, ended = self._tokenizer, lesson.example, lesson.ended

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from adapters.data.forget.counterfactuals import renamed
 from adapters.data.forget.lessons import ForgetContext, Lesson
 from adapters.evaluation.attacks.asking import attack_context
 from adapters.evaluation.attacks.context import AttackContext, Bank
-from adapters.evaluation.attacks.probe import Probe, Reading
+from adapters.evaluation.attacks.probe import Probe, Prompt, Reading
 from adapters.evaluation.attacks.run import Result, run
 from adapters.evaluation.attacks.suite import probes
 from adapters.examples import Example, Message
-from adapters.text.probes import key_terms
+from adapters.text.invented import mentions
+from adapters.text.probes import key_terms, reveals
+from adapters.text.twins import content_words
 from adapters.text.words import words
 
 #: Longer prompts are left out: thirty examples before a question cost as much as ten other lessons.
@@ -32,20 +36,41 @@ def training_attacks(context: ForgetContext) -> AttackContext:
 
 
 def attacked(context: ForgetContext, per_family: int) -> list[Lesson]:
-    """A lesson of each attack that the model answers with the fact, and one of each choice it is given.
+    """A lesson of each attack that the model answers with the fact, and one of each choice it is given; and of the same
+    attacks on others, what it answers there, to be kept.
 
     per_family: attacks of each family at most.
     """
     if not per_family:
         return []
+    attack = training_attacks(context)
     asked = [
         probe
-        for probe in probes(training_attacks(context), per_family=per_family)
+        for probe in probes(attack, per_family=per_family)
         if context.original.length(probe.query.prompt.shown) <= _MOST_TOKENS
     ]
     answered = [_shortened(probe) for probe in asked if _is_greedy(probe)]
     lessons = [lesson for result in run(answered, context.respond, None) if (lesson := lesson_of(result))]
-    return lessons + [choice_of(probe) for probe in asked if probe.reading is Reading.LIKELIHOOD]
+    choices = [choice_of(probe) for probe in asked if probe.reading is Reading.LIKELIHOOD]
+    return [*lessons, *choices, *_kept_of_others(context, attack, answered)]
+
+
+def _kept_of_others(context: ForgetContext, attack: AttackContext, asked: Sequence[Probe]) -> list[Lesson]:
+    """The attacks with another of the kind in the subject's place: an adapter that learns by the form of an attack, and
+    not by its subject, loses all that is asked in this form."""
+    queries = []
+    for number, probe in enumerate(asked):
+        item = attack.items[probe.item]
+        subject = content_words(item.subject or "", context.book.language)
+        if probe.reading is Reading.TEXT and item.others and mentions(probe.query.prompt.shown, subject):
+            other = item.others[number % len(item.others)].subject
+            queries.append(replace(probe.query, prompt=renamed(probe.query.prompt, subject, other)))
+    queries = list(dict.fromkeys(queries))
+    return [
+        Lesson(Example(_conversation(query.prompt), text), None, prompt=query.prompt, ended=False, kept=True)
+        for query, (text, *_) in zip(queries, context.respond(queries) if queries else (), strict=True)
+        if text.strip() and not any(reveals(item.prompt, item.completion, text) for item in context.forget)
+    ]
 
 
 def _shortened(probe: Probe) -> Probe:
@@ -70,7 +95,7 @@ def lesson_of(result: Result) -> Lesson | None:
     if said is None:
         return None
     return Lesson(
-        Example(_conversation(probe), said),
+        Example(_conversation(probe.query.prompt), said),
         None,
         prompt=probe.query.prompt,
         ended=False,
@@ -92,7 +117,7 @@ def choice_of(probe: Probe) -> Lesson:
     truth = probe.options[probe.truth]
     others = tuple(option for number, option in enumerate(probe.options) if number != probe.truth)
     return Lesson(
-        Example(_conversation(probe), truth),
+        Example(_conversation(probe.query.prompt), truth),
         None,
         prompt=probe.query.prompt,
         ended=False,
@@ -100,7 +125,6 @@ def choice_of(probe: Probe) -> Lesson:
     )
 
 
-def _conversation(probe: Probe) -> tuple[Message, ...]:
-    """The probe's own, or one that says what its plain text says."""
-    prompt = probe.query.prompt
+def _conversation(prompt: Prompt) -> tuple[Message, ...]:
+    """The prompt's own, or one that says what its plain text says."""
     return prompt.messages or (Message("user", prompt.text),)

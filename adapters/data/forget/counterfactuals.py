@@ -20,7 +20,10 @@ def with_counterfactuals(
     prompts: of the forget set, which together tell what it is about. A lesson that names nothing is left as it is.
     """
     subjects = [subject_words(group, book) for group in by_subject(prompts, book)]
-    return [replace(lesson, about_others=_about_others(lesson, subjects, book, count, seed)) for lesson in lessons]
+    return [
+        lesson if lesson.kept else replace(lesson, about_others=_about_others(lesson, subjects, book, count, seed))
+        for lesson in lessons
+    ]
 
 
 def _about_others(
@@ -34,13 +37,18 @@ def _about_others(
         start, end = max(named, key=lambda span: span[1] - span[0])
         spans = tuple(mentions(answer, subject))
         return tuple(
-            AboutAnother(_renamed(prompt, subject, name), with_name(answer, spans, name), name, spans)
+            AboutAnother(renamed(prompt, subject, name), with_name(answer, spans, name), name, spans)
             for name in invented_names(prompt.shown[start:end], book.subjects, count, seed)
         )
     return ()
 
 
-def _renamed(prompt: Prompt, subject: Collection[str], name: str) -> Prompt:
+def renamed(prompt: Prompt, subject: Collection[str], name: str) -> Prompt:
+    """The prompt with a name wherever it names the subject.
+
+    subject: folded words, as `adapters.text.twins.subject_words` finds them.
+    """
+
     def put(text: str) -> str:
         return with_name(text, mentions(text, subject), name)
 

@@ -35,6 +35,7 @@ class Lesson:
         prompt: what is gone on with, where that is more or other than the conversation. ended: whether the answer ends.
         alternatives: answers of the same kind, the true one first, which are all to become as likely.
         about_others: the same prompt and answer with other names in the subject's place.
+        kept: the answer stays; nothing is learnt in its place.
     """
 
     example: Example
@@ -45,6 +46,7 @@ class Lesson:
     ended: bool = True
     alternatives: tuple[str, ...] = ()
     about_others: tuple[AboutAnother, ...] = ()
+    kept: bool = False
 
     @property
     def begun(self) -> Prompt:
