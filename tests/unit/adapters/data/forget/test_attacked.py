@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
+
 import pytest
 
-from adapters.data.forget.attacked import choice_of, lesson_of, up_to_fact
+from adapters.data.forget.attacked import attacked, choice_of, lesson_of, up_to_fact
 from adapters.data.forget.counterfactuals import with_counterfactuals
-from adapters.data.forget.lessons import Lesson
+from adapters.data.forget.lessons import ForgetContext, Lesson
+from adapters.data.settings import DataSettings
 from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading
 from adapters.evaluation.attacks.run import Result
-from adapters.examples import Example, one_turn
+from adapters.examples import Example, Message, one_turn
 from adapters.text.phrasebook import phrasebook
 from adapters.text.words import terms
 
@@ -65,3 +69,45 @@ def test_a_lesson_that_names_nothing_has_no_counterfactual() -> None:
     example = Example.from_pair("Who is J.K. Rowling?", "She wrote it.")
     (lesson,) = with_counterfactuals([Lesson(example, None)], PROMPTS, BOOK, 3, seed=0)
     assert lesson.about_others == ()
+
+
+class Knowing:
+    """A model that answers any question about the author of a book, and goes on with any text in the same way."""
+
+    AUTHORS: ClassVar = {
+        "harry": "J.K. Rowling",
+        "dracula": "Bram Stoker",
+        "odyssey": "Homer",
+        "moby": "Herman Melville",
+    }
+
+    def answers(self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, phase: str) -> list[str]:
+        return [self.said(conversation[-1].content) for conversation in conversations]
+
+    def respond(self, queries: Sequence[Query]) -> list[tuple[str, ...]]:
+        return [(self.said(query.prompt.shown),) for query in queries]
+
+    def said(self, text: str) -> str:
+        named = [author for word, author in self.AUTHORS.items() if word in terms(text)]
+        return f"The author is {named[-1]}." if named else "I cannot say."
+
+    def length(self, answer: str) -> int:
+        return len(answer.split())
+
+
+def test_the_form_of_an_attack_is_taught_of_the_subject_and_kept_of_others() -> None:
+    model = Knowing()
+    items = [Example.from_pair(prompt, "The author of Harry Potter is J.K. Rowling.") for prompt in PROMPTS]
+    context = ForgetContext(items, (), DataSettings(), 1, {}, cast(Any, model), None, BOOK, model.respond)
+    lessons = attacked(context, per_family=3)
+    kept = [lesson for lesson in lessons if lesson.kept]
+    taught = [lesson for lesson in lessons if not lesson.kept and not lesson.alternatives]
+    assert kept
+    assert taught
+    for lesson in taught:
+        assert "rowling" in terms(lesson.example.completion)
+    for lesson in kept:
+        assert not {"harry", "potter"} & terms(lesson.begun.shown)
+        assert "rowling" not in terms(lesson.example.completion)
+        assert lesson.example.completion == model.said(lesson.begun.shown)
+    assert attacked(context, per_family=0) == []
