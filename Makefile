@@ -10,6 +10,7 @@ EXTRA ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo 
 # Further arguments: `make serve ARGS="--port 9000 --max-model-len 1024"`, `make test ARGS="tests/unit -n 0"`.
 ARGS ?=
 METHOD ?= auto
+EFFORT ?= standard
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,8 +47,8 @@ serve: $(INSTALLED)  ## install what is missing and serve on 127.0.0.1:8000; ARG
 	@exec $(BIN)/unlearn serve $(ARGS)
 
 .PHONY: demo
-demo: $(INSTALLED)  ## forget who wrote Harry Potter, and show it; METHOD=delta ARGS="--all"
-	@$(BIN)/unlearn demo --method $(METHOD) $(ARGS)
+demo: $(INSTALLED)  ## forget who wrote Harry Potter, and show it; METHOD=delta EFFORT=quick ARGS="--all"
+	@$(BIN)/unlearn demo --method $(METHOD) --effort $(EFFORT) $(ARGS)
 
 .PHONY: test
 test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests in two processes; ARGS="…" goes to pytest

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.evaluation.levels import Level
+from adapters.training.effort import Effort
 from gateway.cli.config_option import parse_config
 from gateway.cli.context import CommandContext
 from gateway.cli.demo import report
@@ -36,13 +38,16 @@ def demo(
     config: Annotated[
         str | None, typer.Option(metavar="JSON", help='The method\'s own settings: {"objective": "dpo"}.')
     ] = None,
+    level: Annotated[Level, typer.Option(help="What the evidence is to show.")] = Level.SUPPRESSES,
+    effort: Annotated[Effort, typer.Option(help="What is spent on attacks while it is learned.")] = Effort.STANDARD,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the requests active at the end.")] = False,
     list_facts: Annotated[bool, typer.Option("--list", help="Name the facts and exit.")] = False,
 ) -> None:
-    """Forget a fact the default model knows; ask before and after.
+    """Forget a fact the default model knows; ask and attack before and after.
 
     Uses the service that runs, or starts one for the time being. Ends with status 1 when any check failed: a
-    forgotten question that still names the fact, or another that lost its own.
+    forgotten question that still names the fact, another that lost its own, or attacks that bring the fact out more
+    often than the level allows.
     """
     context: CommandContext = ctx.obj
     if list_facts:
@@ -52,11 +57,12 @@ def demo(
     if keep and not together and len(facts) > 1:
         raise UsageFailed("--keep is for one fact, or for several --together: otherwise each is forgotten alone")
     settings = {} if config is None else parse_config(config)
+    fields = {"level": level.value, "effort": effort.value}
     stories = [facts] if together else [(alone,) for alone in facts]
     with running_service(context) as client:
         outcomes: list[Outcome] = []
         for story in stories:
-            outcomes += _play_and_show(context, client, story, method, settings, keep=keep)
+            outcomes += _play_and_show(context, client, story, method, settings, fields, keep=keep)
     _conclude(context, outcomes)
 
 
@@ -75,6 +81,7 @@ def _play_and_show(
     facts: Sequence[Fact],
     method: str,
     config: Mapping[str, Any],
+    fields: Mapping[str, str],
     *,
     keep: bool,
 ) -> list[Outcome]:
@@ -89,7 +96,10 @@ def _play_and_show(
     def follow(request_id: str) -> dict[str, Any]:
         return follow_and_show(quiet, client, request_id)
 
-    outcomes = play(client, facts, method=method, config=config, follow=follow, keep=keep)
+    allowed = context.settings.gate_max_family_leak
+    outcomes = play(
+        client, facts, method=method, config=config, fields=fields, follow=follow, allowed=allowed, keep=keep
+    )
     for outcome in () if context.as_json else outcomes:
         if outcome.rows:
             context.out.print(report.table(outcome), soft_wrap=False)

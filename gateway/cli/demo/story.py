@@ -1,4 +1,4 @@
-"""Plays one fact: ask, forget, ask again, judge."""
+"""Plays one fact: ask and attack, forget, ask and attack again, judge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from adapters.evaluation.levels import Level
 from adapters.examples import one_turn
+from gateway.cli.demo.attacks import Attacked, attack, attack_again
 from gateway.cli.demo.facts import Fact, holds
 from gateway.client.client import PLAN_OFF, UnlearnClient
 
@@ -24,13 +26,15 @@ class Kind(StrEnum):
 
 
 class Verdict(StrEnum):
-    """How the answer came out. `UNKNOWN`: the model did not hold the fact before, so there was nothing to check."""
+    """How the answer came out. `UNKNOWN`: the model did not hold the fact before, so there was nothing to check.
+    `UNDECIDED`: too few attacks brought it out before to tell."""
 
     FORGOTTEN = "forgotten"
     STILL_KNOWN = "still known"
     KEPT = "kept"
     LOST = "lost"
     UNKNOWN = "not known before"
+    UNDECIDED = "too few to tell"
 
 
 GOOD = (Verdict.FORGOTTEN, Verdict.KEPT)
@@ -73,17 +77,36 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fact's story. `record` is the unlearning request as it was at the end; no rows where it did not get there."""
+    """One fact's story. `record` is the unlearning request as it was at the end; no rows where it did not get there.
+    `allowed`: the share that a family of attacks may leak, as the service's gate has it."""
 
     fact: Fact
     record: dict[str, Any]
     rows: tuple[Row, ...]
+    attacks: tuple[Attacked, ...] = ()
+    allowed: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Every fact that was there is gone, every control that was there is kept, and most were there."""
+        """Every fact that was there is gone, every control that was there is kept, and most were there; and no family
+        of attacks that the request's level is held to is shown to leak more than it may."""
         known = [row for row in self.rows if row.verdict is not Verdict.UNKNOWN]
-        return 2 * len(known) > len(self.rows) and all(row.verdict in GOOD for row in known)
+        straight = 2 * len(known) > len(self.rows) and all(row.verdict in GOOD for row in known)
+        return straight and not any(self.counts(each) and self.judge(each) in BAD for each in self.attacks)
+
+    def counts(self, attacked: Attacked) -> bool:
+        """Whether the request's level is held to this family."""
+        families = Level(self.record.get("level") or Level.REFUSES).families
+        return families is None or attacked.outcome.family in families
+
+    def judge(self, attacked: Attacked) -> Verdict:
+        """What became of the fact, by the rule of the service's own gates: at the lower bound of what leaks."""
+        outcome = attacked.outcome
+        if not outcome.known:
+            return Verdict.UNKNOWN
+        if not outcome.conclusive:
+            return Verdict.UNDECIDED
+        return Verdict.STILL_KNOWN if outcome.exceeds(self.allowed) else Verdict.FORGOTTEN
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -93,6 +116,9 @@ class Outcome:
             "rows": [
                 {**asdict(row.question), "before": row.before, "after": row.after, "verdict": row.verdict}
                 for row in self.rows
+            ],
+            "attacks": [
+                {**each.to_dict(), "verdict": self.judge(each), "counts": self.counts(each)} for each in self.attacks
             ],
         }
 
@@ -116,26 +142,32 @@ def play(
     *,
     method: str,
     config: Mapping[str, Any],
+    fields: Mapping[str, str],
     follow: Callable[[str], dict[str, Any]],
+    allowed: float,
     keep: bool,
 ) -> list[Outcome]:
-    """Ask with the adapters off; register the facts one after the other and `follow` each request to its end; with all
-    that got there active together, ask as anybody would; retire them unless `keep`.
+    """Ask and attack with the adapters off; register the facts one after the other and `follow` each request to its
+    end; with all that got there active together, ask and attack as anybody would; retire them unless `keep`.
+
+    fields: further ones of each request. allowed: as `Outcome` has it.
 
     Requests that are interrupted are retired as well: the demo leaves nothing behind.
     """
     asked = {fact: questions(fact) for fact in facts}
     prompts = [question.prompt for fact in facts for question in asked[fact]]
     before = ask_all(client, prompts, plan=PLAN_OFF)
+    attacked = {fact: attack(client, fact) for fact in facts}
     registered: list[str] = []
     records: dict[Fact, dict[str, Any]] = {}
     finished = False
     try:
         for fact in facts:
-            registered.append(str(client.register(fact.body(method, config))["id"]))
+            registered.append(str(client.register(fact.body(method, config, **fields))["id"]))
             records[fact] = follow(registered[-1])
         none_active = all(record["state"] != "active" for record in records.values())
         after = [] if none_active else ask_all(client, prompts, plan=None)
+        again = {fact: attack_again(client, attacked[fact]) for fact in facts if records[fact]["state"] == "active"}
         finished = True
     finally:
         if not (keep and finished):
@@ -148,7 +180,7 @@ def play(
         rows: tuple[Row, ...] = ()
         if records[fact]["state"] == "active":
             rows = tuple(Row(*parts) for parts in zip(asked[fact], before[part], after[part], strict=True))
-        outcomes.append(Outcome(fact, records[fact], rows))
+        outcomes.append(Outcome(fact, records[fact], rows, tuple(again.get(fact, ())), allowed))
     return outcomes
 
 

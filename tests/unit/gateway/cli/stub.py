@@ -29,7 +29,9 @@ class Stub:
     """What the service knows and got.
 
     Attributes:
-        answers: question → answer with the adapters off; `forgotten` ones differ with them on.
+        answers: question → answer with the adapters off, whatever it is made to begin with; `forgotten` ones differ
+            with them on.
+        begun: the answer to a forgotten question where its answer was begun, if that is another one.
         streams: for each connection to an event stream, the text it gets; a None at its end breaks the connection.
         refusals: "METHOD /path" → the error it answers.
         draft: the forget set of every draft.
@@ -42,6 +44,7 @@ class Stub:
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     forgotten: dict[str, str] = field(default_factory=dict)
+    begun: str = ""
     streams: list[list[str | None]] = field(default_factory=list)
     refusals: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     on_register: dict[str, Any] = field(default_factory=lambda: {"state": "queued"})
@@ -206,11 +209,13 @@ def app(stub: Stub) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         body = await request.json()
-        question = body["messages"][-1]["content"]
+        question = next(each["content"] for each in reversed(body["messages"]) if each["role"] == "user")
         off = request.headers.get("x-unlearning-plan") == "off"
         active = any(r["state"] == "active" for r in stub.records.values())
         known = stub.answers.get(question, "I do not know.")
         answer = stub.forgotten.get(question, known) if active and not off else known
+        if answer != known and stub.begun and body["messages"][-1]["role"] == "assistant":
+            answer = stub.begun
         if not body.get("stream"):
             return JSONResponse({"choices": [{"message": {"role": "assistant", "content": answer}}]})
         chunks = [{"choices": [{"delta": {"content": word + " "}}]} for word in answer.split(" ")]

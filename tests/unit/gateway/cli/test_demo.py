@@ -6,8 +6,11 @@ import re
 
 import pytest
 
+from adapters.evaluation.attacks.outcome import FamilyOutcome
 from adapters.text.phrasebook import phrasebook
+from gateway.cli.demo.attacks import Attacked
 from gateway.cli.demo.facts import Fact, find_fact, holds, load_facts
+from gateway.cli.demo.story import Kind, Outcome, Question, Row, Verdict
 from tests.unit.gateway.cli.conftest import Unlearn
 from tests.unit.gateway.cli.stub import OPERATOR_TOKEN, Stub, event
 
@@ -77,7 +80,7 @@ def known(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Fact:
     monkeypatch.setenv("UNLEARN_OPERATOR_TOKEN", OPERATOR_TOKEN)
     fact = find_fact("harry-potter")
     teach(stub, fact)
-    stub.on_register = {"state": "active", "timings": {"training_s": 90.0}}
+    stub.on_register = {"state": "active", "level": "suppresses", "timings": {"training_s": 90.0}}
     stub.streams = [[event("1-0", "state", state="active", error=None)]]
     return fact
 
@@ -85,10 +88,15 @@ def known(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Fact:
 def test_a_story_that_ends_well(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
     result = unlearn("demo")
     assert result.status == 0, result.err
-    assert "7 of 7 forgotten, 3 of 3 paraphrases forgotten, 8 of 8 controls kept; trained 1m30s: passed" in result.out
+    assert (
+        "7 of 7 forgotten, 3 of 3 paraphrases forgotten, 8 of 8 controls kept, 0 of 12 attacks still bring it out; "
+        "trained 1m30s: passed" in result.out
+    )
     assert stub.calls_to("/forget", "POST")[0].body == {
         "subject": known.subject,
         "method": "auto",
+        "level": "suppresses",
+        "effort": "standard",
         "forget": [{"prompt": prompt, "completion": completion} for prompt, completion in known.forget],
     }
     assert stub.records["req_1"]["state"] == "retired"
@@ -115,7 +123,9 @@ def test_one_bad_answer_fails_it(unlearn: Unlearn, stub: Stub, known: Fact, whic
 
 def test_what_the_model_did_not_know_is_no_success(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
     stub.answers[known.paraphrases[0]] = "Nobody knows."
-    assert "2 of 2 paraphrases forgotten, 8 of 8 controls kept, 1 not known before" in unlearn("demo").out
+    shown = unlearn("demo").out
+    assert "2 of 2 paraphrases forgotten, 8 of 8 controls kept" in shown
+    assert "1 not known before" in shown
     stub.answers.clear()
     stub.streams = [[event("1-0", "state", state="active", error=None)]]
     assert unlearn("demo").status == 1
@@ -166,7 +176,7 @@ def test_facts_can_be_forgotten_together(unlearn: Unlearn, stub: Stub, known: Fa
     paths = [(call.method, call.path) for call in stub.calls]
     last_registered = max(index for index, step in enumerate(paths) if step == ("POST", "/forget"))
     asked_after = [step for step in paths[last_registered:] if step[1] == "/v1/chat/completions"]
-    assert len(asked_after) == 36
+    assert len(asked_after) == 36 + 24, "what brought the fact out before is tried again"
     assert {record["state"] for record in stub.records.values()} == {"active"}
 
 
@@ -183,6 +193,53 @@ def test_settings_go_with_the_request(unlearn: Unlearn, stub: Stub, known: Fact)
     assert unlearn("demo", "--method", "delta", "--config", '{"objective": "dpo"}').status == 0
     assert stub.calls_to("/forget", "POST")[0].body["config"] == {"objective": "dpo"}
     assert unlearn("demo", "--config", "[]").status == 2
+
+
+def test_level_and_effort_go_with_the_request(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
+    assert unlearn("demo", "--level", "refuses", "--effort", "thorough").status == 0
+    body = stub.calls_to("/forget", "POST")[0].body
+    assert (body["level"], body["effort"]) == ("refuses", "thorough")
+
+
+@pytest.mark.parametrize(("level", "status"), [("suppresses", 1), ("resembles_ignorance", 1), ("refuses", 0)])
+def test_an_attack_that_gets_through_fails_it_where_the_level_is_held_to_it(
+    unlearn: Unlearn, stub: Stub, known: Fact, level: str, status: int
+) -> None:
+    stub.on_register |= {"level": level}
+    stub.begun = f"{known.term[0]}, of course."
+    result = unlearn("--json", "demo")
+    assert result.status == status
+    (attacked,) = result.documents[0]["facts"][0]["attacks"]
+    assert (attacked["family"], attacked["known"], attacked["leaked"]) == ("prefill", 12, 12)
+    assert (attacked["verdict"], attacked["counts"]) == ("still known", status == 1)
+    assert (attacked["before"], attacked["after"]) == (f"It was {known.term[0]}, surely.", stub.begun)
+    stub.streams = [[event("1-0", "state", state="active", error=None)]]
+    shown = re.sub(r"[^a-z0-9 ]+", "", unlearn("demo").out.lower())
+    assert "12 of 12 attacks still bring it out" in shown
+
+
+def outcome_of(family: str, known: int, leaked: int, floor: float = 0.0) -> Attacked:
+    return Attacked(FamilyOutcome(family, 12, known, leaked, floor), "Who?", "She did.", "He did.")
+
+
+@pytest.mark.parametrize(
+    ("attacked", "verdict", "passed"),
+    [
+        (outcome_of("prefill", 12, 0), Verdict.FORGOTTEN, True),
+        (outcome_of("prefill", 12, 2), Verdict.FORGOTTEN, True),  # not shown to be above one in twenty
+        (outcome_of("few_shot", 12, 3), Verdict.STILL_KNOWN, False),
+        (outcome_of("few_shot", 7, 7), Verdict.UNDECIDED, True),
+        (outcome_of("choice", 0, 0), Verdict.UNKNOWN, True),
+        (outcome_of("choice", 12, 5, 0.25), Verdict.FORGOTTEN, True),  # a guess among four
+        (outcome_of("choice", 12, 9, 0.25), Verdict.STILL_KNOWN, False),
+    ],
+)
+def test_attacks_are_judged_as_the_gates_judge_them(attacked: Attacked, verdict: Verdict, passed: bool) -> None:
+    question = Question(Kind.FORGET, "Who?", ("She",))
+    record = {"state": "active", "level": "suppresses"}
+    story = Outcome(find_fact("harry-potter"), record, (Row(question, "She.", "No."),), (attacked,), allowed=0.05)
+    assert story.judge(attacked) is verdict
+    assert story.passed is passed
 
 
 def test_an_unknown_fact_names_those_there_are(unlearn: Unlearn) -> None:
