@@ -107,6 +107,9 @@ def check_module(flag: str, module: str, *options: str) -> None:
         found = importlib.util.find_spec(f"{module}.__main__")
         assert found, module
     source = Path(found.origin or "").read_text(encoding="utf-8")
+    if main := re.search(r"^from ([\w.]+) import main$", source, flags=re.MULTILINE):
+        check_module(flag, main[1], *options)
+        return
     assert [option for option in options if option.startswith("--") and f'"{option}"' not in source] == []
 
 
