@@ -156,6 +156,11 @@ class Outcome:
     attacked: Share | None = None
     neighbours: Share | None = None
 
+    def suffices(self, effort: Effort) -> bool:
+        """Whether no other candidate is tried after this one: it passes every gate, and nobody asked for a thorough
+        search, or nothing could be better."""
+        return self.passes and (effort is not Effort.THOROUGH or self.flawless)
+
     @property
     def flawless(self) -> bool:
         """Nothing leaks and everything is kept, so that no other candidate could score better."""
@@ -230,7 +235,8 @@ def reason(labels: Sequence[str], scores: Sequence[Outcome], kept: int, *, untri
     if any(_measured(rival)[place] > own for rival in rivals for place, own in enumerate(_measured(scores[kept]))):
         text += "; it was tried before what does better in some of it, by less than chance would"
     if untried:
-        text += f"; {untried} more not tried, for nothing can score better"
+        better = "nothing can score better" if scores[kept].flawless else "it passes every gate"
+        text += f"; {untried} more not tried, for {better}"
     return text
 
 

@@ -99,7 +99,8 @@ class Trials:
             last = len(self._made) == len(candidates) - 1
             trial = await self._try(candidates[len(self._made)], train, probe, last=last)
             self._made.append(trial)
-            if last or (trial.evidence is not None and trial.score(self._settings).flawless):
+            effort = self._attempt.record.effort
+            if last or (trial.evidence is not None and trial.score(self._settings).suffices(effort)):
                 break
             log.info("candidate tried id=%s method=%s digest=%s", self._id, trial.method, trial.digest)
             await self._attempt.advance(RequestState.TRAINING, selection=self._selection())

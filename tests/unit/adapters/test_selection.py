@@ -212,6 +212,13 @@ def test_flawless_is_what_no_other_could_better() -> None:
     assert not Outcome(0.0, None, True, neighbours=Share(0.96, 30)).flawless
 
 
+def test_what_passes_every_gate_suffices_unless_the_search_is_thorough() -> None:
+    passing, flawless, failing = straight(0.0, 0.95, True), straight(0.0, 1.0, True), straight(0.0, 1.0, False)
+    assert [score.suffices(Effort.STANDARD) for score in (passing, flawless, failing)] == [True, True, False]
+    assert [score.suffices(Effort.QUICK) for score in (passing, flawless, failing)] == [True, True, False]
+    assert [score.suffices(Effort.THOROUGH) for score in (passing, flawless, failing)] == [False, True, False]
+
+
 def test_the_reason_names_what_was_measured() -> None:
     scores = [straight(0.25, 0.9, True), Outcome(0.0, None, False)]
     assert reason(["delta with idk", "spul"], scores, 0, untried=0) == (
@@ -225,6 +232,9 @@ def test_the_reason_names_what_was_measured() -> None:
     assert reason(["a", "b"], near, 1, untried=0).endswith("85% of the controls kept)")
     assert reason(["spul"], [straight(0, 1.0, True)], 0, untried=2).endswith(
         "100% of the controls kept); 2 more not tried, for nothing can score better"
+    )
+    assert reason(["spul"], [straight(0, 0.9, True)], 0, untried=1).endswith(
+        "90% of the controls kept); 1 more not tried, for it passes every gate"
     )
 
 

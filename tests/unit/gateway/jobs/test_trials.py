@@ -14,6 +14,7 @@ from adapters.artifact.artifact import FORMAT, Artifact, Manifest
 from adapters.errors import OutOfMemory, TrainingDiverged
 from adapters.evaluation.attacks.outcome import FamilyOutcome
 from adapters.selection import Candidate
+from adapters.training.effort import Effort
 from gateway.client.errors import ServiceRefused, ServiceUnreachable
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import LOST, Attempt, end_attempt
@@ -110,7 +111,7 @@ async def test_the_best_is_kept_with_the_reason_and_the_others_are_deleted(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9), evidence(0.0, 0.8))
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert (record.state, record.config) == (RequestState.READY, {"steps": 2})
     assert record.evidence == {**evidence(0.0, 0.9), "verdict": "forgotten"}
     assert record.selection is not None
@@ -121,9 +122,20 @@ async def test_the_best_is_kept_with_the_reason_and_the_others_are_deleted(
     assert await lab.present(digests) == [False, True, False]
 
 
+async def test_the_first_that_passes_every_gate_is_kept_unless_the_search_is_thorough(
+    register: Register, redis: Redis, settings: Settings
+) -> None:
+    for effort, trained in ((Effort.QUICK, [1, 2]), (Effort.STANDARD, [1, 2]), (Effort.THOROUGH, [1, 2, 3])):
+        lab = Laboratory(redis, settings, evidence(0.0, 0.1), evidence(0.0, 0.9), evidence(0.0, 0.9))
+        record = await lab.run((await register(effort=effort, selection=lab.selection)).id)
+        assert (record.state, record.config, lab.trained) == (RequestState.READY, {"steps": 2}, trained)
+        assert record.selection is not None
+        assert ("passes every gate" in record.selection["why"]) is (effort is not Effort.THOROUGH)
+
+
 async def test_what_cannot_be_bettered_ends_the_search(register: Register, redis: Redis, settings: Settings) -> None:
     lab = Laboratory(redis, settings, evidence(0.0, 1.0), evidence(0.0, 1.0))
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert (record.state, lab.trained) == (RequestState.READY, [1])
     assert record.selection is not None
     assert "1 more not tried" in record.selection["why"]
@@ -155,7 +167,7 @@ async def test_a_candidate_that_fails_fails_alone(
     prepared.insert(position, fails)
     settings = settings.model_copy(update={"job_timeout_s": 0.2})
     lab = Laboratory(redis, settings, *prepared)
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert (record.state, record.attempts, lab.trained) == (RequestState.READY, 1, [1, 2, 3])
     assert record.config == {"steps": 2 if position == 0 else 1}
     assert record.selection is not None
@@ -178,7 +190,7 @@ async def test_when_all_fail_the_request_does_with_the_last_reason(
 ) -> None:
     settings = settings.model_copy(update={"job_timeout_s": 0.2})
     lab = Laboratory(redis, settings, fails, fails)
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert (record.state, lab.trained) == (state, [1, 2])
     assert await redis.scard(f"blobs:{record.id}") == (0 if state is RequestState.FAILED else 2)
 
@@ -190,7 +202,7 @@ async def test_a_service_that_is_away_is_no_candidates_fault(
     register: Register, redis: Redis, settings: Settings, fails: Exception
 ) -> None:
     lab = Laboratory(redis, settings, InProbe(fails), evidence(0.0, 1.0))
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert (record.state, record.attempts, lab.trained) == (RequestState.QUEUED, 1, [1])
 
 
@@ -201,7 +213,7 @@ async def test_a_candidate_that_kills_its_worker_costs_its_own_tries_only(
         pass
 
     lab = Laboratory(redis, settings, evidence(0.0, 0.9), InProbe(FOREVER), evidence(0.0, 0.8))
-    request_id = (await register(selection=lab.selection)).id
+    request_id = (await register(effort=Effort.THOROUGH, selection=lab.selection)).id
 
     async def probe() -> dict[str, Any]:
         if lab.trained[-1] == 2:
@@ -225,7 +237,7 @@ async def test_what_holds_under_attack_is_kept_and_the_record_says_so(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.0, 1.0, attacked=8), evidence(0.0, 0.9, beside=27))
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert (record.state, record.config) == (RequestState.READY, {"steps": 2})
     assert record.selection is not None
     assert record.selection["why"] == (
@@ -239,7 +251,7 @@ async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.9, 1.0), evidence(0.5, 1.0))
-    record = await lab.run((await register(selection=lab.selection)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection)).id)
     assert record.state is RequestState.REJECTED
     assert record.evidence == {**evidence(0.5, 1.0), "verdict": "rejected"}
     assert record.error is not None
@@ -272,7 +284,7 @@ async def test_the_verdict_says_whether_there_was_anything_to_forget(
     code: str | None,
 ) -> None:
     lab = Laboratory(redis, settings, found)
-    record = await lab.run((await register(selection=lab.selection, activation=activation)).id)
+    record = await lab.run((await register(effort=Effort.THOROUGH, selection=lab.selection, activation=activation)).id)
     assert (record.state, (record.evidence or {})["verdict"], (record.error or {}).get("code")) == (
         state,
         verdict,
@@ -288,7 +300,7 @@ async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.0, 0.9))
-    request_id = (await register(selection=lab.selection)).id
+    request_id = (await register(effort=Effort.THOROUGH, selection=lab.selection)).id
 
     class Killed(BaseException):
         pass
@@ -310,7 +322,7 @@ async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
 
 async def test_retiring_deletes_what_every_trial_left(register: Register, redis: Redis, settings: Settings) -> None:
     lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.1, 1.0))
-    request_id = (await register(selection=lab.selection)).id
+    request_id = (await register(effort=Effort.THOROUGH, selection=lab.selection)).id
 
     async def retired() -> dict[str, Any]:
         if lab.trained[-1] == 2:
@@ -327,7 +339,7 @@ async def test_an_artifact_of_a_request_that_was_retired_meanwhile_is_not_left(
     register: Register, redis: Redis, settings: Settings
 ) -> None:
     lab = Laboratory(redis, settings, evidence(0.0, 1.0))
-    request_id = (await register(selection=lab.selection)).id
+    request_id = (await register(effort=Effort.THOROUGH, selection=lab.selection)).id
 
     async def retired(candidate: Candidate) -> Artifact:
         await lab.store.retire(request_id, lab.blobs)
