@@ -10,7 +10,7 @@ EXTRA ?= $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo 
 # Further arguments: `make serve ARGS="--port 9000 --max-model-len 1024"`, `make test ARGS="tests/unit -n 0"`.
 ARGS ?=
 METHOD ?= auto
-EFFORT ?= standard
+EFFORT ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,7 +48,7 @@ serve: $(INSTALLED)  ## install what is missing and serve on 127.0.0.1:8000; ARG
 
 .PHONY: demo
 demo: $(INSTALLED)  ## forget who wrote Harry Potter, and show it; METHOD=delta EFFORT=quick ARGS="--all"
-	@$(BIN)/unlearn demo --method $(METHOD) --effort $(EFFORT) $(ARGS)
+	@$(BIN)/unlearn demo --method $(METHOD) $(if $(EFFORT),--effort $(EFFORT)) $(ARGS)
 
 .PHONY: test
 test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests in two processes; ARGS="…" goes to pytest

@@ -38,8 +38,12 @@ def demo(
     config: Annotated[
         str | None, typer.Option(metavar="JSON", help='The method\'s own settings: {"objective": "dpo"}.')
     ] = None,
-    level: Annotated[Level, typer.Option(help="What the evidence is to show.")] = Level.SUPPRESSES,
-    effort: Annotated[Effort, typer.Option(help="What is spent on attacks while it is learned.")] = Effort.STANDARD,
+    level: Annotated[
+        Level | None, typer.Option(help="What the evidence is to show; suppresses is the service's default.")
+    ] = None,
+    effort: Annotated[
+        Effort | None, typer.Option(help="What is spent on attacks; standard is the service's default.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the requests active at the end.")] = False,
     list_facts: Annotated[bool, typer.Option("--list", help="Name the facts and exit.")] = False,
 ) -> None:
@@ -57,7 +61,7 @@ def demo(
     if keep and not together and len(facts) > 1:
         raise UsageFailed("--keep is for one fact, or for several --together: otherwise each is forgotten alone")
     settings = {} if config is None else parse_config(config)
-    fields = {"level": level.value, "effort": effort.value}
+    fields = {name: each.value for name, each in (("level", level), ("effort", effort)) if each is not None}
     stories = [facts] if together else [(alone,) for alone in facts]
     with running_service(context) as client:
         outcomes: list[Outcome] = []

@@ -95,8 +95,6 @@ def test_a_story_that_ends_well(unlearn: Unlearn, stub: Stub, known: Fact) -> No
     assert stub.calls_to("/forget", "POST")[0].body == {
         "subject": known.subject,
         "method": "auto",
-        "level": "suppresses",
-        "effort": "standard",
         "forget": [{"prompt": prompt, "completion": completion} for prompt, completion in known.forget],
     }
     assert stub.records["req_1"]["state"] == "retired"
