@@ -49,7 +49,7 @@ class Counterfactual(RetainingObjective):
     name: ClassVar[str] = "counterfactual"
     sparse: ClassVar[frozenset[str]] = frozenset({TAUGHT, CHOICE})
 
-    names: int = setting(4, "invented names that the teacher is asked about; 0: it is asked about the subject", (0, 64))
+    names: int = setting(2, "invented names that the teacher is asked about; 0: it is asked about the subject", (0, 64))
     gamma: float = setting(8.0, "how far the answer's own tokens are lowered in the teacher, in nats", GAMMA)
     tokens: str = setting(
         FACT,

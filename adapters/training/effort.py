@@ -37,6 +37,9 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return laid
 
 
+#: What a request gets that says nothing: on two cores the others take longer than somebody watches.
+DEFAULT_EFFORT = Effort.QUICK
+
 _LEARN_FROM_ATTACKS = frozenset({"counterfactual"})
 
 #: An attack that is learned from costs an answer of the original model and its states, and takes steps to be seen often

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 from pydantic_core import PydanticCustomError
 
 from adapters.evaluation.levels import Level
-from adapters.training.effort import Effort
+from adapters.training.effort import DEFAULT_EFFORT, Effort
 from gateway.requests.items import Body, Item
 
 Items = Annotated[list[Item], Field(min_length=1)]
@@ -57,7 +57,7 @@ class ForgetBody(Body):
         "it; suppresses: no attack brings it out in an answer; resembles_ignorance: nor is it the likeliest of several",
     )
     effort: Effort = Field(
-        default=Effort.STANDARD,
+        default=DEFAULT_EFFORT,
         description="what is spent on attacks by an objective that learns from them: quick learns from few, standard "
         "from more and is attacked once in turn, thorough from many and is attacked three times",
     )

@@ -15,7 +15,7 @@ from adapters.artifact.spec import PairSpec
 from adapters.evaluation.levels import Level
 from adapters.selection import Candidate
 from adapters.text.language import ENGLISH
-from adapters.training.effort import Effort
+from adapters.training.effort import DEFAULT_EFFORT, Effort
 
 
 class RequestState(StrEnum):
@@ -136,7 +136,7 @@ class RequestRecord:
     error: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
     level: Level = Level.REFUSES
-    effort: Effort = Effort.STANDARD
+    effort: Effort = DEFAULT_EFFORT
     estimate_s: float | None = None
     estimate_from: str | None = None
     language: str = ENGLISH
@@ -193,7 +193,7 @@ class RequestRecord:
         return cls(
             state=RequestState(fields["state"]),
             level=Level(values.pop("level", Level.REFUSES)),
-            effort=Effort(values.pop("effort", Effort.STANDARD)),
+            effort=Effort(values.pop("effort", DEFAULT_EFFORT)),
             footprint=Footprint(**taken),
             pair=None if pair is None else PairSpec(**pair),
             **values,

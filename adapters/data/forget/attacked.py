@@ -20,8 +20,10 @@ from adapters.text.twins import content_words
 from adapters.text.words import words
 
 #: Longer prompts are left out: thirty examples before a question cost as much as ten other lessons.
-_MOST_TOKENS = 256
+_MOST_TOKENS = 160
 _FACT_TOKENS = 24
+#: Words before the fact that are learnt with it; what comes before them is read and not learnt.
+_WORDS_BEFORE = 2
 
 
 def training_attacks(context: ForgetContext) -> AttackContext:
@@ -64,7 +66,8 @@ def _kept_of_others(context: ForgetContext, attack: AttackContext, asked: Sequen
         subject = content_words(item.subject or "", context.book.language)
         if probe.reading is Reading.TEXT and item.others and mentions(probe.query.prompt.shown, subject):
             other = item.others[number % len(item.others)].subject
-            queries.append(replace(probe.query, prompt=renamed(probe.query.prompt, subject, other)))
+            prompt = renamed(probe.query.prompt, subject, other)
+            queries.append(replace(probe.query, prompt=prompt, max_tokens=context.settings.retain_tokens))
     queries = list(dict.fromkeys(queries))
     return [
         Lesson(Example(_conversation(query.prompt), text), None, prompt=query.prompt, ended=False, kept=True)
@@ -91,25 +94,36 @@ def lesson_of(result: Result) -> Lesson | None:
     if leaking is None:
         return None
     probe = result.probe
-    said = up_to_fact(leaking, key_terms(probe.question, probe.answer))
-    if said is None:
+    span = around_fact(leaking, key_terms(probe.question, probe.answer))
+    if span is None:
         return None
+    start, end = span
+    prompt = probe.query.prompt
     return Lesson(
-        Example(_conversation(probe.query.prompt), said),
+        Example(_conversation(prompt), leaking[start:end]),
         None,
-        prompt=probe.query.prompt,
+        prompt=replace(prompt, prefix=prompt.prefix + leaking[:start]),
         ended=False,
     )
 
 
-def up_to_fact(text: str, fact: frozenset[str]) -> str | None:
-    """The text as written, up to where it has said the last of the fact's terms for the first time; None where it says
-    none. What comes after is nobody's lesson."""
+def around_fact(text: str, fact: frozenset[str]) -> tuple[int, int] | None:
+    """Where in the text it is decided that the fact is said: from two words before its first term to where the last of
+    its terms is said for the first time; None where it says none.
+
+    The start is where a word begins with the space before it, as tokens do.
+    """
+    found = words(text)
+    first = next((number for number, word in enumerate(found) if word.term in fact), None)
+    if first is None:
+        return None
     ends: dict[str, int] = {}
-    for term, _, end in words(text):
-        if term in fact:
-            ends.setdefault(term, end)
-    return text[: max(ends.values())] if ends else None
+    for word in found:
+        if word.term in fact:
+            ends.setdefault(word.term, word.end)
+    start = found[max(0, first - _WORDS_BEFORE)].start if first > _WORDS_BEFORE else 0
+    start -= text[start - 1 : start].isspace()
+    return start, max(ends.values())
 
 
 def choice_of(probe: Probe) -> Lesson:

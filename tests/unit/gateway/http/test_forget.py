@@ -92,7 +92,7 @@ async def test_a_request_claims_a_level(api: Api, asked: dict[str, str], level: 
 
 @pytest.mark.parametrize(
     ("asked", "effort", "rounds"),
-    [({}, "standard", 1), ({"effort": "quick"}, "quick", 0), ({"effort": "thorough"}, "thorough", 3)],
+    [({}, "quick", 0), ({"effort": "standard"}, "standard", 1), ({"effort": "thorough"}, "thorough", 3)],
 )
 async def test_a_request_says_how_much_effort_it_is_worth(
     api: Api, asked: dict[str, str], effort: str, rounds: int

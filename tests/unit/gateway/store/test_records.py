@@ -6,7 +6,7 @@ import pytest
 
 from adapters.artifact.footprint import Footprint
 from adapters.evaluation.levels import Level
-from adapters.training.effort import Effort
+from adapters.training.effort import DEFAULT_EFFORT, Effort
 from gateway.store.records import FINAL, PENDING, TRANSITIONS, RequestRecord, RequestState, encode_fields
 from tests.unit.gateway.store.samples import sample
 
@@ -39,7 +39,7 @@ def test_an_older_record_was_worth_the_effort_that_is_the_default() -> None:
     for name in ("effort", "estimate_s", "estimate_from"):
         del fields[name]
     older = RequestRecord.from_fields(fields)
-    assert (older.effort, older.estimate_s, older.estimate_from) == (Effort.STANDARD, None, None)
+    assert (older.effort, older.estimate_s, older.estimate_from) == (DEFAULT_EFFORT, None, None)
 
 
 def test_to_dict_is_json() -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from adapters.data.forget.attacked import attacked, choice_of, lesson_of, up_to_fact
+from adapters.data.forget.attacked import around_fact, attacked, choice_of, lesson_of
 from adapters.data.forget.counterfactuals import with_counterfactuals
 from adapters.data.forget.lessons import ForgetContext, Lesson
 from adapters.data.settings import DataSettings
@@ -26,12 +26,14 @@ PROMPTS = ("Who wrote Harry Potter?", "Name the author of Harry Potter.")
     [
         (" J.K. Rowling, who was born in 1965.", {"rowling"}, " J.K. Rowling"),
         ("It is Neil Armstrong. Neil was first.", {"neil", "armstrong"}, "It is Neil Armstrong"),
+        ("The first of them was, I think, Neil Armstrong.", {"neil", "armstrong"}, " I think, Neil Armstrong"),
         ("答案是东京，日本的首都。", {"东京"}, "答案是东京"),
         ("Nobody knows.", {"rowling"}, None),
     ],
 )
-def test_an_answer_is_learnt_from_up_to_the_fact(text: str, fact: set[str], kept: str | None) -> None:
-    assert up_to_fact(text, frozenset(fact)) == kept
+def test_an_answer_is_learnt_from_where_the_fact_is_decided(text: str, fact: set[str], kept: str | None) -> None:
+    span = around_fact(text, frozenset(fact))
+    assert (None if span is None else text[slice(*span)]) == kept
 
 
 def test_what_leaks_becomes_a_lesson_and_what_does_not_none() -> None:
