@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import torch
-
 from adapters.errors import InvalidConfig
-from adapters.objectives.base import CHOICE, FORGET, INVERTED, REFUSAL, RETAIN, TAUGHT, Objective
+from adapters.objectives.base import CHOICE, FORGET, INVERTED, REFUSAL, RETAIN, TAUGHT, Objective, weighs_changes
 from adapters.objectives.registry import objectives
 from adapters.registry import methods
 
@@ -29,13 +27,14 @@ _VIEWS = {
 _HEAD = """\
 # Objectives
 
-An objective is the loss that an adapter is trained with. The methods `delta` and `lora` train with
-any objective below that has a "yes". Name it in the request's `config`:
+An objective is the loss that an adapter is trained with. The methods `spul`, `delta` and `lora`
+train with any objective below that has a "yes". Name it in the request's `config`:
 
 ```json
 {"method": "delta", "config": {"objective": "undial", "objective_settings": {"gamma": 10}}}
 ```
 
+Without a name `spul` trains with its published loss, which is its own and no other method's.
 [Configuration](configuration.md#the-objectives) lists their settings and defaults. The docstrings
 in `adapters/objectives/` have the formulas and sources.
 
@@ -100,7 +99,7 @@ def _idea(name: str) -> str:
 
 def _learns_from(objective: Objective) -> str:
     parts = [text for view, text in _VIEWS.items() if view in objective.views]
-    if objective.penalty({}, torch.Generator()) is not None:
+    if weighs_changes(objective):
         parts.append("the change of the weights")
     return ", ".join(parts)
 

@@ -55,7 +55,7 @@ These are the defaults, first of the settings that most methods have, then of th
 _OBJECTIVES = """
 ## The objectives
 
-`delta` and `lora` take an objective and its own settings:
+`spul`, `delta` and `lora` take an objective and its own settings:
 
 ```json
 {"objective": "npo", "objective_settings": {"beta": 0.1}}
@@ -77,7 +77,7 @@ def page() -> str:
         _METHODS,
         *_table(methods_, shared),
         "",
-        *(_defaults(name, config, but=shared) for name, config in methods_.items()),
+        *(_defaults(name, config, but=shared) for name, config in methods_.items() if _own(config, shared)),
         "",
         *_meanings(methods_),
         _OBJECTIVES,
@@ -118,8 +118,12 @@ def _table(configs: Configs, settings: Iterable[str]) -> Iterator[str]:
 
 def _defaults(name: str, config: type[Any], but: Iterable[str] = ()) -> str:
     """A list item with the defaults of the others."""
-    own = [f"`{field.name}` {_value(field)}" for field in fields(config) if field.name not in but]
+    own = [f"`{field.name}` {_value(field)}" for field in _own(config, but)]
     return _item(f"`{name}`: {', '.join(own)}")
+
+
+def _own(config: type[Any], but: Iterable[str]) -> list[Field[Any]]:
+    return [field for field in fields(config) if field.name not in but]
 
 
 def _meanings(configs: Configs) -> Iterator[str]:

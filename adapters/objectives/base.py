@@ -96,6 +96,11 @@ class RetainingObjective(Objective):
         return retain_term(views.get(RETAIN), self.retain_ce, self.retain_kl)
 
 
+def weighs_changes(objective: Objective) -> bool:
+    """Whether it has a term on the change of the weights."""
+    return objective.penalty({}, torch.Generator()) is not None
+
+
 def drawn_penalty(
     objective: Objective, changes: Mapping[str, WeightChange], generator: torch.Generator
 ) -> Callable[[ObjectiveLoss], ObjectiveLoss]:

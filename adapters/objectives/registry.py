@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from adapters.errors import InvalidConfig, unknown_settings
-from adapters.objectives.base import Objective
+from adapters.objectives.base import Objective, weighs_changes
 from adapters.objectives.counterfactual import Counterfactual
 from adapters.objectives.dpo import Dpo
 from adapters.objectives.gradient_ascent import GradientAscent
@@ -45,6 +45,7 @@ _TYPES: tuple[type[Objective], ...] = (
 )
 
 
+_NO_WEIGHTS = "has a term on the change of the weights, and here none of them changes"
 _ATTRIBUTES = ("name", "views", "loss", "examples", "penalty", "__dataclass_fields__")
 
 
@@ -56,15 +57,22 @@ def objectives() -> Mapping[str, type[Objective]]:
 
 
 def make_objective(
-    name: str, settings: Mapping[str, Any], unfit: Mapping[str, str] = MappingProxyType({})
+    name: str,
+    settings: Mapping[str, Any],
+    unfit: Mapping[str, str] = MappingProxyType({}),
+    *,
+    changes_weights: bool = True,
 ) -> Objective:
     """The objective with these settings; what is not given keeps its default.
 
-    unfit: objectives that whoever asks cannot train with, and why.
+    unfit: objectives that whoever asks cannot train with, and why. changes_weights: whether it has weights that change;
+    without, objectives with a term on that are unfit too.
 
     Raises `InvalidConfig` for an unknown name, one that is unfit, an unknown setting, or a value outside its bounds.
     """
     known = objectives()
+    if not changes_weights:
+        unfit = {**{each: _NO_WEIGHTS for each, made in known.items() if weighs_changes(made())}, **unfit}
     fit = ", ".join(sorted(known.keys() - unfit.keys()))
     if name in unfit:
         raise InvalidConfig(f"{name} {unfit[name]}; there is: {fit}")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from adapters.bounds import Settings, setting
 from adapters.data.settings import DataSettings, RefusalSettings
-from adapters.errors import InvalidConfig
+from adapters.errors import InvalidConfig, unknown_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,10 @@ class ObjectiveSettings(RefusalSettings):
 
     #: Objectives that the method cannot train with, and why.
     unfit: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    #: Whether it changes weights, which some objectives have a term on.
+    changes_weights: ClassVar[bool] = True
+    #: The name of a loss that is the method's own, with settings of the method in place of `objective_settings`.
+    own: ClassVar[str | None] = None
 
     objective: str = setting("idk", "the training loss; see the objectives")
     objective_settings: Mapping[str, Any] = field(
@@ -79,11 +83,15 @@ class ObjectiveSettings(RefusalSettings):
     )
 
     def __post_init__(self) -> None:
-        from adapters.objectives.registry import make_objective  # imports torch, which a registry of methods must not
-
         super().__post_init__()
         objective: Any = self.objective
         settings: Any = self.objective_settings
         if not isinstance(objective, str) or not isinstance(settings, Mapping):
             raise InvalidConfig("objective must be a name, and objective_settings an object of its settings")
-        make_objective(objective, settings, self.unfit)
+        if objective == self.own:
+            if settings:
+                raise unknown_settings(objective, sorted(map(str, settings)), ())
+            return
+        from adapters.objectives.registry import make_objective  # imports torch, which a registry of methods must not
+
+        make_objective(objective, settings, self.unfit, changes_weights=self.changes_weights)

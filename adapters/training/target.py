@@ -5,30 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-import torch
-
-from adapters.models.counterfactual import said_of_others
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, attach, detach
-from adapters.models.original_states import OriginalStates
 from adapters.models.tokens import TokenizedExample
-from adapters.objectives.view import View, cut_views
+from adapters.objectives.view import View
+from adapters.training.views import TargetViews
 
 
 class TrainableTarget:
     """W x + B A x in every linear layer of the decoder; embedding, norms and head stay as they are.
 
-    As a context it ends with the model as it was. The original is run once for each example, before the LoRA is
-    attached; after that a step runs the changed model alone.
+    As a context it ends with the model as it was. The original is run before the LoRA is attached.
     """
 
     def __init__(self, model: PromptedModel, rank: int, examples: Sequence[TokenizedExample], shared: int) -> None:
         """Changes `model` in place. examples: all that views are asked for. shared: length of their common prefix."""
         self._model = model
-        self._shared = shared
-        about_others = [each.example for example in examples for each in example.counterfactuals]
-        self._original = OriginalStates(model, examples, shared)
-        self._others = dict(zip(about_others, model.original_states(about_others, shared), strict=True))
+        self._views = TargetViews(model, examples, shared)
         self.lora: Mapping[str, LoraLinear] = attach(model.model, rank)
 
     def __enter__(self) -> Self:
@@ -40,12 +33,5 @@ class TrainableTarget:
     def views(
         self, groups: Mapping[str, Sequence[TokenizedExample]], first_token_weight: float = 1.0
     ) -> dict[str, View]:
-        """What an objective sees of each named group, in one pass over all of them: logits of the changed model, and of
-        the original at the same positions."""
-        examples = [example for group in groups.values() for example in group]
-        batch = self._model.collate(examples, self._shared)
-        logits = self._model.logits(self._model.answer_states(examples, self._shared))
-        with torch.no_grad():
-            original = self._model.logits(self._original.of(examples))  # the head is nobody's to change
-            teacher = said_of_others(self._model, examples, original, self._others)
-        return cut_views(groups, batch, logits, original, first_token_weight, teacher)
+        """What an objective sees of each named group, as `TargetViews.of` has it."""
+        return self._views.of(groups, first_token_weight)

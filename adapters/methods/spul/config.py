@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from adapters.bounds import setting
-from adapters.data.settings import RefusalSettings
 from adapters.errors import InvalidConfig
-from adapters.training.settings import TrainingSettings
+from adapters.training.settings import ObjectiveSettings, TrainingSettings
 
 ENCODERS = ("mlp", "embedding")
 INITS = ("text", "vocab", "random")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpulConfig(RefusalSettings, TrainingSettings):
+class SpulConfig(ObjectiveSettings, TrainingSettings):
     """SPUL's settings.
 
     The defaults are measured: bench/spul_search.md has every run. num_virtual_tokens, beta, learning_rate,
     retain_tokens, max_steps, refusal_kinds, hard_fraction and init_text were varied, several at a time; the others were
     set once and kept. alpha is 0 because a made retain set holds the model's own answers, to which the KL term already
-    holds the adapter.
+    holds the adapter. alpha, beta and the two targets are of the published loss; another objective has weights of its
+    own and is trained for all steps.
     """
 
+    unfit: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"uld": "trains an assistant to remember, and on the target would do the opposite"}
+    )
+    changes_weights: ClassVar[bool] = False
+    own: ClassVar[str | None] = "spul"
+
+    objective: str = setting("spul", "the training loss: spul, the published one, or another; see the objectives")
     num_virtual_tokens: int = setting(30, "rows of the soft prompt", (1, 512))
     encoder: str = setting(
         "embedding",

@@ -124,8 +124,9 @@ def test_the_callers_settings_are_laid_over_and_those_without_them_drop_out() ->
 
 def test_an_objective_of_the_callers_is_tried_once_a_method_and_without_our_settings() -> None:
     found = tried(ALL, 3, {"objective": "npo"})
-    assert names(found) == [("delta", "npo"), ("lora", "npo")]
+    assert names(found) == [("delta", "npo"), ("spul", "npo"), ("lora", "npo")]
     assert all(candidate.config == {"objective": "npo"} for candidate in found)
+    assert names(tried(ALL, 3, {"objective": "snap"})) == [("delta", "snap"), ("lora", "snap")], "of those that can"
 
 
 def test_settings_that_none_has_are_refused_and_so_is_an_engine_that_has_nothing() -> None:

@@ -50,4 +50,5 @@ RUNS = (
         for init in ("text", "vocab")
     ],
     Run("spul", {"init": "random", "alpha": 1.0}),
+    *[Run("spul", {"objective": name}) for name in ("counterfactual", "npo", "undial")],
 )

@@ -76,9 +76,13 @@ def spec_of(artifact: Artifact) -> OffsetSpec:
 
 
 def objective_of(task: TrainingTask) -> Objective | None:
-    """The one that the task's settings name, where the method has such a setting."""
+    """The one that the task's settings name, where the method has such a setting; None for a loss of its own."""
     name = getattr(task.config, "objective", None)
-    return None if name is None else make_objective(name, task.config.objective_settings)
+    return (
+        None
+        if name in (None, getattr(task.config, "own", None))
+        else make_objective(name, task.config.objective_settings)
+    )
 
 
 def parts_of(task: TrainingTask) -> Split:

@@ -37,6 +37,7 @@ from tests.unit.adapters.methods.runs import (
 )
 
 NAMES = sorted(methods())
+CARRIERS = ("spul", "delta", "lora")
 PAIRED = [name for name in NAMES if get_method(name).footprint(parse_config(name, {})).offset_rank]
 #: Whole sets in every step, so that the losses of two steps can be compared.
 WHOLE: dict[str, Any] = {"forget_batch": 512, "retain_batch": 512}
@@ -346,10 +347,13 @@ class TestSettings:
             ("delta", "strengths", ([], 1.0, "123"), "strengths must be a list"),
             ("delta", "strengths", ([1.0, "2"], [True], [0], [10.5], [float("nan")]), "each of strengths must"),
             *((name, "rank", (0, 65, 4.0), "rank must") for name in NAMES if name != "spul"),
-            *((name, "objective", ("nope",), "no objective is named 'nope'") for name in ("delta", "lora")),
-            *((name, "objective", (3, ["idk"]), "objective must be a name") for name in ("delta", "lora")),
-            *((name, "objective_settings", (None, [["beta", 1]]), "objective must be") for name in ("delta", "lora")),
-            *((name, "objective_settings", ({"beta": 1},), "idk has no setting") for name in ("delta", "lora")),
+            *((name, "objective", ("nope",), "no objective is named 'nope'") for name in CARRIERS),
+            *((name, "objective", (3, ["idk"]), "objective must be a name") for name in CARRIERS),
+            *((name, "objective_settings", (None, [["beta", 1]]), "objective must be") for name in CARRIERS),
+            *(
+                (name, "objective_settings", ({"beta": 1}, {"retain": 1}), f"{own} has no setting")
+                for name, own in (("spul", "spul"), ("delta", "idk"), ("lora", "idk"))
+            ),
             *((name, "objective_settings", ({"retain_kl": "1"},), "retain_kl must") for name in ("delta", "lora")),
             ("uld", "weights", ([], 0.8), "weights must be a list"),
             ("uld", "filter", (0, 1.5), "filter must lie"),

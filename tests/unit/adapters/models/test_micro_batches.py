@@ -11,12 +11,10 @@ import torch
 
 from adapters.artifact.spec import PairSpec
 from adapters.errors import OutOfMemory
-from adapters.methods.spul.train import step_losses
 from adapters.models.frozen import Batch, PromptedModel
 from adapters.models.hardware import Hardware
 from adapters.models.lora import LoraLinear, attach, changes, parameters
 from adapters.models.micro_batches import MicroBatches
-from adapters.models.original_states import OriginalStates
 from adapters.models.tokens import TokenizedExample
 from adapters.models.workbench import Workbench
 from adapters.objectives.base import FORGET, INVERTED, REFUSAL, RETAIN, Objective, drawn_penalty
@@ -24,6 +22,7 @@ from adapters.objectives.registry import objectives
 from adapters.registry import get_method
 from adapters.training.pair import TrainablePair
 from adapters.training.target import TrainableTarget
+from adapters.training.views import TargetViews
 from tests.unit.adapters.conftest import randomise
 from tests.unit.adapters.devices.runs import Run
 
@@ -86,6 +85,14 @@ def _lora(model: PromptedModel, objective: Objective) -> tuple[torch.Tensor, Gra
     return _gradients(objective.loss(target.views(GROUPS, 3.0)).total, target.lora)
 
 
+def _spul(model: PromptedModel, objective: Objective) -> tuple[torch.Tensor, Gradients]:
+    soft = torch.randn(2, model.hidden_size, generator=Hardware.cpu().generator(0)).requires_grad_()
+    loss = objective.loss(TargetViews(model, EVERYTHING, SHARED).of(GROUPS, 3.0, soft)).total
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert soft.grad is not None
+    return loss.detach(), [soft.grad]
+
+
 def _gradients(loss: torch.Tensor, lora: Mapping[str, LoraLinear]) -> tuple[torch.Tensor, Gradients]:
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in parameters(lora)]
@@ -93,7 +100,7 @@ def _gradients(loss: torch.Tensor, lora: Mapping[str, LoraLinear]) -> tuple[torc
 
 
 @pytest.mark.parametrize("tokens", SIZES)
-@pytest.mark.parametrize("step", [_delta, _lora])
+@pytest.mark.parametrize("step", [_delta, _lora, _spul])
 @pytest.mark.parametrize("name", sorted(objectives()))
 def test_parts_have_the_loss_and_the_gradient_of_the_whole(
     tiny_model: Path, name: str, step: Callable[..., tuple[torch.Tensor, Gradients]], tokens: int
@@ -106,22 +113,6 @@ def test_parts_have_the_loss_and_the_gradient_of_the_whole(
     assert len(gradients) == len(in_parts) > 0
     for mine, whole in zip(in_parts, gradients, strict=True):
         torch.testing.assert_close(mine, whole, atol=2e-6, rtol=1e-4)
-
-
-@pytest.mark.parametrize("tokens", SIZES)
-def test_a_soft_prompts_gradient_is_that_of_the_whole(tiny_model: Path, tokens: int) -> None:
-    def step(model: PromptedModel) -> tuple[torch.Tensor, torch.Tensor]:
-        soft = torch.randn(2, model.hidden_size, generator=Hardware.cpu().generator(0)).requires_grad_()
-        original = OriginalStates(model, KEPT, SHARED)
-        losses = step_losses(model, soft, ONE, KEPT, original, SHARED, 3.0)
-        losses.weighted(alpha=0.5, beta=1.5).total.backward()  # type: ignore[no-untyped-call]
-        assert soft.grad is not None
-        return losses.weighted(alpha=0.5, beta=1.5).total.detach(), soft.grad
-
-    whole = step(PromptedModel.load(tiny_model))
-    parts = step(PromptedModel.load(tiny_model, batches=MicroBatches(tokens)))
-    for mine, theirs in zip(parts, whole, strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_no_part_is_larger_than_asked_for(tiny_model: Path) -> None:
