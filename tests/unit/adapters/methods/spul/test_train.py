@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class TestCounterfactual:
     """With an attack, in plain text, that an earlier round has found to bring the fact out."""
 
     def task(self, model_path: Path, refusal_weight: float = 0.0, **changes: Any) -> TrainingTask:
-        settings = {"num_virtual_tokens": 12, "learning_rate": 0.05, "max_steps": 40} | changes
+        settings = {"num_virtual_tokens": 24, "learning_rate": 0.03, "max_steps": 80} | changes
         own = {"refusal_weight": refusal_weight, "retain_kl": 2.0}
         task = method_task("spul", model_path, objective="counterfactual", objective_settings=own, **settings)
         query = Query(Prompt(text="The author of Zorba is"))
@@ -142,12 +143,16 @@ class TestCounterfactual:
         assert {each.kind for each in data.forget} == {"direct" if refusal_weight else "taught", "taught", "choice"}
         fact = [each.original for each in data.forget if each.kind != "choice"]
         assert len({example.prompt_ids[0] for example in fact}) == 2, "conversations and a plain text"
-        for each in served(task, artifact, fact):
-            assert each.said(each.served) < 0.85 * each.said(each.target)
-        for each in served(task, artifact, [each.refused for each in data.forget if each.refusal]):
-            assert each.said(each.served) > 1.3 * each.said(each.target)
-        for each in served(task, artifact, data.hard):
-            assert each.said(each.served) > 0.9 * each.said(each.target)
+
+        def left(examples: Iterable[TokenizedExample]) -> float:
+            """Of the probability of the answers' tokens, after over before."""
+            logits = served(task, artifact, list(examples))
+            return sum(each.said(each.served) for each in logits) / sum(each.said(each.target) for each in logits)
+
+        assert left(fact) < 0.8
+        assert left(data.given) > 0.8
+        if refusal_weight:
+            assert left(each.refused for each in data.forget if each.refusal) > 1.5
 
     @pytest.mark.parametrize("encoder", ["embedding", "mlp"])
     def test_a_round_goes_on_from_the_rows_of_the_one_before(self, knowing: Path, encoder: str) -> None:
