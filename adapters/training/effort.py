@@ -46,7 +46,7 @@ _LEARN_FROM_ATTACKS = frozenset({"counterfactual"})
 #: enough. A round costs an answer of the model as it was learned to each of its attacks, and steps of its own.
 _SETTINGS: Mapping[Effort, Mapping[str, Any]] = MappingProxyType(
     {
-        Effort.QUICK: {_OWN: {"attacks": 4}, "rounds": 0},
+        Effort.QUICK: {_OWN: {"attacks": 4}, "rounds": 0, "max_steps": 60},
         Effort.STANDARD: {_OWN: {"attacks": 8}, "rounds": 1},
         Effort.THOROUGH: {_OWN: {"attacks": 12}, "rounds": 3, "max_steps": 180},
     }
