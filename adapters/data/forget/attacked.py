@@ -17,7 +17,7 @@ from adapters.examples import Example, Message
 from adapters.text.invented import mentions
 from adapters.text.probes import key_terms, reveals
 from adapters.text.twins import content_words
-from adapters.text.words import words
+from adapters.text.words import terms, words
 
 #: Longer prompts are left out: thirty examples before a question cost as much as ten other lessons.
 _MOST_TOKENS = 160
@@ -58,14 +58,18 @@ def attacked(context: ForgetContext, per_family: int) -> list[Lesson]:
 
 
 def _kept_of_others(context: ForgetContext, attack: AttackContext, asked: Sequence[Probe]) -> list[Lesson]:
-    """The attacks with another of the kind in the subject's place: an adapter that learns by the form of an attack, and
-    not by its subject, loses all that is asked in this form."""
+    """The attacks with another of the kind in the subject's place, and with anything else: an adapter that learns by
+    the form of an attack, and not by its subject, loses all that is asked in this form."""
+    random = attack.random("kept")
     queries = []
     for number, probe in enumerate(asked):
         item = attack.items[probe.item]
         subject = content_words(item.subject or "", context.book.language)
-        if probe.reading is Reading.TEXT and item.others and mentions(probe.query.prompt.shown, subject):
-            other = item.others[number % len(item.others)].subject
+        if probe.reading is not Reading.TEXT or not mentions(probe.query.prompt.shown, subject):
+            continue
+        alike = [other.subject for other in item.others]
+        anything = [name for name in context.book.subjects if not terms(name) & subject]
+        for other in (*alike[number % max(1, len(alike)) :][:1], *random.sample(anything, min(2, len(anything)))):
             prompt = renamed(probe.query.prompt, subject, other)
             queries.append(replace(probe.query, prompt=prompt, max_tokens=context.settings.retain_tokens))
     queries = list(dict.fromkeys(queries))
