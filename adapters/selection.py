@@ -35,9 +35,10 @@ _TNPO: Mapping[str, Any] = {**_THOROUGH, "objective": "tnpo"}
 #: What is learned from attacks. For each level how far the truth is lowered, and whether direct questions are refused:
 #: a refusal shows that something was there.
 _COUNTERFACTUAL: Mapping[Level, Mapping[str, Any]] = {
-    Level.SUPPRESSES: {"objective": "counterfactual", "objective_settings": {"gamma": 8.0}},
+    Level.SUPPRESSES: {"objective": "counterfactual", "retain_batch": 12, "objective_settings": {"gamma": 8.0}},
     Level.RESEMBLES_IGNORANCE: {
         "objective": "counterfactual",
+        "retain_batch": 12,
         "objective_settings": {"gamma": 4.0, "refusal_weight": 0.0},
     },
 }
@@ -110,7 +111,7 @@ def _for_few(level: Level) -> tuple[_Plan, ...]:
     return (
         _plan("pair", "delta", _COUNTERFACTUAL[level]),
         _plan("target_lora", "lora", _COUNTERFACTUAL[level]),
-        _plan("soft_prompts", "spul", {}),
+        _plan("soft_prompts", "spul", _COUNTERFACTUAL[level]),
     )
 
 

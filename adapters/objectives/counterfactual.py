@@ -58,10 +58,10 @@ class Counterfactual(RetainingObjective):
     )
     attacks: int = setting(4, "attacks of each family that are learnt from", (0, 64))
     refusal_weight: float = setting(1.0, "weight of refusals to direct questions; 0: these are taught too", WEIGHT)
-    taught_weight: float = setting(1.0, "weight of the teacher", WEIGHT)
+    taught_weight: float = setting(0.5, "weight of the teacher", WEIGHT)
     choice_weight: float = setting(0.1, "weight of the choice among answers of the same kind", WEIGHT)
     retain_ce: float = 0.0
-    retain_kl: float = 5.0
+    retain_kl: float = 10.0
 
     @property
     def views(self) -> frozenset[str]:
