@@ -40,9 +40,9 @@ def test_refusals_come_first_for_a_few_items_and_snap_for_many() -> None:
 @pytest.mark.parametrize("level", [Level.SUPPRESSES, Level.RESEMBLES_IGNORANCE])
 def test_what_is_held_to_attacks_learns_from_attacks(level: Level) -> None:
     few, many = tried(ALL, FEW_ITEMS, {}, level), tried(ALL, FEW_ITEMS + 1, {}, level)
-    assert names(few) == [("delta", "counterfactual"), ("lora", "counterfactual"), ("spul", None)]
+    assert names(few) == [("delta", "counterfactual"), ("lora", "counterfactual"), ("spul", "counterfactual")]
     assert names(many) == [("lora", "snap"), ("delta", "counterfactual"), ("delta", "undial")]
-    assert names(tried(NO_PAIR, 3, {}, level)) == [("spul", None)]
+    assert names(tried(NO_PAIR, 3, {}, level)) == [("spul", "counterfactual")]
 
 
 def test_a_model_that_resembles_ignorance_does_not_refuse() -> None:
@@ -86,7 +86,7 @@ def test_effort_changes_nothing_where_no_attack_is_learned_from(config: dict[str
 
 def test_a_named_method_gets_the_effort_too() -> None:
     config = {"objective": "counterfactual", "objective_settings": "none"}
-    assert named("lora", config, Effort.QUICK).config == {**config, "rounds": 0}, "refused by the check"
+    assert named("lora", config, Effort.QUICK).config == {**config, "rounds": 0, "max_steps": 60}
     found = named("lora", {"objective": "counterfactual"}, Effort.QUICK)
     assert found.config["objective_settings"] == {"attacks": 4}
 
