@@ -42,6 +42,9 @@ _COUNTERFACTUAL: Mapping[Level, Mapping[str, Any]] = {
         "objective_settings": {"gamma": 4.0, "refusal_weight": 0.0},
     },
 }
+#: Of the strengths an offset may be served with: at three quarters no attack brought a demo's fact out either, and
+#: fewer controls were lost than at five quarters.
+_GENTLE: Mapping[str, Any] = {"strengths": (0.5, 0.75)}
 #: For many items asked once each: what others are asked joins a retain set of the caller's, answered at length. This
 #: and the settings below are of `bench/tofu_search.md`.
 _MANY: Mapping[str, Any] = {
@@ -109,7 +112,7 @@ def _for_few(level: Level) -> tuple[_Plan, ...]:
             _plan("target_lora", "lora", _REFUSALS),
         )
     return (
-        _plan("pair", "delta", _COUNTERFACTUAL[level]),
+        _plan("pair", "delta", {**_COUNTERFACTUAL[level], **_GENTLE}),
         _plan("target_lora", "lora", _COUNTERFACTUAL[level]),
         _plan("soft_prompts", "spul", _COUNTERFACTUAL[level]),
     )

@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         description="smallest share of control answers that must be kept; a request below it is rejected",
     )
     gate_min_neighbours: float = Field(
-        default=0.4,
+        default=0.25,
         ge=0,
         le=1,
         description="smallest share of answers beside the forgotten, which no training named, that must be kept; a "
