@@ -20,6 +20,9 @@ from adapters.models.micro_batches import MicroBatches
 from adapters.models.placement import load_streamed, load_whole
 from adapters.models.tokens import TokenizedExample
 
+#: So much padding costs no more than another pass.
+_PADDING = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -85,7 +88,8 @@ def collate(examples: Sequence[TokenizedExample], shared: int, device: torch.dev
 def _passes(examples: Sequence[TokenizedExample], shared: int, *, alike: bool) -> list[tuple[int, list[int]]]:
     """(length of the common prefix, positions): the examples that share so many tokens with most, and the others.
 
-    alike: each in passes of examples of like length, where more than a third would be padding in one.
+    alike: each in passes of examples of like length, where in one more than a third would be padding, and more than
+    `_PADDING` tokens.
     """
     beginnings = [example.prompt_ids[:shared] if len(example.prompt_ids) > shared else () for example in examples]
     common = Counter(beginnings).most_common(1)[0][0]
@@ -95,7 +99,8 @@ def _passes(examples: Sequence[TokenizedExample], shared: int, *, alike: bool) -
     passes: list[tuple[int, list[int]]] = []
     for prefix, group in groups.items():
         lengths = {position: len(examples[position]) - prefix for position in group}
-        if not alike or 2 * len(group) * max(lengths.values()) <= 3 * sum(lengths.values()):
+        whole, real = len(group) * max(lengths.values()), sum(lengths.values())
+        if not alike or 2 * whole <= 3 * real or whole - real <= _PADDING:
             passes.append((prefix, group))
             continue
         ordered = sorted(group, key=lengths.__getitem__)

@@ -13,8 +13,8 @@ _OWN = "objective_settings"
 class Effort(StrEnum):
     """What is spent on attacks: how many are learned from, and how often what was learned is attacked in turn.
 
-    QUICK: few, and no red team. STANDARD: twice as many, and one round. THOROUGH: three times as many, three rounds,
-    and more steps.
+    QUICK: few, in few steps, and no red team. STANDARD: twice as many, and one round. THOROUGH: three times as many,
+    three rounds, and more steps.
     """
 
     QUICK = "quick"

@@ -53,7 +53,7 @@ def forget(
     ] = None,
     effort: Annotated[
         Effort | None,
-        typer.Option(help="What is spent on attacks while it is learned; standard is the service's default."),
+        typer.Option(help="What is spent on attacks while it is learned; quick is the service's default."),
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")

@@ -42,7 +42,7 @@ def demo(
         Level | None, typer.Option(help="What the evidence is to show; suppresses is the service's default.")
     ] = None,
     effort: Annotated[
-        Effort | None, typer.Option(help="What is spent on attacks; standard is the service's default.")
+        Effort | None, typer.Option(help="What is spent on attacks; quick is the service's default.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the requests active at the end.")] = False,
     list_facts: Annotated[bool, typer.Option("--list", help="Name the facts and exit.")] = False,

@@ -94,7 +94,7 @@ def test_the_published_loss_is_that_of_refusals_with_its_own_weights(
     assert own.manifest.config["objective"] == "spul"
 
 
-@pytest.mark.parametrize(("objective", "needs"), [("npo", True), ("gradient_ascent", False), ("counterfactual", True)])
+@pytest.mark.parametrize(("objective", "needs"), [("npo", True), ("gradient_ascent", False), ("idk", True)])
 def test_without_a_retain_set_it_trains_what_needs_none(tiny_model: Path, objective: str, needs: bool) -> None:
     task = method_task("spul", tiny_model, retain=(), objective=objective, max_steps=1)
     if needs:
@@ -127,7 +127,7 @@ class TestCounterfactual:
 
     def task(self, model_path: Path, refusal_weight: float = 0.0, **changes: Any) -> TrainingTask:
         settings = {"num_virtual_tokens": 24, "learning_rate": 0.03, "max_steps": 80} | changes
-        own = {"refusal_weight": refusal_weight, "retain_kl": 2.0}
+        own = {"attacks": 1, "refusal_weight": refusal_weight, "taught_weight": 1.0, "retain_kl": 2.0}
         task = method_task("spul", model_path, objective="counterfactual", objective_settings=own, **settings)
         query = Query(Prompt(text="The author of Zorba is"))
         probe = Probe("cloze", "0", 0, query, "Who is the author of Zorba?", "The author is Nikos.")
@@ -149,7 +149,7 @@ class TestCounterfactual:
             logits = served(task, artifact, list(examples))
             return sum(each.said(each.served) for each in logits) / sum(each.said(each.target) for each in logits)
 
-        assert left(fact) < 0.8
+        assert left(fact) < 0.85
         assert left(data.given) > 0.8
         if refusal_weight:
             assert left(each.refused for each in data.forget if each.refusal) > 1.5
