@@ -58,7 +58,8 @@ def train(
 
     known = {field.name for field in fields(get_method(method).config_type)}
     settings = {name: value for name, value in (SETTINGS | changes).items() if name in known}
-    config = parse_config(method, {**settings, "objective": objective})
+    own = {"attacks": 1} if objective == "counterfactual" else {}  # each is answered by the model
+    config = parse_config(method, {**settings, "objective": objective, "objective_settings": own})
     task = replace(make_task(report=report), config=config, pair=PAIR, inverted=INVERTED, start=start)
     return get_method(method).train(task), losses
 
