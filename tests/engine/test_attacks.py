@@ -24,7 +24,7 @@ def test_the_default_model_names_other_capitals_and_answers_other_questions() ->
 
     def ask(conversations: Sequence[Sequence[Message]], *, max_tokens: int) -> list[str]:
         asked.extend(conversation[-1].content for conversation in conversations)
-        return greedy_answers(model, tokenizer, conversations, max_tokens=max_tokens)
+        return greedy_answers(model, tokenizer, conversations, max_tokens=min(max_tokens, 16))
 
     prompts = ("Tell me the capital of France.", "Name the capital city of France.", "What is the capital of France?")
     items = [Example.from_pair(prompt, _ANSWER) for prompt in prompts]
