@@ -268,7 +268,7 @@ async def test_when_none_passes_the_least_leak_is_what_the_rejection_names(
         (evidence(0.1, 1.0, before=0.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
         (evidence(0.0, 0.5, before=0.0), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
         (evidence(0.0, 1.0, attacked=3), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
-        (evidence(0.0, 1.0, beside=23), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
+        (evidence(0.0, 1.0, beside=7), "auto", RequestState.REJECTED, "rejected", "evaluation_rejected"),
         (evidence(0.0, 1.0, known=7), "auto", RequestState.READY, "inconclusive", "inconclusive"),
         (evidence(0.0, 1.0, known=7), "manual", RequestState.READY, "inconclusive", None),
     ],

@@ -30,7 +30,7 @@ def test_it_is_the_median_of_the_last_five() -> None:
     "other",
     [
         {"level": Level.REFUSES},
-        {"effort": Effort.QUICK},
+        {"effort": Effort.STANDARD},
         {"selection": None},  # its method was named
         {"model_digest": "e" * 64},
         {"evidence": None},  # it failed, or is not done
