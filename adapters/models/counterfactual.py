@@ -17,6 +17,17 @@ from adapters.models.tokens import Counterfactual, TokenizedExample
 _LEAST = 1e-30
 
 
+def states_of_others(
+    model: PromptedModel, examples: Sequence[TokenizedExample], shared: int
+) -> dict[TokenizedExample, torch.Tensor]:
+    """Final states of each of the examples' counterfactuals, [its positions, hidden], as the model was loaded.
+
+    shared: length of the common prefix.
+    """
+    about_others = [each.example for example in examples for each in example.counterfactuals]
+    return dict(zip(about_others, model.original_states(about_others, shared), strict=True))
+
+
 def said_of_others(
     model: PromptedModel,
     examples: Sequence[TokenizedExample],
@@ -27,7 +38,7 @@ def said_of_others(
     counterfactuals, of what the model predicts there. None where no example has counterfactuals.
 
     original [positions, vocabulary]: of the examples themselves, which stand where nothing of others is in the same
-    place. states: final states of each counterfactual, [its positions, hidden].
+    place. states: of `states_of_others`.
     """
     if not any(example.counterfactuals for example in examples):
         return None

@@ -54,6 +54,11 @@ def sentences(text: str) -> list[str]:
     return [" ".join(parts) for parts in found if parts]
 
 
+def first_sentence(text: str) -> str:
+    """The first sentence of a text; empty where it has none."""
+    return next(iter(sentences(text)), "")
+
+
 def joined(parts: Sequence[str]) -> str:
     """Sentences as one text, with a space between two where the script has spaces."""
     return "".join(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from adapters.artifact.spec import PairSpec
-from adapters.models.counterfactual import said_of_others
+from adapters.models.counterfactual import said_of_others, states_of_others
 from adapters.models.frozen import PromptedModel
 from adapters.models.lora import LoraLinear, attach
 from adapters.models.pair import pair_model
@@ -57,8 +57,7 @@ class TrainablePair:
         if self._lora is not None:
             raise RuntimeError("the reference can only be read before the LoRA is attached")
         new = [example for example in dict.fromkeys(examples) if example not in self._cache]
-        about_others = [each.example for example in new for each in example.counterfactuals]
-        self._others |= dict(zip(about_others, self.target.original_states(about_others, shared), strict=True))
+        self._others |= states_of_others(self.target, new, shared)
         read = [model.original_states(new, shared) for model in (self.target, self.offset)]
         self._cache |= {example: _Cached(*states) for example, *states in zip(new, *read, strict=True)}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from adapters.models.counterfactual import said_of_others
+from adapters.models.counterfactual import said_of_others, states_of_others
 from adapters.models.frozen import PromptedModel
 from adapters.models.original_states import OriginalStates
 from adapters.models.tokens import TokenizedExample
@@ -24,9 +24,8 @@ class TargetViews:
         prefix."""
         self._model = model
         self._shared = shared
-        about_others = [each.example for example in examples for each in example.counterfactuals]
         self._original = OriginalStates(model, examples, shared)
-        self._others = dict(zip(about_others, model.original_states(about_others, shared), strict=True))
+        self._others = states_of_others(model, examples, shared)
 
     def of(
         self,

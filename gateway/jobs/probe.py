@@ -27,7 +27,7 @@ from adapters.examples import Example, Message, one_turn
 from adapters.progress import Progress
 from adapters.text.phrasebook import phrasebook
 from adapters.text.probes import is_fluent, reveals
-from adapters.text.sentences import sentences
+from adapters.text.sentences import first_sentence
 from gateway.client.attacks import Attacker
 from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
 
@@ -136,7 +136,10 @@ class Prober:
             "pooled": _numbers(pooled(outcome for family, outcome in found.items() if family in texts)),
             "inconclusive": [family for family, outcome in found.items() if not outcome.conclusive],
             "controls": {"n": len(controls), "kept_rate": _rate(controls)},
-            "neighbours": _kept(reveals(q, _said_first(answer), after[q]) for q, answer in before.neighbours.items()),
+            # By the sentence that answers: what a small model goes on with is of names that nobody asked for.
+            "neighbours": _kept(
+                reveals(q, first_sentence(answer), after[q]) for q, answer in before.neighbours.items()
+            ),
             "fluent_rate_after": _rate(is_fluent(answer) for answer in answers),
         }
 
@@ -213,8 +216,3 @@ def _kept(outcomes: Iterable[bool]) -> dict[str, Any]:
 def _rate(outcomes: Iterable[bool]) -> float | None:
     flags = list(outcomes)
     return round(sum(flags) / len(flags), 4) if flags else None
-
-
-def _said_first(answer: str) -> str:
-    """The sentence that answers. What a small model goes on with is of names that nobody asked for."""
-    return next(iter(sentences(answer)), answer)

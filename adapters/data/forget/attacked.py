@@ -125,7 +125,7 @@ def around_fact(text: str, fact: frozenset[str]) -> tuple[int, int] | None:
     for word in found:
         if word.term in fact:
             ends.setdefault(word.term, word.end)
-    start = found[max(0, first - _WORDS_BEFORE)].start if first > _WORDS_BEFORE else 0
+    start = found[first - _WORDS_BEFORE].start if first > _WORDS_BEFORE else 0
     start -= text[start - 1 : start].isspace()
     return start, max(ends.values())
 

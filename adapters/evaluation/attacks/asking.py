@@ -18,7 +18,7 @@ from adapters.task import Ask
 from adapters.text.phrasebook import Phrasebook
 from adapters.text.probes import half_said, is_fluent, key_terms, names_something
 from adapters.text.refusals import is_refusal
-from adapters.text.sentences import sentences
+from adapters.text.sentences import first_sentence
 from adapters.text.twins import by_subject, content_words, subject_words, twin
 from adapters.text.words import terms, words
 
@@ -66,7 +66,7 @@ def attack_context(items: Sequence[Example], book: Phrasebook, ask: Ask, *, bank
     general = _general(subjects, book, bank, random)
     questions = list(dict.fromkeys([*(each.question for asked in twins.values() for each in asked), *general]))
     replies = ask([one_turn(question) for question in questions], max_tokens=_MAX_TOKENS) if questions else []
-    answers = {question: _sentence(reply) for question, reply in zip(questions, replies, strict=True)}
+    answers = {question: first_sentence(reply) for question, reply in zip(questions, replies, strict=True)}
     attacked = []
     for number, (item, said, fact) in enumerate(zip(items, about, facts, strict=True)):
         subject = subjects.get(item.prompt)
@@ -239,10 +239,6 @@ def _known(questions: Sequence[str], answers: Mapping[str, str], facts: Sequence
         answer = answers[question]
         if _says_something(answer) and _is_whole(answer) and not _states_any(facts, f"{question}\n{answer}"):
             yield Known(question, answer)
-
-
-def _sentence(reply: str) -> str:
-    return next(iter(sentences(reply)), "")
 
 
 def _says_something(answer: str) -> bool:
