@@ -23,3 +23,10 @@ def one_thread() -> Iterator[None]:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def few_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is attacked, a model is asked about few others and few other things: each is an answer to make."""
+    monkeypatch.setattr("adapters.evaluation.attacks.asking.MOST_OTHERS", 4)
+    monkeypatch.setattr("adapters.evaluation.attacks.asking.MOST_KNOWN", 2)

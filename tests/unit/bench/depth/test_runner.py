@@ -66,14 +66,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch, few_others: None) -> None:
     monkeypatch.setattr("bench.depth.runner.probes", probes)
     monkeypatch.setattr("bench.depth.cases.load_general", lambda: (Asked("3+3?", ("6",)),))
     monkeypatch.setattr("bench.depth.authors._general", lambda: [Asked("3+3?", ("6",))])
     monkeypatch.setattr("bench.depth.authors.split_questions", lambda name, kept: SPLIT)
     monkeypatch.setattr("bench.depth.facts.ANSWER_TOKENS", 3)
-    monkeypatch.setattr("adapters.evaluation.attacks.asking.MOST_KNOWN", 2)
-    monkeypatch.setattr("adapters.evaluation.attacks.asking.MOST_OTHERS", 4)
     monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 3)
     monkeypatch.setattr("bench.depth.hearing.MAX_TOKENS", 3)
 

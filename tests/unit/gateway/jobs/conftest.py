@@ -71,7 +71,9 @@ def queue(redis: Redis, store: RequestStore, settings: Settings) -> JobQueue:
 
 
 @pytest.fixture
-def toy_attack_families(monkeypatch: pytest.MonkeyPatch) -> None:
+def toy_attack_families(monkeypatch: pytest.MonkeyPatch, few_others: None) -> None:
+    """They are made of nothing that the service says of others; neighbours are found by one plain question."""
+    monkeypatch.setattr("adapters.evaluation.neighbours._PLAIN", 1)
     monkeypatch.setattr(suite, "families", toy_attacks.families)
 
 

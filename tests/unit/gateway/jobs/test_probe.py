@@ -15,7 +15,7 @@ from gateway.jobs.verdict import Verdict, objection, verdict
 from gateway.settings import Settings
 from tests.unit.gateway.jobs.stub_service import StubService
 
-FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(40)]
+FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(20)]
 OFF, CANDIDATE = "off", "candidate:req_1"
 
 
