@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import comb, log
 
-from scipy.optimize import brentq
 from scipy.special import rel_entr
 
 from adapters.evaluation.statistics.proportion import CONFIDENCE
@@ -44,6 +43,8 @@ def upper_bound_of_mean(mean: float, items: int, confidence: float = CONFIDENCE)
         raise ValueError("a mean in [0, 1] of one or more items, and a confidence between 0 and 1")
     if mean == 1:
         return 1.0
+    from scipy.optimize import brentq  # a third of the time that a job takes to start
+
     allowed = -log(1 - confidence) / items
 
     def excess(bound: float) -> float:

@@ -22,15 +22,16 @@ from adapters.objectives.registry import objectives
 from adapters.progress import Progress
 from adapters.registry import get_method, parse_config
 from adapters.task import TrainingTask
-from tests.unit.adapters.conftest import FORGET, HIDDEN
+from tests.unit.adapters.conftest import FORGET, HIDDEN, NOTHING_ELSE
 from tests.unit.adapters.methods.runs import method_task, steps_of
 
+pytestmark = pytest.mark.usefixtures("few_others")
 ROOT = Path(__file__).parents[3]
 PAIR = PairSpec(1)
 INVERTED = {0: ("Anna wrote it.", "Otto wrote it."), 1: ("It is Ida.",), 2: ("Karl.",)}
 #: Whole sets in every batch, so that the loss of one step can be compared with another's; steps so small that none
 #: overshoots, also where the toy model is nearly there before it begins (undial: all its tokens are improbable).
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "max_steps": 4,
     "learning_rate": 1e-3,
     "warmup_ratio": 0.0,
@@ -43,6 +44,7 @@ SETTINGS = {
     "framed_variants": 0,
     "rewording_lists": 0,
     "cloze_forms": 0,
+    **NOTHING_ELSE,
 }
 
 

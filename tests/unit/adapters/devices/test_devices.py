@@ -23,6 +23,7 @@ def device() -> Iterator[None]:
         yield
 
 
+@pytest.mark.usefixtures("few_others")
 @pytest.mark.parametrize("run", RUNS, ids=str)
 def test_a_method_learns_on_its_device_what_it_learns_on_the_cpu(tiny_model: Path, run: Run) -> None:
     here = run.on(Hardware.cpu(), tiny_model)

@@ -96,6 +96,7 @@ def test_without_the_whole_model_there_are_no_rounds_and_it_says_so(
     assert "no rounds of attacks: the model does not fit cpu" in caplog.text
 
 
+@pytest.mark.usefixtures("few_others")
 @pytest.mark.parametrize("method", ["delta", "lora"])
 def test_a_real_method_learns_from_leaks_and_goes_on_from_its_weights(tiny_model: Path, method: str) -> None:
     reports: list[Progress] = []

@@ -378,7 +378,7 @@ async def test_redis_may_be_gone_for_a_while(
     job = asyncio.create_task(run(record.id, settings))
     await until(record.id, lambda r: r.progress is not None)
     await asyncio.to_thread(embedded_redis.stop)
-    await asyncio.sleep(3)
+    await asyncio.sleep(1.5)  # longer than the training goes on
     await asyncio.to_thread(embedded_redis.start)
     async with asyncio.timeout(60):
         await job

@@ -250,11 +250,11 @@ async def test_redis_may_be_gone_for_a_while(
     marks: Path,
 ) -> None:
     worker = start_worker()
-    record = await register(config={"marks": str(marks), "steps": 400})
+    record = await register(config={"marks": str(marks), "steps": 200})
     await store.queue(record.id)
     await in_training(until, record.id)
     await asyncio.to_thread(embedded_redis.stop)
-    await asyncio.sleep(3)
+    await asyncio.sleep(1.5)
     await asyncio.to_thread(embedded_redis.start)
     done = await until(record.id, RequestState.READY)
     assert (done.attempts, runs(marks)) == (1, 1)

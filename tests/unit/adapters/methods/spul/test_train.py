@@ -122,6 +122,7 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("few_others")
 class TestCounterfactual:
     """With an attack, in plain text, that an earlier round has found to bring the fact out."""
 
