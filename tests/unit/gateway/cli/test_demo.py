@@ -75,7 +75,7 @@ def teach(stub: Stub, fact: Fact) -> None:
 
 
 @pytest.fixture
-def known(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Fact:
+def known(stub: Stub, monkeypatch: pytest.MonkeyPatch, few_others: None) -> Fact:
     """A service that knows the first fact, and forgets it well once a request is active."""
     monkeypatch.setenv("UNLEARN_OPERATOR_TOKEN", OPERATOR_TOKEN)
     fact = find_fact("harry-potter")
