@@ -85,7 +85,7 @@ def most(times: int) -> int:
 
 class TestLevel:
     @pytest.mark.parametrize("draw", EQUALLY_FAR)
-    @pytest.mark.parametrize(("n", "times"), [(40, 400), (100, 50)])
+    @pytest.mark.parametrize(("n", "times"), [(40, 400), (200, 50)])
     def test_of_the_mmd(self, draw: Draw, n: int, times: int) -> None:
         assert max(rejections(found_by(Divergence.MMD, draw, n, times))) <= most(times)
 
