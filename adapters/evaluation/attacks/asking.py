@@ -16,10 +16,11 @@ from adapters.evaluation.attacks.stated import Stated, likeness, stated, stated_
 from adapters.examples import Example, one_turn
 from adapters.task import Ask
 from adapters.text.phrasebook import Phrasebook
-from adapters.text.probes import half_said, is_fluent, key_terms, names_something
+from adapters.text.probes import half_said, is_fluent, key_terms
 from adapters.text.refusals import is_refusal
 from adapters.text.sentences import first_sentence
-from adapters.text.twins import by_subject, content_words, subject_words, twin
+from adapters.text.subjects import Subject, subjects_of
+from adapters.text.twins import content_words, twin
 from adapters.text.words import terms, words
 
 #: So many questions about others, shared among the facts of a request; so many about anything else.
@@ -39,15 +40,6 @@ _SHORT = 12
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
-    """What some prompts are about: the words that single it out, and how they write it, as most of them do first."""
-
-    prompts: tuple[str, ...]
-    naming: frozenset[str]
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Twin:
     """The question of a fact's items, asked about another subject; kin: one of which the same is asked elsewhere."""
 
@@ -61,7 +53,9 @@ def attack_context(items: Sequence[Example], book: Phrasebook, ask: Ask, *, bank
     random = Random(f"{bank}/context/{seed}")
     about = [_about(item, items) for item in items]
     facts = [key_terms(text, item.completion) for text, item in zip(about, items, strict=True)]
-    subjects = {prompt: subject for subject in _subjects(items, book) for prompt in subject.prompts}
+    subjects = {
+        prompt: subject for subject in subjects_of([item.prompt for item in items], book) for prompt in subject.prompts
+    }
     twins = _twins(items, facts, subjects, book, random)
     general = _general(subjects, book, bank, random)
     questions = list(dict.fromkeys([*(each.question for asked in twins.values() for each in asked), *general]))
@@ -96,39 +90,10 @@ def _about(item: Example, items: Sequence[Example]) -> str:
     return together if key_terms(together, item.completion) <= own else item.prompt
 
 
-def _subjects(items: Sequence[Example], book: Phrasebook) -> Iterator[_Subject]:
-    """Groups of prompts about one thing, and each other prompt for itself where it names something."""
-    prompts = list(dict.fromkeys(item.prompt for item in items))
-    groups = by_subject(prompts, book)
-    grouped = {prompt for group in groups for prompt in group}
-    for group in groups:
-        yield from _subject(group, subject_words(group, book), book)
-    for prompt in prompts:
-        if prompt not in grouped:
-            yield from _subject([prompt], _named_in(prompt, book), book)
-
-
-def _subject(prompts: Sequence[str], naming: frozenset[str], book: Phrasebook) -> Iterator[_Subject]:
-    written = Counter[str]()
-    for prompt in prompts:
-        held = [word for word in words(prompt) if word.term in naming]
-        if held:
-            written[book.grammar.named(prompt[: held[0].start], prompt[held[0].start : held[-1].end])] += 1
-    if written:
-        yield _Subject(tuple(prompts), naming, tuple(name for name, _ in written.most_common()))
-
-
-def _named_in(prompt: str, book: Phrasebook) -> frozenset[str]:
-    """The names in a prompt that shares its subject with no other, its first word apart; else its rare words."""
-    rare = subject_words([prompt], book)
-    names = frozenset(w.term for w in words(prompt)[1:] if w.term in rare and names_something(prompt[w.start : w.end]))
-    return names or rare
-
-
 def _twins(
     items: Sequence[Example],
     facts: Sequence[frozenset[str]],
-    subjects: Mapping[str, _Subject],
+    subjects: Mapping[str, Subject],
     book: Phrasebook,
     random: Random,
 ) -> dict[frozenset[str], list[_Twin]]:
@@ -145,7 +110,7 @@ def _twins(
 
 
 def _about_others(
-    prompts: Sequence[str], subjects: Mapping[str, _Subject], book: Phrasebook, count: int, random: Random
+    prompts: Sequence[str], subjects: Mapping[str, Subject], book: Phrasebook, count: int, random: Random
 ) -> list[_Twin]:
     """About those of the kind in every wording, then about anything in the shortest one.
 
@@ -178,7 +143,7 @@ def _about_others(
 def _others(
     item: Example,
     own: Stated | None,
-    subject: _Subject | None,
+    subject: Subject | None,
     twins: Sequence[_Twin],
     answers: Mapping[str, str],
     facts: Sequence[frozenset[str]],
@@ -211,7 +176,7 @@ def _aliases(
     fact: frozenset[str],
     items: Sequence[Example],
     facts: Sequence[frozenset[str]],
-    subjects: Mapping[str, _Subject],
+    subjects: Mapping[str, Subject],
 ) -> tuple[str, ...]:
     """What the prompts that ask for the same fact call its subject otherwise than this one."""
     own = subjects.get(item.prompt)
@@ -224,7 +189,7 @@ def _aliases(
     return tuple(name for name in names if not content_words(name) <= terms(item.prompt))
 
 
-def _general(subjects: Mapping[str, _Subject], book: Phrasebook, bank: Bank, random: Random) -> list[str]:
+def _general(subjects: Mapping[str, Subject], book: Phrasebook, bank: Bank, random: Random) -> list[str]:
     """Bundled questions that name nothing of what the items are about: one half of them for each bank."""
     pool = list(dict.fromkeys(book.retain_questions))
     Random("known").shuffle(pool)
