@@ -35,18 +35,21 @@ class ProgressWriter:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._run())
+        # Told to end, and not cancelled: a cancellation in the middle of a write may be lost in the Redis client, and
+        # whoever waits for the end of the task would wait for ever.
+        over = asyncio.Event()
+        task = asyncio.create_task(self._run(over))
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            await self._write()
+            over.set()
+            await task
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(INTERVAL_S)
+    async def _run(self, over: asyncio.Event) -> None:
+        while not over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_S):
+                    await over.wait()
             await self._write()
 
     async def _write(self) -> None:

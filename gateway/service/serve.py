@@ -42,6 +42,8 @@ _HEALTH_POLL_S = 1.0
 _SAME_SIGNAL_S = 1.0
 #: Between two self-checks while the service is not ready.
 _RECHECK_S = 30.0
+#: For what was brought up to be closed again.
+_END_S = 30.0
 
 
 class UnsafeBinding(GatewayError):
@@ -98,7 +100,8 @@ class _Service:
             server.should_exit = True
             await serving
             life.cancel()
-            await asyncio.gather(life, return_exceptions=True)
+            # Bounded: a cancellation that comes in the middle of a call to Redis may be lost in its client.
+            await asyncio.wait({life}, timeout=_END_S)
             end_children()
         logger.info("stopped")
         return self._status
