@@ -27,6 +27,8 @@ _BY_SCRIPT = {
     "ARABIC": "ar",
     "THAI": "th",
 }
+#: All that have a stop list.
+LANGUAGES = (*_LATIN, *dict.fromkeys(_BY_SCRIPT.values()))
 UNKNOWN = "und"
 #: Enough to tell, however long the text is.
 _SAMPLE = 20_000
