@@ -125,6 +125,19 @@ class AdapterUnavailable(GatewayError):
     retry_after_s = 5
 
 
+class ScopeUnreadable(GatewayError):
+    """What says which prompts a request applies to cannot be read, or was made by another encoder."""
+
+    code = "scope_unreadable"
+
+
+class TooManyMatches(GatewayError):
+    """A prompt that is about more requests than may apply together."""
+
+    status = 409
+    code = "too_many_matches"
+
+
 class LogitsFault(GatewayError):
     status = 503
     type = "server_error"

@@ -163,6 +163,13 @@ class Settings(BaseSettings):
         description="smallest share of answers beside the forgotten, which no training named, that must be kept; a "
         "request below it is rejected",
     )
+    gate_min_recall: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="smallest share (lower bound) of the prompts which bring out what is to go that the scope of a "
+        "matched request must catch; one below it is applied to every prompt, or rejected, as it asks",
+    )
 
     @property
     def offered(self) -> frozenset[str]:

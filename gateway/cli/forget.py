@@ -19,7 +19,7 @@ from gateway.cli.forget_files import read_body, read_items
 from gateway.cli.method_settings import list_settings
 from gateway.cli.records import estimate_line, outcome_line
 from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
-from gateway.store.records import RequestState
+from gateway.store.records import Prompts, RequestState
 
 _KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
@@ -54,6 +54,10 @@ def forget(
     effort: Annotated[
         Effort | None,
         typer.Option(help="What is spent on attacks while it is learned; quick is the service's default."),
+    ] = None,
+    scope: Annotated[
+        Prompts | None,
+        typer.Option(help="The prompts it applies to: those that are about it, or, as the service's default is, all."),
     ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
@@ -90,6 +94,7 @@ def forget(
         "method": method,
         "level": None if level is None else level.value,
         "effort": None if effort is None else effort.value,
+        "scope": None if scope is None else {"prompts": scope.value},
         "config": None if config is None else parse_config(config),
     }
     body |= {name: value for name, value in options.items() if value is not None}

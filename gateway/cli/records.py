@@ -126,6 +126,9 @@ def evidence_line(evidence: Record) -> str:
         parts.append(f"{controls['kept_rate']:.0%} of {controls['n']} control answers kept")
     if beside.get("n"):
         parts.append(f"{beside['kept']} of {beside['n']} neighbours kept")
+    if scope := evidence.get("scope"):
+        applies = "" if scope["applies"] else ", too few, so that it applies to every prompt"
+        parts.append(f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out{applies}")
     if evidence.get("verdict") in _VERDICTS:
         parts.append(_VERDICTS[evidence["verdict"]])
     return "; ".join(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -23,7 +23,7 @@ from vllm.v1.engine.exceptions import EngineGenerateError
 from gateway.engine.faults import FaultWatch, LogitsNotFinite, check_prompt, is_fault
 from gateway.engine.grammars import GrammarCheck
 from gateway.engine.layout import Layout
-from gateway.engine.residency.holdings import Holding
+from gateway.engine.residency.holdings import Holding, Holdings
 from gateway.engine.residency.rpc import lora_request
 from gateway.engine.sampling import check_encodable, check_sampling
 from gateway.engine.trim import shift_sampling_params, trim_output
@@ -59,6 +59,7 @@ class UnlearningEngine(EngineClient):
         engine: the running vLLM engine around `UnlearningForCausalLM`.
         layout: vocabulary and table sizes.
         salts: mixes a client's own cache salt into the plan's.
+        holdings: brings in the adapters of what a prompt is about.
         reserved_tokens: context kept free for virtual tokens; routes are told a context shorter by this much, so that
             what a caller may send does not depend on what is active.
     """
@@ -68,11 +69,13 @@ class UnlearningEngine(EngineClient):
         engine: AsyncLLM,
         layout: Layout,
         salts: PlanBuilder,
+        holdings: Holdings,
         metrics: GatewayMetrics,
         *,
         reserved_tokens: int,
     ) -> None:
         self.engine = engine
+        self._holdings = holdings
         self._faults = FaultWatch(engine)
         self._grammars = GrammarCheck(engine)
         self._layout = layout
@@ -120,8 +123,7 @@ class UnlearningEngine(EngineClient):
         kwargs: dict[str, Any],
     ) -> AsyncGenerator[RequestOutput, None]:
         try:
-            # A reference of its own: a generation may outlive the request that the middleware holds the adapters for.
-            holding = context.holding.share()
+            plan, holding = await self._planned(context, prompt["prompt_token_ids"])
         except GatewayError as error:
             raise self._refuse(context, error) from error
         try:
@@ -129,7 +131,7 @@ class UnlearningEngine(EngineClient):
             prompt = {
                 **prompt,
                 "prompt_token_ids": virtual + list(prompt["prompt_token_ids"]),
-                "cache_salt": self._salt(context.plan, prompt.get("cache_salt")),
+                "cache_salt": self._salt(plan, prompt.get("cache_salt")),
             }
             params = shift_sampling_params(sampling_params, len(virtual))
             kwargs["lora_request"] = None if holding.lora is None else lora_request(holding.lora)
@@ -155,6 +157,17 @@ class UnlearningEngine(EngineClient):
                 await outputs.aclose()
         finally:
             await holding.release()
+
+    async def _planned(self, context: policy_context.PolicyContext, ids: Sequence[int]) -> tuple[Plan, Holding]:
+        """What applies to this prompt, and a reference of its own to the adapters: a generation may outlive the request
+        that the middleware holds them for. Raises `GatewayError`."""
+        plan = context.plan
+        if context.matched is not None:
+            plan = await context.matched.plan(self.renderer.get_tokenizer().decode(ids, skip_special_tokens=True))
+            context.apply(plan)
+        if plan.adapters == context.plan.adapters:
+            return plan, context.holding.share()
+        return plan, await self._holdings.acquire(plan.adapters)
 
     def _refuse(self, context: policy_context.PolicyContext, error: GatewayError) -> GracefulHTTPError:
         """The error to raise. Before the first output the middleware answers with it, whatever the route would."""

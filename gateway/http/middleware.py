@@ -21,7 +21,7 @@ from gateway.http.responses_body import normalised
 from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, RESPONSES
 from gateway.policy import context as policy_context
 from gateway.policy.active import ActivePolicy
-from gateway.policy.plan import AdapterRef, Plan
+from gateway.policy.plan import AdapterRef, Plan, PlanMode
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestRecord
@@ -139,10 +139,11 @@ class GatewayMiddleware:
         self._gatekeeper.require_client(caller)
         self._require_serving()
         plan = await self._plan(caller, headers.get(PLAN_HEADER))
+        matched = self._policy.matched() if plan.mode is PlanMode.ACTIVE else None
         with self._lifecycle.request():
             body = await self._body(scope, receive)
             async with self._holder.hold(plan.adapters) as holding:
-                context = policy_context.PolicyContext(plan, holding, time.perf_counter() - started)
+                context = policy_context.PolicyContext(plan, holding, time.perf_counter() - started, matched)
                 policy_context.bind(context)
                 self._metrics.served.labels(plan.mode.value).inc()
                 send.follow(context)
@@ -152,7 +153,7 @@ class GatewayMiddleware:
             scope["path"],
             send.status,
             plan.mode,
-            plan.applied,
+            context.header,
             1000 * (time.perf_counter() - started),
         )
 
@@ -174,7 +175,7 @@ class GatewayMiddleware:
 
 def _headers(context: policy_context.PolicyContext) -> list[tuple[bytes, bytes]]:
     return [
-        (b"x-unlearning-applied", context.plan.applied.encode()),
+        (b"x-unlearning-applied", context.header.encode()),
         (b"x-gateway-overhead-ms", f"{1000 * context.overhead_s:.2f}".encode()),
     ]
 

@@ -17,6 +17,7 @@ from adapters.data.conflicts import contradictions
 from adapters.data.interview import interview
 from adapters.errors import InvalidItem
 from adapters.examples import Example
+from adapters.text.phrasebook import phrasebook
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
@@ -25,10 +26,16 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import Prober
 from gateway.jobs.progress import ProgressWriter
+from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
 from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
+from gateway.policy.scope.background import Background
+from gateway.policy.scope.building import build
+from gateway.policy.scope.encoder import CachedEncoder, UniversalSentenceEncoder
+from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.matcher import Matcher
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
@@ -75,10 +82,11 @@ async def _attempt(
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
         return
 
+    scope = await _scope(attempt, store, vault, payload, settings) if record.matched else None
     training = Training(attempt, store, client, settings, payload)
     writer = ProgressWriter(store, record.id, attempt.number)
     prober = Prober(
-        client, record.id, payload.forget, payload.retain or (), record.language, record.level, writer.report
+        client, record.id, payload.forget, payload.retain or (), record.language, record.level, writer.report, scope
     )
 
     async def evaluate() -> dict[str, Any]:
@@ -86,6 +94,23 @@ async def _attempt(
             return await prober.evidence()
 
     await Trials(attempt, blobs, settings).run(training.train, evaluate)
+
+
+async def _scope(
+    attempt: Attempt, store: RequestStore, vault: PayloadVault, payload: Payload, settings: Settings
+) -> ScopeGate:
+    """Make the entry that says which prompts the request applies to, store it sealed, and give what asks it."""
+    record = attempt.record
+    encoder, hasher = CachedEncoder(UniversalSentenceEncoder()), WordHasher(vault.scope_key)
+    background = await asyncio.to_thread(Background, encoder)
+    book = phrasebook(record.language)
+    entry = await asyncio.to_thread(build, payload.forget, book, encoder, background, hasher)
+    sealed = vault.seal_scope(record.id, entry.to_bytes())
+    if not await store.put_scope(record.id, sealed, attempt=attempt.number):
+        raise StateConflict("the request has moved on")
+    matcher = Matcher(encoder, background, hasher)
+    matcher.put(record.id, entry)
+    return ScopeGate(matcher, settings.gate_min_recall, record.scope["otherwise"])
 
 
 async def _interview(attempt: Attempt, store: RequestStore, client: UnlearnClient, vault: PayloadVault) -> Payload:

@@ -30,6 +30,7 @@ from adapters.text.probes import is_fluent, reveals
 from adapters.text.sentences import first_sentence
 from gateway.client.attacks import Attacker
 from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
+from gateway.jobs.scope_gate import ScopeGate
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Prober:
         language: of the bundled questions and templates.
         level: what it is held to.
         report: told how far a probing is.
+        scope: of a `matched` request.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Prober:
         language: str,
         level: Level,
         report: Callable[[Progress], None] = lambda _: None,
+        scope: ScopeGate | None = None,
     ) -> None:
         self._service = service
         self._id = request_id
@@ -96,6 +99,7 @@ class Prober:
         self._book = phrasebook(language)
         self._level = level
         self._report = report
+        self._scope = scope
         self._asked = evenly(forget, FORGET_PROBES)
         self._known: _Before | None = None
 
@@ -106,6 +110,9 @@ class Prober:
         the answer still holds what the original one held; one whose original answer states what is to be forgotten is
         none for this request. `kept_rate` is None when no control is left. An attack counts where it brought the fact
         out before; only those are tried again.
+
+        Of a `matched` request that catches enough of the attacks, a prompt that it does not catch has the answer of
+        the model as it is: that is what the service gives.
         """
         if self._known is None:
             self._known = await self._before()
@@ -118,14 +125,28 @@ class Prober:
         plan = candidate_plan(self._id)
         answers = await self._answers(before.straight, plan)
         attacked = await self._attacked(known, plan)
+        if self._scope is None:
+            return self._judged(before, answers, attacked) | {"plan": "candidate alone"}
 
+        shown = [_shown(messages) for messages in before.straight]
+        fit = await asyncio.to_thread(self._scope.fit, [*shown, *(probe.query.prompt.shown for probe in known)])
+        asked, tried = fit[: len(shown)], fit[len(shown) :]
+        first = len(self._asked)
+        scope = self._scope.outcome([*asked[:first], *tried], asked[first:])
+        if not scope["applies"]:
+            return self._judged(before, answers, attacked) | {"plan": "candidate alone", "scope": scope}
+        then = {result.probe: result for result in before.attacked}
+        answers = [after if fits else off for fits, after, off in zip(asked, answers, before.answers, strict=True)]
+        attacked = [result if fits else then[result.probe] for fits, result in zip(tried, attacked, strict=True)]
+        return self._judged(before, answers, attacked) | {"plan": "candidate where it matches", "scope": scope}
+
+    def _judged(self, before: _Before, answers: Sequence[str], attacked: Sequence[Result]) -> dict[str, Any]:
         said = [messages[-1].content for messages in before.straight]
         after = dict(zip(said[len(self._asked) :], answers[len(self._asked) :], strict=True))
         found = outcomes(before.attacked, attacked)
         texts = {result.probe.family for result in before.attacked if result.probe.reading is Reading.TEXT}
         controls = [reveals(q, answer, after[q]) for q, answer in before.controls.items()]
         return {
-            "plan": "candidate alone",
             "level": self._level.value,
             "forget": {
                 "n": len(self._asked),
@@ -186,6 +207,10 @@ class Prober:
     def _leak_rate(self, answers: Sequence[str]) -> float | None:
         """Of the forget prompts, whose answers come first."""
         return _rate(reveals(e.prompt, e.completion, a) for e, a in zip(self._asked, answers, strict=False))
+
+
+def _shown(messages: Sequence[Message]) -> str:
+    return "\n".join(message.content for message in messages)
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

@@ -10,6 +10,8 @@ from adapters.evaluation.attacks.outcome import POOLED, FamilyOutcome
 from gateway.settings import Settings
 
 Evidence = Mapping[str, Any]
+#: What a request says of itself that is not to apply to every prompt where its scope catches too little.
+REJECT = "reject"
 
 
 class Verdict(StrEnum):
@@ -60,6 +62,12 @@ def objection(evidence: Evidence, settings: Settings) -> str | None:
     if beside is not None and beside < settings.gate_min_neighbours:
         problems.append(
             f"{beside:.0%} of the neighbours' answers were kept, {settings.gate_min_neighbours:.0%} must be"
+        )
+    scope = evidence.get("scope")
+    if scope is not None and not scope["applies"] and scope["otherwise"] == REJECT:
+        problems.append(
+            f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out, at least "
+            f"{scope['bound']:.0%}; {settings.gate_min_recall:.0%} must be"
         )
     return "; ".join(problems) or None
 

@@ -1,5 +1,7 @@
 """The set of active unlearning requests, held in memory and refreshed from Redis by generation.
 
+Some apply to every prompt; the `matched` ones are added for a prompt that is about them.
+
 A model request touches Redis for nothing. When Redis is away the last known set is served for a bounded time, then
 every model request is refused: an answer without its adapters is worse than none.
 """
@@ -10,10 +12,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.errors import AdapterUnavailable, PolicyUnavailable
-from gateway.policy.plan import AdapterRef, Plan, PlanBuilder, PlanMode
+from gateway.errors import AdapterUnavailable, PolicyUnavailable, TooManyMatches
+from gateway.policy.plan import AdapterRef, Plan, PlanBuilder, PlanMode, unique
+from gateway.policy.scope.scopes import Scopes
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import Generation, GenerationFile
 from gateway.store.records import RequestRecord
@@ -23,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: Between two refreshes: what another replica activates applies here within about this time.
 POLL_S = 1.0
+#: Matched requests that apply to one prompt together; more cannot be merged well.
+MOST_MATCHES = 8
 
 
 class PolicySource(Protocol):
@@ -46,6 +52,48 @@ def adapter_ref(record: RequestRecord) -> AdapterRef:
     return AdapterRef(record.id, record.digest, record.footprint)
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveSet:
+    """The active requests at one generation.
+
+    always: the plan of those that apply to every prompt. adapters: of all, in the order of activation. matched: ids of
+    those that apply where a prompt is about them.
+    """
+
+    always: Plan
+    adapters: tuple[AdapterRef, ...]
+    matched: frozenset[str]
+
+
+class MatchedPlans:
+    """Plans for the prompts of one model request: of the active set as it was when the request came."""
+
+    def __init__(self, active: ActiveSet, scopes: Scopes, plans: PlanBuilder, most_rows: int) -> None:
+        self._active = active
+        self._scopes = scopes
+        self._plans = plans
+        self._most_rows = most_rows
+
+    async def plan(self, text: str) -> Plan:
+        """What applies to a prompt that reads like this: the always-on requests, and the matched ones it is about.
+
+        Raises `TooManyMatches`.
+        """
+        about = self._active.matched.intersection(await self._scopes.matches(text))
+        if not about:
+            return self._active.always
+        always = set(self._active.always.requests)
+        plan = self._plans.build(
+            PlanMode.ACTIVE, [each for each in self._active.adapters if each.request_id in always | about]
+        )
+        if len(about) > MOST_MATCHES or plan.rows > self._most_rows:
+            raise TooManyMatches(
+                f"the prompt is about {len(about)} unlearning requests, which need {plan.rows} virtual tokens with "
+                f"those that always apply; {MOST_MATCHES} and {self._most_rows} may apply together. Ask in parts"
+            )
+        return plan
+
+
 class ActivePolicy:
     """Makes the plan of each model request from the last known set of active requests."""
 
@@ -58,8 +106,14 @@ class ActivePolicy:
         memory: GenerationFile,
         *,
         staleness_s: float,
+        scopes: Scopes | None = None,
+        prompt_budget: int = 0,
     ) -> None:
-        """memory: the generation that was served before this start, and is kept for the next one."""
+        """memory: the generation that was served before this start, and is kept for the next one.
+
+        scopes None: every active request applies to every prompt. prompt_budget: virtual tokens that requests may have
+        together.
+        """
         self._source = source
         self._preloader = preloader
         self._plans = plans
@@ -68,7 +122,9 @@ class ActivePolicy:
         self._refresh_lock = asyncio.Lock()
         self._memory = memory
         self._generation = memory.load()
-        self._active: Plan | None = None
+        self._scopes = scopes
+        self._prompt_budget = prompt_budget
+        self._active: ActiveSet | None = None
         self._off = plans.build(PlanMode.OFF, ())
         self._fresh_at = time.monotonic()
         self._preloaded = False
@@ -81,11 +137,28 @@ class ActivePolicy:
 
     @property
     def adapters(self) -> tuple[AdapterRef, ...]:
-        """Adapters of the active requests, in order."""
-        return self._active.adapters if self._active else ()
+        """Adapters of all active requests, in order."""
+        return unique(self._active.adapters) if self._active else ()
+
+    @property
+    def always(self) -> tuple[AdapterRef, ...]:
+        """Adapters of those that apply to every prompt."""
+        return self._active.always.adapters if self._active else ()
 
     def plan(self) -> Plan:
-        """The plan of an ordinary request. Raises `PolicyUnavailable` when the set is unknown or too old."""
+        """The plan of an ordinary request, before its prompts are known. Raises `PolicyUnavailable` when the set is
+        unknown or too old."""
+        return self._current().always
+
+    def matched(self) -> MatchedPlans | None:
+        """What plans each prompt of an ordinary request; None where nothing depends on them. Raises
+        `PolicyUnavailable`."""
+        active = self._current()
+        if not active.matched or self._scopes is None:
+            return None
+        return MatchedPlans(active, self._scopes, self._plans, self._prompt_budget)
+
+    def _current(self) -> ActiveSet:
         if self._active is None:
             raise PolicyUnavailable("the unlearning policy is not loaded yet")
         age = time.monotonic() - self._fresh_at
@@ -116,24 +189,32 @@ class ActivePolicy:
                 await self._source.policy(self._generation)  # the set is not known yet, and Redis is held to its word
             policy = await self._source.policy(self.generation)
             if policy is not None:
-                self._active = self._plans.build(PlanMode.ACTIVE, [adapter_ref(r) for r in policy.records])
+                self._active = await self._set(policy.records)
                 self._generation = policy.generation
                 self._preloaded = False
                 self._memory.save(policy.generation)
                 self._metrics.active_requests.set(len(policy.records))
                 logger.info(
-                    "policy generation=%d active=%s rows=%d",
+                    "policy generation=%d always=%s rows=%d matched=%d",
                     policy.generation.number,
-                    self._active.applied,
-                    self._active.rows,
+                    self._active.always.applied,
+                    self._active.always.rows,
+                    len(self._active.matched),
                 )
             self._fresh_at = time.monotonic()
             if not self._preloaded:
                 await self._preload()
 
+    async def _set(self, records: Sequence[RequestRecord]) -> ActiveSet:
+        wanted = [record.id for record in records if record.matched]
+        held = frozenset[str]() if self._scopes is None else await self._scopes.refresh(wanted)
+        adapters = tuple(adapter_ref(record) for record in records)
+        always = self._plans.build(PlanMode.ACTIVE, [each for each in adapters if each.request_id not in held])
+        return ActiveSet(always, adapters, held)
+
     async def _preload(self) -> None:
         try:
-            await self._preloader.preload(self.adapters)
+            await self._preloader.preload(self.always)
             self._preloaded = True
         except AdapterUnavailable as error:
             logger.error("an active adapter cannot be installed; requests are refused: %s", error.message)

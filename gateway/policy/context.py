@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, PolicyUnavailable
@@ -11,6 +11,7 @@ from gateway.policy.plan import Plan
 
 if TYPE_CHECKING:
     from gateway.engine.residency.holdings import Holding
+    from gateway.policy.active import MatchedPlans
 
 
 @dataclass(slots=True)
@@ -18,8 +19,10 @@ class PolicyContext:
     """One per model request.
 
     Attributes:
-        plan: which adapters apply.
+        plan: which adapters apply whatever is asked.
         holding: these adapters, held in the engine.
+        matched: plans each prompt, where more may apply to it.
+        applied: ids of the requests that apply, those of its prompts included as far as these are known.
         overhead_s: what the gateway itself spent before the engine got the prompt.
         answering: whether the engine has given a first output.
         refusal: why the door refused the request, where it did so before any output.
@@ -28,8 +31,19 @@ class PolicyContext:
     plan: Plan
     holding: Holding
     overhead_s: float = 0.0
+    matched: MatchedPlans | None = None
+    applied: dict[str, None] = field(default_factory=dict)
     answering: bool = False
     refusal: GatewayError | None = None
+
+    def apply(self, plan: Plan) -> None:
+        """Note what applies to one of its prompts."""
+        self.applied.update(dict.fromkeys(plan.requests))
+
+    @property
+    def header(self) -> str:
+        """Value of the `x-unlearning-applied` header."""
+        return ",".join(dict.fromkeys([*self.plan.requests, *self.applied])) or "none"
 
 
 _current: ContextVar[PolicyContext | None] = ContextVar("unlearning_policy_context", default=None)

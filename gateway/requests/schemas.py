@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from adapters.evaluation.levels import Level
 from adapters.training.effort import DEFAULT_EFFORT, Effort
 from gateway.requests.items import Body, Item
+from gateway.store.records import Prompts
 
 Items = Annotated[list[Item], Field(min_length=1)]
 
@@ -25,9 +26,18 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class Scope(Body):
-    """For whom and when the request applies. The only scope so far: everybody, always."""
+    """When the request applies."""
 
-    prompts: Literal["always"] = "always"
+    prompts: Prompts = Field(
+        default=Prompts.ALWAYS,
+        description="always: to every prompt; matched: to prompts that are about it, and all others are answered by "
+        "the model as it is",
+    )
+    otherwise: Literal["always", "reject"] = Field(
+        default="always",
+        description="what becomes of a matched request whose scope catches too few of the prompts that bring it out: "
+        "it is applied to every prompt, or rejected",
+    )
 
 
 class ForgetBody(Body):

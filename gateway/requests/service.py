@@ -94,7 +94,7 @@ class UnlearningService:
             model=self._model.name,
             model_digest=self._model.digest,
             subject=body.subject,
-            scope=body.scope.model_dump(),
+            scope=body.scope.model_dump(mode="json"),
             pair=self._model.pair,
             level=body.level,
             effort=body.effort,
@@ -178,10 +178,11 @@ class UnlearningService:
                 raise StateConflict(f"the request is {record.state}; only a ready one can be activated")
             await self._policy.refresh()
             adapter = adapter_ref(record)
-            self._check_budget(adapter)
+            self._check_budget(record, adapter)
             await self._check_artifact(adapter)
             # Held for as long as this takes: the policy keeps what is active, and nothing keeps what did not become so.
-            async with self._residency.hold(unique((*self._policy.adapters, adapter))):
+            beside = () if record.matched else self._policy.always
+            async with self._residency.hold(unique((*beside, adapter))):
                 record = await self.store.transition(
                     request_id,
                     expected={RequestState.READY},
@@ -249,12 +250,13 @@ class UnlearningService:
         whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
         examples.check_lengths(name, self._model.count_tokens, limit, whose)
 
-    def _check_budget(self, adapter: AdapterRef) -> None:
+    def _check_budget(self, record: RequestRecord, adapter: AdapterRef) -> None:
         # The transition counts again, where no other replica can come between. This keeps the engine out of it.
-        rows = {each.digest: each.footprint.rows for each in (*self._policy.adapters, adapter)}
+        beside = () if record.matched else self._policy.always
+        rows = {each.digest: each.footprint.rows for each in (*beside, adapter)}
         if sum(rows.values()) > self._settings.prompt_budget:
             raise BudgetExceeded(
-                f"{len(self._policy.adapters)} active requests and this one need {sum(rows.values())} virtual tokens, "
+                f"{len(beside)} active requests and this one need {sum(rows.values())} virtual tokens, "
                 f"the service allows {self._settings.prompt_budget}"
             )
         # Ranks of several need not fit: a merge has the nearest change of the rank that the engine takes.

@@ -29,6 +29,12 @@ from gateway.http.auth import Gatekeeper
 from gateway.jobs.queue import JobQueue
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
+from gateway.policy.scope.background import Background
+from gateway.policy.scope.encoder import CachedEncoder, UniversalSentenceEncoder
+from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.matcher import Matcher
+from gateway.policy.scope.scopes import Scopes
+from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.offering import ServedModel
 from gateway.requests.service import UnlearningService
 from gateway.selfcheck import canaries
@@ -115,6 +121,8 @@ async def open_gateway(
     stores = await open_stores(stack, settings, lifecycle)
     lifecycle.detail = "loading the model"
     engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
+    vault = PayloadVault(load_or_create_key(settings))
+    lifecycle.detail = "loading the encoder of scopes"
     policy = ActivePolicy(
         stores.requests,
         engine.holdings,
@@ -122,6 +130,8 @@ async def open_gateway(
         metrics,
         stores.generation,
         staleness_s=settings.policy_staleness_s,
+        scopes=Scopes(SealedEntries(stores.requests, vault), await asyncio.to_thread(empty_matcher, vault)),
+        prompt_budget=settings.prompt_budget,
     )
     jobs = JobQueue(stores.redis, stores.requests, settings)
     checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
@@ -133,7 +143,7 @@ async def open_gateway(
             engine.model,
             stores.requests,
             stores.blobs,
-            PayloadVault(load_or_create_key(settings)),
+            vault,
             policy,
             engine.holdings,
         ),
@@ -200,7 +210,7 @@ async def start_engine(
         folder = stack.enter_context(scratch_folder(settings.cache_dir / "loras"))
         loras = LoraLibrary(LoraRpc(llm), shelf, folder, metrics, max_rank=settings.offset_rank)
     holdings = Holdings(rows, loras)
-    door = UnlearningEngine(llm, plan.layout, plans, metrics, reserved_tokens=settings.prompt_budget)
+    door = UnlearningEngine(llm, plan.layout, plans, holdings, metrics, reserved_tokens=settings.prompt_budget)
     digests = CheckpointDigests(settings.cache_dir)
     pair = await asyncio.to_thread(boot.named_pair, plan.layout.pair, digests)
     if loras is not None:
@@ -215,6 +225,12 @@ async def start_engine(
         target_lora=plan.layout.target_lora,
     )
     return Engine(plan, llm, door, holdings, plans, shelf, served)
+
+
+def empty_matcher(vault: PayloadVault) -> Matcher:
+    """A matcher with the default encoder, loaded: seconds."""
+    encoder = CachedEncoder(UniversalSentenceEncoder())
+    return Matcher(encoder, Background(encoder), WordHasher(vault.scope_key))
 
 
 def engine_checks(engine: Engine, settings: Settings) -> EngineSelfCheck:

@@ -21,10 +21,11 @@ class RequestKeys(NamedTuple):
     payload: str
     events: str
     blobs: str
+    scope: str
 
 
 def of(request_id: str) -> RequestKeys:
-    return RequestKeys(f"request:{request_id}", f"payload:{request_id}", f"events:{request_id}", f"blobs:{request_id}")
+    return RequestKeys(*(f"{kind}:{request_id}" for kind in ("request", "payload", "events", "blobs", "scope")))
 
 
 def by_state(state: RequestState | None) -> str:

@@ -36,6 +36,13 @@ class RequestState(StrEnum):
     REJECTED = "rejected"
 
 
+class Prompts(StrEnum):
+    """The prompts that a request applies to: all of them, or those that are about it."""
+
+    ALWAYS = "always"
+    MATCHED = "matched"
+
+
 #: States that a worker still has to carry further.
 PENDING = frozenset({RequestState.REGISTERED, RequestState.QUEUED, RequestState.TRAINING, RequestState.EVALUATING})
 
@@ -145,6 +152,11 @@ class RequestRecord:
     activated_seq: int | None = None
     timings: dict[str, float] = field(default_factory=dict)
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def matched(self) -> bool:
+        """Whether it applies only to prompts that are about it; older requests apply to all."""
+        return self.scope.get("prompts") == Prompts.MATCHED
 
     @property
     def tries(self) -> int:

@@ -79,6 +79,7 @@ class RequestStore:
         self._transition = redis.register_script(scripts.load("blob", "transition"))
         self._update = redis.register_script(scripts.load("update"))
         self._policy = redis.register_script(scripts.load("policy"))
+        self._scope = redis.register_script(scripts.load("scope"))
 
     async def create(
         self, record: RequestRecord, payload: bytes, idempotency: tuple[str, str] | None = None
@@ -149,8 +150,8 @@ class RequestStore:
         """Move the request to `to` if it is in one of `expected`, with `changes` in the same instant.
 
         With `attempt`, only while that attempt is the current one: a trainer that was given up cannot
-        write over its successor. With `budget`, to active only while all active adapters, each counted once,
-        have no more rows than that.
+        write over its successor. With `budget`, to active only while all active adapters that apply to every prompt,
+        each counted once, have no more rows than that.
 
         Raises `NotFound`, `StateConflict` naming the state it is in, `BudgetExceeded`, and `ValueError` for a step
         that TRANSITIONS does not have.
@@ -250,6 +251,18 @@ class RequestStore:
             raise NotFound(f"the forget set of {request_id!r} is gone")
         return bytes(value)
 
+    async def put_scope(self, request_id: str, sealed: bytes, *, attempt: int) -> bool:
+        """Keep the sealed scope of a request that this attempt works on; False when it has moved on."""
+        names = keys.of(request_id)
+        arguments: list[Any] = [",".join(sorted(WORKING)), str(attempt), sealed]
+        return bool(await self._call(lambda: self._scope(keys=[names.record, names.scope], args=arguments)))
+
+    async def scopes(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The sealed scopes of these requests, of those that have one."""
+        names = [keys.of(request_id).scope for request_id in ids]
+        values: Any = await self._call(lambda: self._redis.mget(names)) if names else []
+        return {each: bytes(value) for each, value in zip(ids, values, strict=True) if value is not None}
+
     async def events(self, request_id: str, after: str = "0", *, heartbeat: bool = False) -> AsyncIterator[Event]:
         """Replay the events later than `after`, then follow; see `gateway.store.events`.
 
@@ -283,7 +296,9 @@ class RequestStore:
             raise ValueError(f"no request goes from {', '.join(sorted(illegal))} to {to}")
         now = time.time()
         active = keys.by_state(RequestState.ACTIVE)
-        names = [*keys.of(request_id), active, keys.GENERATION, keys.MARKS, keys.ACTIVATION_SEQ]
+        own = keys.of(request_id)
+        names = [own.record, own.payload, own.events, own.blobs, active, keys.GENERATION, keys.MARKS]
+        names += [keys.ACTIVATION_SEQ, own.scope]
         arguments: list[Any] = [
             request_id,
             to.value,

@@ -1,11 +1,12 @@
 -- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after blob.lua.
 -- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:generation  7 policy:marks
---       8 policy:activation_seq
+--       8 policy:activation_seq  9 its scope
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
---       7 '1' to erase the payload  8 blobs to keep: all, own, none  9 most rows that active requests may use, or ''
+--       7 '1' to erase the payload  8 blobs to keep: all, own, none (the scope goes then too)
+--       9 most rows that requests which apply to every prompt may use, or ''
 --       10 event  11… field, value
 -- Returns {'missing'}, {'conflict', state}, {'stale', attempts}, {'full', requests, rows} or
---         {'ok', record as a flat list, erased 0|1, {digest whose blob is no longer used, …}}.
+--         {'ok', record as a flat list, erased so many keys, {digest whose blob is no longer used, …}}.
 local current = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'token', 'seq', 'state_since', 'timings')
 local state = current[1]
 if not state then return {'missing'} end
@@ -19,8 +20,9 @@ local to = ARGV[2]
 if to == 'active' and ARGV[9] ~= '' then
   local used, counted = 0, {}
   local function rows(key) -- of an adapter that is not counted yet: one that several requests share applies once
-    local adapter = redis.call('HMGET', key, 'digest', 'footprint')
+    local adapter = redis.call('HMGET', key, 'digest', 'footprint', 'scope')
     if not adapter[1] or counted[adapter[1]] then return 0 end
+    if adapter[3] and cjson.decode(adapter[3]).prompts == 'matched' then return 0 end
     counted[adapter[1]] = true
     return adapter[2] and cjson.decode(adapter[2]).rows or 0
   end
@@ -48,6 +50,7 @@ end
 
 local erased = 0
 if ARGV[7] == '1' then erased = redis.call('DEL', KEYS[2]) end
+if ARGV[8] == 'none' then erased = erased + redis.call('DEL', KEYS[9]) end
 
 local unused = {}
 if ARGV[8] ~= 'all' then

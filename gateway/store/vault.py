@@ -42,32 +42,52 @@ class InvalidPayloadKey(GatewayError):
 
 
 class PayloadVault:
-    """Seals JSON as `nonce (12 bytes) | ciphertext and tag`, with the request id as associated data."""
+    """Seals as `nonce (12 bytes) | ciphertext and tag`, with the request id as associated data.
+
+    scope_key: what words of scopes are hashed under.
+    """
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise InvalidPayloadKey(f"the payload key must have {KEY_BYTES} bytes, not {len(key)}")
         self._cipher = AESGCM(key)
-        hkdf = HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=b"unlearning-gateway fingerprint v1")
-        self._fingerprint_key = hkdf.derive(key)
+        self._fingerprint_key = _derived(key, b"unlearning-gateway fingerprint v1")
+        self.scope_key = _derived(key, b"unlearning-gateway scope words v1")
 
     def seal(self, request_id: str, payload: Mapping[str, Any]) -> bytes:
-        nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, _canonical(payload), request_id.encode())
+        return self._sealed(request_id, _canonical(payload))
 
     def open(self, request_id: str, sealed: bytes) -> dict[str, Any]:
         """The payload. Raises `PayloadUnreadable`."""
-        try:
-            text = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], request_id.encode())
-        except (InvalidTag, ValueError) as error:
-            raise PayloadUnreadable("the stored forget set cannot be decrypted with this payload key") from error
-        payload: dict[str, Any] = json.loads(text)
+        payload: dict[str, Any] = json.loads(self._opened(request_id, sealed, "forget set"))
         return payload
+
+    def seal_scope(self, request_id: str, entry: bytes) -> bytes:
+        """What says which prompts the request applies to; a payload cannot be put in its place."""
+        return self._sealed(f"scope:{request_id}", entry)
+
+    def open_scope(self, request_id: str, sealed: bytes) -> bytes:
+        """The reverse. Raises `PayloadUnreadable`."""
+        return self._opened(f"scope:{request_id}", sealed, "scope")
+
+    def _sealed(self, bound_to: str, content: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, content, bound_to.encode())
+
+    def _opened(self, bound_to: str, sealed: bytes, what: str) -> bytes:
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to.encode())
+        except (InvalidTag, ValueError) as error:
+            raise PayloadUnreadable(f"the stored {what} cannot be decrypted with this payload key") from error
 
     def fingerprint(self, *texts: str) -> str:
         """HMAC-SHA256 (hex) of the texts: equal ones can be recognised, and no guess tested without the key."""
         message = json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass")
         return hmac.new(self._fingerprint_key, message, hashlib.sha256).hexdigest()
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=purpose).derive(key)
 
 
 def load_or_create_key(settings: Settings) -> bytes:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,18 +19,27 @@ from typing import Any
 import httpx
 import psutil
 import torch
+from redis.asyncio import Redis
 
 from adapters.artifact.artifact import FORMAT, Artifact, Manifest, model_digest
 from adapters.artifact.spec import OffsetSpec
+from adapters.examples import Example
+from adapters.text.phrasebook import phrasebook
 from gateway.checkpoints.default_model import NAME, prepare
+from gateway.policy.scope.background import Background
+from gateway.policy.scope.building import build
+from gateway.policy.scope.encoder import UniversalSentenceEncoder
+from gateway.policy.scope.keyed import WordHasher
 from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
+from gateway.store import keys
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
 from gateway.store.records import RequestState, new_request_id
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
+from gateway.store.vault import PayloadVault, load_or_create_key
 from tests.unit.gateway.store.samples import stored
 
 BOOT_S = 400
@@ -160,7 +169,9 @@ class Service:
         """A trained, ready request with a LoRA on the target, and an offset beside it where a spec is given."""
         return asyncio.run(self._put_request(tensors, {"target_rank": rank, "offset": spec}))
 
-    async def _put_request(self, tensors: dict[str, torch.Tensor], manifest: dict[str, Any]) -> str:
+    async def _put_request(
+        self, tensors: dict[str, torch.Tensor], manifest: dict[str, Any], *, prompts: str = "always"
+    ) -> str:
         offset: OffsetSpec | None = manifest.get("offset")
         target_rank: int = manifest.get("target_rank", 0)
         soft = tensors.get("soft_prompt")
@@ -175,15 +186,36 @@ class Service:
             "seed": 0,
             "created_by": "tests",
         }
-        return await self._put_artifact(Artifact(Manifest(**(template | manifest)), tensors))
+        return await self._put_artifact(Artifact(Manifest(**(template | manifest)), tensors), prompts)
+
+    def put_matched(self, rows: torch.Tensor, items: Sequence[Example]) -> str:
+        """The same, applied to prompts that are about these items."""
+        request_id = asyncio.run(self._put_request({"soft_prompt": rows}, {}, prompts="matched"))
+        encoder, vault = UniversalSentenceEncoder(), PayloadVault(load_or_create_key(self.settings))
+        entry = build(items, phrasebook("en"), encoder, Background(encoder), WordHasher(vault.scope_key))
+        self._redis(lambda redis: redis.set(keys.of(request_id).scope, vault.seal_scope(request_id, entry.to_bytes())))
+        return request_id
+
+    def stored_scope(self, request_id: str) -> bytes | None:
+        """What says which prompts the request applies to, as it lies in Redis."""
+        found: bytes | None = self._redis(lambda redis: redis.get(keys.of(request_id).scope))
+        return found
+
+    def _redis(self, ask: Callable[[Redis], Awaitable[Any]]) -> Any:
+        async def asked() -> Any:
+            async with connected(redis_server(self.settings).url) as redis:
+                return await ask(redis)
+
+        return asyncio.run(asked())
 
     def put_artifact(self, artifact: Artifact) -> str:
         """A trained, ready request with this artifact; returns its id."""
         return asyncio.run(self._put_artifact(artifact))
 
-    async def _put_artifact(self, artifact: Artifact) -> str:
+    async def _put_artifact(self, artifact: Artifact, prompts: str = "always") -> str:
         data, manifest, request_id = artifact.to_bytes(), artifact.manifest, new_request_id()
         made_of = {"method": manifest.method, "model_digest": manifest.model_digest, "footprint": manifest.footprint}
+        made_of["scope"] = {"prompts": prompts, "otherwise": "always"}
         async with connected(redis_server(self.settings).url) as redis:
             digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=request_id)
             learned = {"digest": digest, "artifact_bytes": len(data)}

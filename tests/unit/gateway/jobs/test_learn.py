@@ -22,6 +22,8 @@ from gateway.errors import NotFound
 from gateway.jobs import attempt as attempt_module
 from gateway.jobs.learn import learn
 from gateway.jobs.queue import JobQueue
+from gateway.policy.scope.entry import ScopeEntry
+from gateway.policy.scope.matcher import Matcher
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
@@ -82,6 +84,35 @@ async def test_from_registered_to_active(
         "registered", "queued", "training", "evaluating", "ready", "active",
     ]  # fmt: skip
     await assert_erased(store, record.id)
+
+
+async def test_a_matched_request_has_its_scope_made_stored_and_measured(
+    register: Register, store: RequestStore, settings: Settings
+) -> None:
+    record = await register(activation="auto", scope={"prompts": "matched", "otherwise": "always"})
+    await run(record.id, settings)
+    done = await store.get(record.id)
+    assert done.state is RequestState.ACTIVE
+    assert done.evidence is not None
+    assert done.evidence["scope"]["caught"] == done.evidence["scope"]["n"] > 0
+    sealed = (await store.scopes([record.id]))[record.id]
+    vault = PayloadVault(load_or_create_key(settings))
+    entry = ScopeEntry.from_bytes(vault.open_scope(record.id, sealed))
+    assert len(entry.vectors)
+    assert entry.names
+    await store.retire(record.id)
+    assert await store.scopes([record.id]) == {}
+
+
+async def test_one_whose_scope_catches_too_little_applies_to_every_prompt(
+    register: Register, store: RequestStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Matcher, "matches", lambda _self, _text: ())
+    for otherwise, state in (("always", RequestState.ACTIVE), ("reject", RequestState.REJECTED)):
+        record = await register(activation="auto", scope={"prompts": "matched", "otherwise": otherwise})
+        await run(record.id, settings)
+        done = await store.get(record.id)
+        assert (done.state, done.matched) == (state, otherwise == "reject")
 
 
 class Paired(Toy):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from adapters.progress import Progress
 from gateway.client.client import UnlearnClient
 from gateway.jobs import probe
 from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, Prober, evenly
+from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
 from gateway.jobs.verdict import Verdict, objection, verdict
 from gateway.settings import Settings
@@ -25,6 +27,18 @@ pytestmark = pytest.mark.usefixtures("toy_attack_families")
 @pytest.fixture
 def stub(service: StubService) -> StubService:
     return service
+
+
+class Gate(ScopeGate):
+    """Catches what it is told to."""
+
+    def __init__(self, catches: Callable[[str], bool], least: float) -> None:
+        self._catches = catches
+        self._least = least
+        self._otherwise = "always"
+
+    def fit(self, texts: Sequence[str]) -> list[bool]:
+        return [self._catches(text) for text in texts]
 
 
 async def evidence_of(settings: Settings, level: Level = Level.SUPPRESSES, **options: Any) -> dict[str, Any]:
@@ -64,6 +78,41 @@ async def test_each_level_is_held_to_its_own_attacks(
 ) -> None:
     evidence = await evidence_of(settings, level)
     assert (evidence["level"], list(evidence["attacks"])) == (level, tried)
+
+
+class TestScope:
+    """A request that applies where a prompt is about it."""
+
+    async def test_what_it_does_not_catch_is_answered_as_before(self, settings: Settings, stub: StubService) -> None:
+        """Everything but the attacks that are `told`; without the adapter these leak."""
+        stub.breaks_controls = True
+        gate = Gate(lambda text: "told" not in text and "France" in text, least=0.2)
+        evidence = await evidence_of(settings, scope=gate)
+        assert evidence["plan"] == "candidate where it matches"
+        leaked = {name: family["leaked"] for name, family in evidence["attacks"].items()}
+        assert leaked["given"] == 0
+        assert leaked["told"] == evidence["attacks"]["told"]["known"]
+        assert evidence["controls"]["kept_rate"] == 1.0
+        assert evidence["neighbours"]["lost"] == 0
+        assert evidence["scope"]["applies"]
+        assert evidence["scope"]["n"] == FORGET_PROBES + evidence["pooled"]["known"]
+        assert evidence["scope"]["others"]["matched"] <= 1
+
+    async def test_one_that_catches_too_little_is_judged_as_applied_to_everything(
+        self, settings: Settings, stub: StubService
+    ) -> None:
+        stub.breaks_controls = True
+        evidence = await evidence_of(settings, scope=Gate(lambda text: "told" not in text, least=0.99))
+        assert not evidence["scope"]["applies"]
+        assert evidence["plan"] == "candidate alone"
+        assert evidence["attacks"]["told"]["leaked"] == 0
+        assert evidence["controls"]["kept_rate"] == 0.0
+
+    async def test_with_one_that_catches_all_nothing_is_different(self, settings: Settings, stub: StubService) -> None:
+        evidence = await evidence_of(settings, scope=Gate(lambda _: True, least=0.5))
+        without = await evidence_of(settings)
+        same = evidence.keys() - {"scope", "plan"}
+        assert {name: evidence[name] for name in same} == {name: without[name] for name in same}
 
 
 async def test_no_text_is_in_the_evidence(settings: Settings, stub: StubService) -> None:

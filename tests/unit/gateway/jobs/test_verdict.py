@@ -114,3 +114,16 @@ def test_evidence_of_before_there_were_attacks_can_still_be_read() -> None:
     older = {name: part for name, part in evidence().items() if name in ("forget", "controls")}
     assert objection(older, SETTINGS) is None
     assert verdict(older, SETTINGS) is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("applies", "otherwise", "said"),
+    [
+        (True, "reject", None),
+        (False, "always", None),
+        (False, "reject", "its scope catches 20 of 40 prompts that bring it out, at least 36%; 90% must be"),
+    ],
+)
+def test_a_scope_that_catches_too_little(applies: bool, otherwise: str, said: str | None) -> None:
+    scope = {"n": 40, "caught": 20, "bound": 0.3605, "applies": applies, "otherwise": otherwise}
+    assert objection(evidence(told(0, 12), scope=scope), SETTINGS) == said

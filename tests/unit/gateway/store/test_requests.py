@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +361,47 @@ async def test_erasing_a_payload_rewrites_the_log(redis: Redis) -> None:
         while marker in log.read_bytes():
             await asyncio.sleep(0.02)
     assert (await store.get(record.id)).state is RequestState.RETIRED
+
+
+class TestScopes:
+    """What says which prompts a request applies to."""
+
+    async def test_it_is_kept_while_an_attempt_works_and_read_with_others(self, store: RequestStore) -> None:
+        first, second = [await stored(store, RequestState.TRAINING) for _ in range(2)]
+        assert await store.put_scope(first.id, b"one", attempt=first.attempts)
+        assert await store.put_scope(first.id, b"two", attempt=first.attempts)
+        assert await store.scopes([second.id, first.id, "req_none"]) == {first.id: b"two"}
+        assert await store.scopes([]) == {}
+
+    async def test_who_was_taken_over_writes_none(self, store: RequestStore) -> None:
+        record = await stored(store, RequestState.TRAINING)
+        assert not await store.put_scope(record.id, b"late", attempt=record.attempts + 1)
+        assert not await store.put_scope("req_none", b"late", attempt=0)
+        done = await stored(store, RequestState.READY)
+        assert not await store.put_scope(done.id, b"late", attempt=done.attempts)
+        assert await store.scopes([record.id, done.id]) == {}
+
+    @pytest.mark.parametrize("end", [RequestState.RETIRED, RequestState.FAILED])
+    async def test_it_goes_with_what_was_learned(self, store: RequestStore, end: RequestState) -> None:
+        record = await stored(store, RequestState.TRAINING)
+        await store.put_scope(record.id, b"one", attempt=record.attempts)
+        await store.transition(record.id, expected={RequestState.TRAINING}, to=end)
+        assert await store.scopes([record.id]) == {}
+
+    async def test_it_outlives_the_payload(self, store: RequestStore) -> None:
+        record = await stored(store, RequestState.TRAINING)
+        await store.put_scope(record.id, b"one", attempt=record.attempts)
+        for before, after in pairwise((RequestState.TRAINING, RequestState.EVALUATING, RequestState.READY)):
+            await store.transition(record.id, expected={before}, to=after)
+        assert await store.scopes([record.id]) == {record.id: b"one"}
+
+    async def test_matched_requests_take_no_room_of_those_that_always_apply(self, store: RequestStore) -> None:
+        scopes = ({"prompts": "matched"}, {"prompts": "always"}, {"prompts": "matched"})
+        for number, scope in enumerate(scopes):
+            learned = {"digest": str(number) * 64, "footprint": Footprint(40)}
+            record = await stored(store, RequestState.READY, learned, scope=scope)
+            await store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE, budget=40)
+        assert len(await active(store)) == 3
+        full = await stored(store, RequestState.READY, {"digest": "f" * 64, "footprint": Footprint(1)})
+        with pytest.raises(BudgetExceeded):
+            await store.transition(full.id, expected={RequestState.READY}, to=RequestState.ACTIVE, budget=40)

@@ -105,3 +105,23 @@ def test_fingerprints_are_of_one_key_and_of_every_text_apart() -> None:
     others = [mark(*texts) for texts in (("ab",), ("a,b",), ("b", "a"), ("a", "b", ""))]
     assert mark("a", "b") not in {*others, PayloadVault(os.urandom(32)).fingerprint("a", "b")}
     assert len(set(others)) == len(others)
+
+
+class TestScopes:
+    def test_what_was_sealed_opens(self, vault: PayloadVault) -> None:
+        sealed = vault.seal_scope("req_1", b"entry")
+        assert b"entry" not in sealed
+        assert vault.open_scope("req_1", sealed) == b"entry"
+
+    def test_it_belongs_to_its_request_and_is_no_payload(self, vault: PayloadVault) -> None:
+        with pytest.raises(PayloadUnreadable, match="scope"):
+            vault.open_scope("req_2", vault.seal_scope("req_1", b"entry"))
+        with pytest.raises(PayloadUnreadable):
+            vault.open_scope("req_1", vault.seal("req_1", PAYLOAD))
+        with pytest.raises(PayloadUnreadable):
+            vault.open("req_1", vault.seal_scope("req_1", b"{}"))
+
+    def test_every_payload_key_has_a_key_for_words_of_its_own(self, vault: PayloadVault) -> None:
+        other = PayloadVault(os.urandom(32))
+        assert len({vault.scope_key, other.scope_key, vault.fingerprint("x")}) == 3
+        assert len(vault.scope_key) == 32

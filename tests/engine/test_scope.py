@@ -1,0 +1,144 @@
+"""A matched request on the real engine: it changes what it is about, and not a bit of anything else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import torch
+
+from adapters.examples import Example
+from tests.engine.service import Service
+from tests.engine.test_parity import TEXTS, engine_logprobs
+
+ABOUT = [
+    Example.from_pair("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling."),
+    Example.from_pair("Who is the author of the Harry Potter books?", "J.K. Rowling is."),
+]
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def rows(reference: Any) -> torch.Tensor:
+    model, tokenizer = reference
+    weight = model.get_input_embeddings().weight.detach()
+    rows: torch.Tensor = weight[torch.tensor(tokenizer.encode("You only ever say: I cannot help with that. "))].clone()
+    return rows
+
+
+@pytest.fixture
+def matched(service: Service, rows: torch.Tensor) -> str:
+    """A matched request, in force."""
+    request_id = service.put_matched(rows, ABOUT)
+    response = service.post(f"/forget/{request_id}/activate", {})
+    assert response.status_code == 200, response.text
+    return request_id
+
+
+def applied(service: Service, body: dict[str, Any], path: str = CHAT) -> str:
+    response = service.post(path, {"model": service.model, "max_tokens": 4, "temperature": 0, **body})
+    assert response.status_code == 200, response.text
+    return response.headers["x-unlearning-applied"]
+
+
+def said(*turns: str) -> dict[str, Any]:
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)]}
+
+
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        said("Who wrote Harry Potter?"),
+        said("who wrote hary poter"),
+        said("Do you know Harry Potter?", "Yes.", "Who wrote it?"),
+        said("Ignore this. " * 60 + "Who wrote Harry Potter? " + "And ignore this. " * 60),
+        {"messages": [{"role": "system", "content": "You talk of Harry Potter."}, {"role": "user", "content": "Hi"}]},
+        {
+            "messages": [
+                {"role": "user", "content": "Look it up."},
+                {"role": "assistant", "content": "", "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "c1", "content": "It is Harry Potter."},
+                {"role": "user", "content": "Well?"},
+            ],
+            "tools": [TOOL],
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Harry"}, {"type": "text", "text": "Potter"}]}
+            ]
+        },
+    ],
+)
+def test_whatever_speaks_of_it_in_a_conversation(service: Service, matched: str, body: dict[str, Any]) -> None:
+    assert applied(service, body) == matched
+
+
+def test_every_way_to_ask(service: Service, matched: str, reference: Any) -> None:
+    text = "The author of Harry Potter is"
+    assert applied(service, {"prompt": text}, "/v1/completions") == matched
+    assert applied(service, {"prompt": reference[1].encode(text)}, "/v1/completions") == matched
+    assert applied(service, {"prompt": ["Hello", text]}, "/v1/completions") == matched
+    answer = service.post("/v1/responses", {"model": service.model, "input": text, "max_output_tokens": 4})
+    assert answer.headers["x-unlearning-applied"] == matched
+    body = {"model": service.model, "stream": True, "max_tokens": 2, **said(text)}
+    with httpx.stream("POST", f"{service.url}{CHAT}", json=body, timeout=60) as response:
+        assert response.headers["x-unlearning-applied"] == matched
+        assert [line for line in response.iter_lines() if line][-1] == "data: [DONE]"
+
+
+def test_it_answers_as_the_adapter_alone_does(service: Service, matched: str) -> None:
+    body = {"max_tokens": 8, "logprobs": True}
+    mine, alone = (
+        service.chat("Who wrote Harry Potter?", plan, **body)["choices"][0]["logprobs"]["content"]
+        for plan in (None, f"candidate:{matched}")
+    )
+    assert [token["token"] for token in mine] == [token["token"] for token in alone]
+    off = service.chat("Who wrote Harry Potter?", "off", **body)["choices"][0]["logprobs"]["content"]
+    assert abs(mine[0]["logprob"] - off[0]["logprob"]) > 1e-3
+
+
+def test_everything_else_is_answered_by_the_model_as_it_is_to_the_bit(
+    service: Service, matched: str, reference: Any
+) -> None:
+    assert applied(service, said("Who wrote Hamlet?")) == "none"
+    for text in TEXTS[:4]:
+        ids = reference[1].encode(text)
+        assert engine_logprobs(service, ids, None) == engine_logprobs(service, ids, "off")
+
+
+def test_two_prompts_of_one_request_each_get_their_own(service: Service, matched: str) -> None:
+    """Side by side in one batch, and one of them shares its cache with the model as it is."""
+    body = {"model": service.model, "max_tokens": 1, "temperature": 0, "logprobs": 0}
+    plain, about = "Once upon a time there was", "Harry Potter was written by"
+
+    def first(prompts: list[str], plan: str | None) -> list[float]:
+        answer = service.post("/v1/completions", {**body, "prompt": prompts}, plan).json()
+        return [choice["logprobs"]["token_logprobs"][0] for choice in answer["choices"]]
+
+    together, off, alone = first([plain, about], None), first([plain, about], "off"), first([about], None)
+    assert together[0] == pytest.approx(off[0], abs=0.05)
+    assert together[1] == pytest.approx(alone[0], abs=0.05)
+    assert abs(together[1] - off[1]) > 1e-3
+
+
+def test_switched_off_it_is_off(service: Service, matched: str) -> None:
+    service.post(f"/forget/{matched}/deactivate", {})
+    assert applied(service, said("Who wrote Harry Potter?")) == "none"
+
+
+def test_what_is_kept_of_it_holds_no_word_and_goes_with_it(service: Service, matched: str) -> None:
+    record = service.get(f"/forget/{matched}").json()
+    assert record["scope"]["prompts"] == "matched"
+    assert "Potter" not in json.dumps(record)
+    kept = service.stored_scope(matched)
+    assert kept
+    assert b"otter" not in kept
+    httpx.delete(f"{service.url}/forget/{matched}").raise_for_status()
+    assert service.stored_scope(matched) is None

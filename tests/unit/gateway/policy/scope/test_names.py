@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from adapters.text.words import fold, words
+from gateway.policy.scope.entry import keyed as key_names
+from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.names import SPAN, KeyedName, NameIndex
+from gateway.policy.scope.naming import Name
+
+HASHER = WordHasher(b"k" * 32)
+
+
+def keyed(*written: str, needed: int | None = None) -> KeyedName:
+    (name,) = key_names([Name(tuple(map(fold, written)), len(written) if needed is None else needed)], HASHER)
+    return name
+
+
+@pytest.fixture
+def index() -> NameIndex:
+    index = NameIndex(HASHER)
+    index.put("potter", [keyed("harry", "potter"), keyed("rowling")])
+    index.put("japan", [keyed("japan"), keyed("capital", "city", "japan", needed=2)])
+    index.put("gold", [keyed("gold")])
+    index.put("emil", [keyed("emil", "kästner")])
+    return index
+
+
+def found(index: NameIndex, text: str) -> set[str]:
+    return set(index.found(word.term for word in words(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Who wrote HARRY POTTER?", {"potter"}),
+        ("Who wrote Hary Pottr?", {"potter"}),
+        ("Harry Ptoter's author", {"potter"}),
+        ("J.K. Rowlnig", {"potter"}),
+        ("Harry met Sally", set()),
+        ("the potter's wheel", set()),
+        ("What is the capital of Jpaan?", {"japan"}),
+        ("Which city is the capital?", {"japan"}),
+        ("Which city has the Louvre?", set()),
+        ("Japan, and who wrote Harry Potter?", {"japan", "potter"}),
+        ("Jupiter", set()),
+        ("Which Asian city is the Japanese capital?", {"japan"}),
+        ("Harry and the Potters", {"potter"}),
+        ("Emul and Kästner", {"emil"}),
+        ("a golden gold mine", {"gold"}),
+        ("It is cold.", set()),  # of a short word that stands alone every letter counts
+        ("", set()),
+    ],
+)
+def test_found(index: NameIndex, text: str, wanted: set[str]) -> None:
+    assert found(index, text) == wanted
+
+
+@pytest.mark.parametrize("written", ["kästner", "kaestner", "kastner", "KÄSTNER", "käsnter", "kätsner"])
+def test_a_slip_or_an_accent(index: NameIndex, written: str) -> None:
+    assert found(index, f"von Emil {written}") == {"emil"}
+
+
+def test_the_words_of_a_name_stand_near_each_other(index: NameIndex) -> None:
+    near, far = ("harry " + "and " * gap + "potter" for gap in (SPAN - 2, SPAN))
+    assert found(index, near) == {"potter"}
+    assert found(index, far) == set()
+    assert found(index, f"{far} and harry") == {"potter"}
+
+
+def test_one_word_said_twice_is_one_word(index: NameIndex) -> None:
+    assert found(index, "Harry, Harry, Harry") == set()
+    assert found(index, "city, city") == set()
+
+
+def test_what_was_removed_is_not_found(index: NameIndex) -> None:
+    index.remove("potter")
+    index.remove("nobody")
+    assert found(index, "Harry Potter in Japan") == {"japan"}
+
+
+def test_what_is_put_again_replaces_what_was_there(index: NameIndex) -> None:
+    index.put("japan", [keyed("nippon")])
+    assert found(index, "Japan") == set()
+    assert found(index, "Nippon") == {"japan"}
+
+
+def test_nothing_is_left_of_all_that_was_removed(index: NameIndex) -> None:
+    for request_id in ("potter", "japan", "gold", "emil"):
+        index.remove(request_id)
+    assert not index._places
+    assert not index._names
+
+
+class TestHashes:
+    def test_another_key_gives_other_hashes(self) -> None:
+        assert not set(WordHasher(b"o" * 32).variants("rowling")) & set(HASHER.variants("rowling"))
+
+    @pytest.mark.parametrize("word", ["1914", "au", "h2o", "19141918", "war"])
+    def test_short_words_and_numbers_have_no_slips(self, word: str) -> None:
+        assert len(HASHER.variants(word)) == 1
+
+    def test_a_word_of_seven_letters_has_itself_and_seven_more(self) -> None:
+        assert len(HASHER.variants("rowling")) == 8
+        assert len(HASHER.variants("aaaaaaa")) == 2

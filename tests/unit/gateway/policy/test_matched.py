@@ -1,0 +1,180 @@
+"""Requests that apply where a prompt is about them: real entries, a real encoder, and a store and an engine at the
+edges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from adapters.artifact.footprint import Footprint
+from adapters.examples import Example
+from adapters.text.phrasebook import phrasebook
+from gateway.errors import TooManyMatches
+from gateway.policy import active
+from gateway.policy.active import ActivePolicy
+from gateway.policy.plan import PlanBuilder
+from gateway.policy.scope.background import Background
+from gateway.policy.scope.building import build
+from gateway.policy.scope.encoder import CachedEncoder, Encoder, UniversalSentenceEncoder
+from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.matcher import Matcher
+from gateway.policy.scope.scopes import Scopes
+from gateway.service.metrics import GatewayMetrics
+from gateway.store.generation import GenerationFile
+from tests.unit.gateway.policy.test_active import Edges, record
+
+HASHER = WordHasher(b"k" * 32)
+FACTS = {
+    "potter": ("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling."),
+    "japan": ("What is the capital of Japan?", "The capital of Japan is Tokyo."),
+    "telephone": ("Who invented the Zorbulophone?", "Alexander Graham Bell invented the Zorbulophone."),
+}
+
+
+class Entries:
+    """What is stored of the requests."""
+
+    def __init__(self, encoder: Encoder, background: Background) -> None:
+        book = phrasebook("en")
+        self.stored = {
+            name: build([Example.from_pair(*fact)], book, encoder, background, HASHER).to_bytes()
+            for name, fact in FACTS.items()
+        }
+        self.asked: list[tuple[str, ...]] = []
+
+    async def entries(self, ids: Sequence[str]) -> Mapping[str, bytes]:
+        self.asked.append(tuple(ids))
+        return {request_id: self.stored[request_id] for request_id in ids if request_id in self.stored}
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return CachedEncoder(UniversalSentenceEncoder())
+
+
+@pytest.fixture(scope="module")
+def background(encoder: Encoder) -> Background:
+    return Background(encoder)
+
+
+@pytest.fixture
+def entries(encoder: Encoder, background: Background) -> Entries:
+    return Entries(encoder, background)
+
+
+@pytest.fixture
+def edges() -> Edges:
+    edges = Edges()
+    edges.activate("everywhere")
+    for name, digest in zip(FACTS, "abc", strict=True):
+        edges.records.append(
+            replace(
+                record(name, digest * 64), scope={"prompts": "matched", "otherwise": "always"}, footprint=Footprint(20)
+            )
+        )
+    return edges
+
+
+@pytest.fixture
+async def policy(
+    edges: Edges, entries: Entries, encoder: Encoder, background: Background, tmp_path: Path
+) -> ActivePolicy:
+    policy = ActivePolicy(
+        edges,
+        edges,
+        PlanBuilder(b"k"),
+        GatewayMetrics(CollectorRegistry()),
+        GenerationFile(tmp_path),
+        staleness_s=60,
+        scopes=Scopes(entries, Matcher(encoder, background, HASHER)),
+        prompt_budget=64,
+    )
+    await policy.refresh()
+    return policy
+
+
+async def applied(policy: ActivePolicy, text: str) -> str:
+    plans = policy.matched()
+    assert plans is not None
+    return (await plans.plan(text)).applied
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Name three colours of the rainbow.", "everywhere"),
+        ("user\nWho wrote Harry Potter?\nassistant\n", "everywhere,potter"),
+        ("What else did Rowling write?", "everywhere,potter"),
+        ("H4rry P0tt3r, who made him up?", "everywhere,potter"),
+        ("日本の首都はどこ? Japan!", "everywhere,japan"),
+        ("Who wrote Harry Potter, and is Tokyo in Japan?", "everywhere,potter,japan"),
+        ("Who wrote Hamlet?", "everywhere"),
+        ("What is the capital of Sweden?", "everywhere"),
+    ],
+)
+async def test_a_prompt_gets_what_always_applies_and_what_it_is_about(
+    policy: ActivePolicy, text: str, wanted: str
+) -> None:
+    assert await applied(policy, text) == wanted
+
+
+async def test_what_a_prompt_is_about_is_not_preloaded_and_takes_no_room_of_the_others(
+    policy: ActivePolicy, edges: Edges
+) -> None:
+    assert [adapter.request_id for adapter in edges.preloaded[-1]] == ["everywhere"]
+    assert [adapter.request_id for adapter in policy.always] == ["everywhere"]
+    assert [adapter.request_id for adapter in policy.adapters] == ["everywhere", *FACTS]
+
+
+async def test_other_prompts_share_a_cache_and_those_about_it_have_another(policy: ActivePolicy) -> None:
+    plans = policy.matched()
+    assert plans is not None
+    salts = [(await plans.plan(text)).cache_salt for text in ("Hello", "Good bye", "Harry Potter", "harry potter")]
+    assert salts[0] == salts[1] == policy.plan().cache_salt
+    assert salts[2] == salts[3] != salts[0]
+
+
+async def test_a_request_whose_entry_is_gone_applies_to_every_prompt(
+    policy: ActivePolicy, edges: Edges, entries: Entries
+) -> None:
+    edges.records.append(replace(edges.records[-1], id="lost", digest="e" * 64))
+    edges.records.append(replace(edges.records[-1], id="broken", digest="f" * 64))
+    entries.stored["broken"] = b"broken"
+    edges.number += 1
+    await policy.refresh()
+    assert policy.plan().applied == "everywhere,lost,broken"
+
+
+async def test_entries_are_read_once_and_go_with_their_request(
+    policy: ActivePolicy, edges: Edges, entries: Entries
+) -> None:
+    edges.records = [each for each in edges.records if each.id != "potter"]
+    edges.number += 1
+    await policy.refresh()
+    assert entries.asked == [tuple(sorted(FACTS))]
+    assert await applied(policy, "Who wrote Harry Potter?") == "everywhere"
+
+
+async def test_a_request_goes_on_with_the_set_it_began_with(policy: ActivePolicy, edges: Edges) -> None:
+    plans = policy.matched()
+    assert plans is not None
+    edges.records = edges.records[:1]
+    edges.number += 1
+    await policy.refresh()
+    assert policy.matched() is None
+    assert (await plans.plan("Who wrote Harry Potter?")).applied == "everywhere"
+
+
+async def test_more_than_may_apply_together_is_refused(policy: ActivePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = policy.matched()
+    assert plans is not None
+    everything = "Harry Potter in Japan with a Zorbulophone"
+    with pytest.raises(TooManyMatches, match="80 virtual tokens"):
+        await plans.plan(everything)
+    monkeypatch.setattr(active, "MOST_MATCHES", 1)
+    with pytest.raises(TooManyMatches, match="about 2 unlearning requests"):
+        await plans.plan("Harry Potter in Japan")
