@@ -122,7 +122,6 @@ async def open_gateway(
     lifecycle.detail = "loading the model"
     engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
     vault = PayloadVault(load_or_create_key(settings))
-    lifecycle.detail = "loading the encoder of scopes"
     policy = ActivePolicy(
         stores.requests,
         engine.holdings,
@@ -130,7 +129,7 @@ async def open_gateway(
         metrics,
         stores.generation,
         staleness_s=settings.policy_staleness_s,
-        scopes=Scopes(SealedEntries(stores.requests, vault), await asyncio.to_thread(empty_matcher, vault)),
+        scopes=Scopes(SealedEntries(stores.requests, vault), partial(empty_matcher, vault)),
         prompt_budget=settings.prompt_budget,
     )
     jobs = JobQueue(stores.redis, stores.requests, settings)
@@ -228,7 +227,7 @@ async def start_engine(
 
 
 def empty_matcher(vault: PayloadVault) -> Matcher:
-    """A matcher with the default encoder, loaded: seconds."""
+    """A matcher with the default encoder, loaded."""
     encoder = CachedEncoder(UniversalSentenceEncoder())
     return Matcher(encoder, Background(encoder), WordHasher(vault.scope_key))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from gateway.errors import ScopeUnreadable
@@ -22,11 +22,15 @@ class EntrySource(Protocol):
 
 
 class Scopes:
-    """`refresh` holds the entries of the requests in force; `matches` asks them."""
+    """`refresh` holds the entries of the requests in force; `matches` asks them.
 
-    def __init__(self, source: EntrySource, matcher: Matcher) -> None:
+    make_matcher: an empty matcher, which takes seconds and some memory: it is made for the first request that needs it.
+    """
+
+    def __init__(self, source: EntrySource, make_matcher: Callable[[], Matcher]) -> None:
         self._source = source
-        self._matcher = matcher
+        self._make_matcher = make_matcher
+        self._matcher: Matcher | None = None
 
     async def refresh(self, ids: Collection[str]) -> frozenset[str]:
         """Hold the entries of these requests and of no others; returns those that are held.
@@ -34,18 +38,22 @@ class Scopes:
         One whose entry is missing or cannot be read is not: whoever asks must apply it to every prompt. Raises
         `StoreUnavailable`.
         """
-        held = self._matcher.ids
-        new = sorted(set(ids) - held)
+        if self._matcher is None:
+            if not ids:
+                return frozenset()
+            self._matcher = await asyncio.to_thread(self._make_matcher)
+        matcher = self._matcher
+        new = sorted(set(ids) - matcher.ids)
         found = await self._source.entries(new) if new else {}
-        for request_id in held - set(ids):
-            self._matcher.remove(request_id)
+        for request_id in matcher.ids - set(ids):
+            matcher.remove(request_id)
         for request_id in new:
             try:
-                self._matcher.put(request_id, ScopeEntry.from_bytes(found.get(request_id, b"")))
+                matcher.put(request_id, ScopeEntry.from_bytes(found.get(request_id, b"")))
             except ScopeUnreadable as error:
                 logger.error("request=%s applies to every prompt: %s", request_id, error.message)
-        return self._matcher.ids
+        return matcher.ids
 
     async def matches(self, text: str) -> tuple[str, ...]:
         """The requests that a text is about, the nearest first."""
-        return await asyncio.to_thread(self._matcher.matches, text)
+        return () if self._matcher is None else await asyncio.to_thread(self._matcher.matches, text)

@@ -90,7 +90,7 @@ async def policy(
         GatewayMetrics(CollectorRegistry()),
         GenerationFile(tmp_path),
         staleness_s=60,
-        scopes=Scopes(entries, Matcher(encoder, background, HASHER)),
+        scopes=Scopes(entries, lambda: Matcher(encoder, background, HASHER)),
         prompt_budget=64,
     )
     await policy.refresh()
@@ -178,3 +178,12 @@ async def test_more_than_may_apply_together_is_refused(policy: ActivePolicy, mon
     monkeypatch.setattr(active, "MOST_MATCHES", 1)
     with pytest.raises(TooManyMatches, match="about 2 unlearning requests"):
         await plans.plan("Harry Potter in Japan")
+
+
+async def test_without_matched_requests_no_encoder_is_loaded(entries: Entries) -> None:
+    def make_matcher() -> Matcher:
+        raise AssertionError("nobody needs it")
+
+    scopes = Scopes(entries, make_matcher)
+    assert await scopes.refresh([]) == frozenset()
+    assert await scopes.matches("Who wrote Harry Potter?") == ()
