@@ -44,6 +44,7 @@ class ProgressWriter:
         finally:
             over.set()
             await task
+            await self._write()
 
     async def _run(self, over: asyncio.Event) -> None:
         while not over.is_set():

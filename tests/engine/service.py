@@ -191,8 +191,8 @@ class Service:
     def put_matched(self, rows: torch.Tensor, items: Sequence[Example]) -> str:
         """The same, applied to prompts that are about these items."""
         request_id = asyncio.run(self._put_request({"soft_prompt": rows}, {}, prompts="matched"))
-        encoder, vault = UniversalSentenceEncoder(), PayloadVault(load_or_create_key(self.settings))
-        entry = build(items, phrasebook("en"), encoder, Background(encoder), WordHasher(vault.scope_key))
+        vault = PayloadVault(load_or_create_key(self.settings))
+        entry = build(items, phrasebook("en"), self.encoder, self.background, WordHasher(vault.scope_key))
         self._redis(lambda redis: redis.set(keys.of(request_id).scope, vault.seal_scope(request_id, entry.to_bytes())))
         return request_id
 
@@ -221,6 +221,14 @@ class Service:
             learned = {"digest": digest, "artifact_bytes": len(data)}
             await stored(RequestStore(redis), RequestState.READY, learned, id=request_id, model=self.model, **made_of)
         return request_id
+
+    @cached_property
+    def encoder(self) -> UniversalSentenceEncoder:
+        return UniversalSentenceEncoder()
+
+    @cached_property
+    def background(self) -> Background:
+        return Background(self.encoder)
 
     @cached_property
     def model_digest(self) -> str:

@@ -95,8 +95,8 @@ class TestScope:
         assert evidence["controls"]["kept_rate"] == 1.0
         assert evidence["neighbours"]["lost"] == 0
         assert evidence["scope"]["applies"]
-        assert evidence["scope"]["n"] == FORGET_PROBES + evidence["pooled"]["known"]
-        assert evidence["scope"]["others"]["matched"] <= 1
+        assert evidence["scope"]["n"] == FORGET_PROBES + sum(each["known"] for each in evidence["attacks"].values())
+        assert 0 < evidence["scope"]["others"]["matched"] < evidence["scope"]["others"]["n"]
 
     async def test_one_that_catches_too_little_is_judged_as_applied_to_everything(
         self, settings: Settings, stub: StubService

@@ -64,3 +64,26 @@ def test_losses_that_are_not_finite_are_null() -> None:
     data = to_json(Progress("t", 1, 2, loss=float("nan"), metrics={"kl": float("inf"), "ce": 0.5}))
     assert data["loss"] is None
     assert data["metrics"] == {"kl": None, "ce": 0.5}
+
+
+async def test_it_ends_in_the_middle_of_a_write_whatever_becomes_of_a_cancellation(
+    store: RequestStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Redis client may lose one, and a writer that waits for it would keep the job for ever."""
+    monkeypatch.setattr(progress_module, "INTERVAL_S", 0.01)
+    record = await stored(store, RequestState.TRAINING)
+    writing = asyncio.Event()
+
+    async def slowly(*_: object, **__: object) -> bool:
+        writing.set()
+        try:
+            await asyncio.sleep(0.1)
+        except asyncio.CancelledError:
+            return True
+        return True
+
+    monkeypatch.setattr(store, "update_progress", slowly)
+    writer = ProgressWriter(store, record.id, 0)
+    async with asyncio.timeout(10), writer.running():
+        writer.report(Progress("training", 1, 2))
+        await writing.wait()

@@ -68,6 +68,7 @@ def test_the_gates_are_all_of_the_operators() -> None:
         "gate_max_family_leak": 0.05,
         "gate_min_kept": 0.6,
         "gate_min_neighbours": 0.25,
+        "gate_min_recall": 0.9,
     }
 
 
