@@ -84,6 +84,7 @@ async def test_it_ends_in_the_middle_of_a_write_whatever_becomes_of_a_cancellati
 
     monkeypatch.setattr(store, "update_progress", slowly)
     writer = ProgressWriter(store, record.id, 0)
-    async with asyncio.timeout(10), writer.running():
+    async with asyncio.timeout(10) as deadline, writer.running():
         writer.report(Progress("training", 1, 2))
         await writing.wait()
+    assert not deadline.expired()
