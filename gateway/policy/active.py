@@ -189,7 +189,9 @@ class ActivePolicy:
                 await self._source.policy(self._generation)  # the set is not known yet, and Redis is held to its word
             policy = await self._source.policy(self.generation)
             if policy is not None:
-                self._active = await self._set(policy.records)
+                # Until its scope is read, which may take seconds, a matched request applies to every prompt.
+                self._active = self._set(policy.records, self._scopes.ids if self._scopes else frozenset())
+                self._active = self._set(policy.records, await self._scoped(policy.records))
                 self._generation = policy.generation
                 self._preloaded = False
                 self._memory.save(policy.generation)
@@ -205,12 +207,16 @@ class ActivePolicy:
             if not self._preloaded:
                 await self._preload()
 
-    async def _set(self, records: Sequence[RequestRecord]) -> ActiveSet:
+    async def _scoped(self, records: Sequence[RequestRecord]) -> frozenset[str]:
+        """The matched requests among these whose scope can be asked."""
         wanted = [record.id for record in records if record.matched]
-        held = frozenset[str]() if self._scopes is None else await self._scopes.refresh(wanted)
+        return frozenset() if self._scopes is None else await self._scopes.refresh(wanted)
+
+    def _set(self, records: Sequence[RequestRecord], scoped: frozenset[str]) -> ActiveSet:
+        matched = frozenset(record.id for record in records if record.matched) & scoped
         adapters = tuple(adapter_ref(record) for record in records)
-        always = self._plans.build(PlanMode.ACTIVE, [each for each in adapters if each.request_id not in held])
-        return ActiveSet(always, adapters, held)
+        always = self._plans.build(PlanMode.ACTIVE, [each for each in adapters if each.request_id not in matched])
+        return ActiveSet(always, adapters, matched)
 
     async def _preload(self) -> None:
         try:

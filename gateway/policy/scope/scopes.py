@@ -32,6 +32,11 @@ class Scopes:
         self._make_matcher = make_matcher
         self._matcher: Matcher | None = None
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """The requests whose entries are held."""
+        return frozenset() if self._matcher is None else self._matcher.ids
+
     async def refresh(self, ids: Collection[str]) -> frozenset[str]:
         """Hold the entries of these requests and of no others; returns those that are held.
 

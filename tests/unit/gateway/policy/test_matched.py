@@ -3,6 +3,7 @@ edges."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +148,31 @@ async def test_a_request_whose_entry_is_gone_applies_to_every_prompt(
     edges.number += 1
     await policy.refresh()
     assert policy.plan().applied == "everywhere,lost,broken"
+
+
+async def test_while_its_scope_is_being_read_a_request_applies_to_every_prompt(
+    policy: ActivePolicy, edges: Edges, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, read = asyncio.Event(), asyncio.Event()
+    entries_of = entries.entries
+
+    async def slowly(ids: Sequence[str]) -> Mapping[str, bytes]:
+        reading.set()
+        await read.wait()
+        return await entries_of(ids)
+
+    monkeypatch.setattr(entries, "entries", slowly)
+    entries.stored["late"] = entries.stored["potter"]
+    edges.records.append(replace(edges.records[1], id="late", digest="e" * 64))
+    edges.number += 1
+    refreshing = asyncio.create_task(policy.refresh())
+    await reading.wait()
+    assert policy.plan().applied == "everywhere,late"
+    assert await applied(policy, "Harry Potter") == "everywhere,potter,late"
+    read.set()
+    await refreshing
+    assert policy.plan().applied == "everywhere"
+    assert await applied(policy, "Harry Potter") == "everywhere,potter,late"
 
 
 async def test_entries_are_read_once_and_go_with_their_request(
