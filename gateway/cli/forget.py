@@ -94,10 +94,12 @@ def forget(
         "method": method,
         "level": None if level is None else level.value,
         "effort": None if effort is None else effort.value,
-        "scope": None if scope is None else {"prompts": scope.value},
         "config": None if config is None else parse_config(config),
     }
     body |= {name: value for name, value in options.items() if value is not None}
+    if scope is not None:
+        given = body.get("scope")  # of a .json file; what else it says of the scope stays
+        body["scope"] = {**(given if isinstance(given, dict) else {}), "prompts": scope.value}
     if retain is not None:
         body["retain"] = read_items(retain)
     if manual or review:

@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
+from gateway.store.records import Prompts
+
 _STYLES = {
     "active": "green",
     "ready": "cyan",
@@ -69,6 +71,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "estimate", estimate_line(record)
     yield "language", record.get("language") or ""
     yield "activation", record.get("activation") or ""
+    yield "scope", _scope(record.get("scope") or {})
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
     yield "attacks", attacks_line((record.get("evidence") or {}).get("attacks") or {})
@@ -186,6 +189,11 @@ def _given(name: str, intake: Record) -> str:
     if intake["ignored"]:
         parts.append(f"ignored: {', '.join(intake['ignored'])}")
     return ", ".join(parts)
+
+
+def _scope(scope: Record) -> str:
+    """`matched, otherwise reject`; empty where it applies to every prompt."""
+    return f"matched, otherwise {scope['otherwise']}" if scope.get("prompts") == Prompts.MATCHED else ""
 
 
 def _adapter(record: Record) -> str:

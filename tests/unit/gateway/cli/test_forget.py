@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 
@@ -38,6 +39,30 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
         "activation": "manual",
     }
     assert call.headers["idempotency-key"] == "k1"
+
+
+@pytest.mark.parametrize("prompts", ["always", "matched"])
+@pytest.mark.parametrize(
+    ("given", "otherwise"),
+    [
+        ({}, {}),
+        ({"scope": {"otherwise": "reject"}}, {"otherwise": "reject"}),
+        ({"scope": {"prompts": "always", "otherwise": "always"}}, {"otherwise": "always"}),
+        ({"scope": "matched"}, {}),
+    ],
+)
+def test_the_scope_is_the_options_and_what_else_the_file_says_of_it(
+    unlearn: Unlearn, stub: Stub, tmp_path: Path, prompts: str, given: dict[str, object], otherwise: dict[str, str]
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_text(json.dumps({"forget": [{"prompt": "Who?", "completion": "She."}], **given}))
+    assert unlearn("forget", str(file), "--scope", prompts, "--no-wait").status == 0
+    assert stub.calls_to("/forget", "POST")[0].body["scope"] == {"prompts": prompts, **otherwise}
+
+
+def test_a_scope_that_there_is_not(unlearn: Unlearn, stub: Stub, file: str) -> None:
+    assert unlearn("forget", file, "--scope", "sometimes").status == 2
+    assert stub.calls == []
 
 
 def test_nothing_is_sent_that_was_not_given(unlearn: Unlearn, stub: Stub, file: str) -> None:

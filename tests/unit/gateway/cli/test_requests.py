@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from gateway.cli import main as cli
 from gateway.cli.context import CommandContext
 from tests.unit.gateway.cli.conftest import Unlearn
@@ -75,6 +77,25 @@ def test_show_tells_evidence_error_and_adapter(unlearn: Unlearn, stub: Stub) -> 
         "phases data 13s (rewording 8s, retain 5s), states 3s",
     ):
         assert words in out
+
+
+@pytest.mark.parametrize(
+    ("scope", "shown"),
+    [
+        ({}, None),
+        ({"prompts": "always", "otherwise": "always"}, None),
+        ({"prompts": "always", "otherwise": "reject"}, None),
+        ({"prompts": "matched", "otherwise": "always"}, "scope matched, otherwise always"),
+        ({"prompts": "matched", "otherwise": "reject"}, "scope matched, otherwise reject"),
+    ],
+)
+def test_show_tells_a_scope_that_is_not_every_prompt(
+    unlearn: Unlearn, stub: Stub, scope: dict[str, str], shown: str | None
+) -> None:
+    stub.add("req_a", scope=scope)
+    out = " ".join(unlearn("show", "req_a").out.split())
+    assert ("scope" in out) is (shown is not None)
+    assert shown is None or shown in out
 
 
 def test_steps_move_the_request(unlearn: Unlearn, stub: Stub) -> None:
