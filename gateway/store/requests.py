@@ -4,6 +4,7 @@ request:<id>               HASH    the record; state changes only by compare-and
 requests:all               ZSET    ids by order of registration
 requests:by_state:<state>  ZSET    the same, split by state
 payload:<id>               STRING  the sealed forget and retain sets, gone from `ready` on
+scope:<id>                 STRING  the sealed scope of a matched request, gone when it failed or is retired
 events:<id>                STREAM  state changes and progress, about the last 1000
 idempotency:<fingerprint>  HASH    request id and the body's fingerprint, for a day
 blobs:<id>                 SET     digests of the artifacts made for it
@@ -67,7 +68,7 @@ class RequestStore:
     """Requests, their payloads, their events, and the set of active ones.
 
     `patience_s`: how long a call goes on trying while Redis is away before it raises `StoreUnavailable`.
-    `compact`: rewrite Redis's append-only file when a payload is erased, so that its ciphertext is gone
+    `compact`: rewrite Redis's append-only file when a payload or a scope is erased, so that its ciphertext is gone
     from disk too. Meant for the embedded server; a shared one is left to its operator.
     """
 

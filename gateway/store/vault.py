@@ -1,4 +1,4 @@
-"""Forget and retain texts while they wait: AES-256-GCM, bound to the request they belong to.
+"""Forget and retain texts while they wait, and scopes: AES-256-GCM, bound to the request they belong to.
 
 What has to be recognised again after its text is gone is kept as a fingerprint under a key of its own.
 """
@@ -42,7 +42,8 @@ class InvalidPayloadKey(GatewayError):
 
 
 class PayloadVault:
-    """Seals as `nonce (12 bytes) | ciphertext and tag`, with the request id as associated data.
+    """Seals as `nonce (12 bytes) | ciphertext and tag`, with the request id as associated data; of a scope it is
+    `scope:<id>`.
 
     scope_key: what words of scopes are hashed under.
     """

@@ -105,6 +105,25 @@ async def test_a_request_says_how_much_effort_it_is_worth(
     assert (await api.call("GET", f"/forget/{record['id']}")).json()["effort"] == effort
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({}, {"prompts": "always", "otherwise": "always"}),
+        ({"scope": {}}, {"prompts": "always", "otherwise": "always"}),
+        ({"scope": {"prompts": "matched"}}, {"prompts": "matched", "otherwise": "always"}),
+        (
+            {"scope": {"prompts": "matched", "otherwise": "reject"}},
+            {"prompts": "matched", "otherwise": "reject"},
+        ),
+    ],
+)
+async def test_a_request_says_which_prompts_it_applies_to(api: Api, asked: Any, kept: dict[str, str]) -> None:
+    answer = await api.call("POST", "/forget", json={**BODY, **asked})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["scope"] == kept
+    assert (await api.setup.store.get(answer.json()["id"])).matched is (kept["prompts"] == "matched")
+
+
 async def test_a_draft_is_replaced_shown_and_trained(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     draft = await api.draft()
@@ -200,6 +219,8 @@ async def test_a_list_that_cannot_be_trained_on_leaves_the_draft_as_it_was(
         {"effort": SECRET},
         {"scope": {SECRET: 1}},
         {"scope": {"prompts": SECRET}},
+        {"scope": {"prompts": "matched", "otherwise": SECRET}},
+        {"scope": SECRET},
         {"retain": [{SECRET: "x"}]},
         {"retain": [PUT["forget"][0]]},
         {"forget": [{"prompt": f"{SECRET} \ud83d", "completion": SECRET}]},

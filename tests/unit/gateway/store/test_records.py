@@ -42,6 +42,27 @@ def test_an_older_record_was_worth_the_effort_that_is_the_default() -> None:
     assert (older.effort, older.estimate_s, older.estimate_from) == (DEFAULT_EFFORT, None, None)
 
 
+@pytest.mark.parametrize(
+    ("scope", "matched"),
+    [
+        ({"prompts": "matched", "otherwise": "always"}, True),
+        ({"prompts": "matched", "otherwise": "reject"}, True),
+        ({"prompts": "always", "otherwise": "reject"}, False),
+        ({"prompts": "always"}, False),
+        ({}, False),
+    ],
+)
+def test_a_record_keeps_its_scope(scope: dict[str, str], matched: bool) -> None:
+    record = RequestRecord.from_fields(sample(scope=scope).to_fields())
+    assert (record.scope, record.matched) == (scope, matched)
+
+
+def test_an_older_record_applies_to_every_prompt() -> None:
+    fields = sample(scope={"prompts": "matched"}).to_fields()
+    del fields["scope"]
+    assert not RequestRecord.from_fields(fields).matched
+
+
 def test_to_dict_is_json() -> None:
     assert json.loads(json.dumps(sample().to_dict()))["state"] == "registered"
 

@@ -349,17 +349,26 @@ async def test_retiring_removes_an_artifact_with_its_last_user(
         await store.retire(second.id, blobs)
 
 
+async def the_log(redis: Redis) -> Path:
+    """The append-only file."""
+    folder: Any = await redis.config_get("dir")
+    return Path(folder["dir"]) / "appendonly.aof"
+
+
+async def gone_from_the_log(redis: Redis, marker: bytes) -> None:
+    log = await the_log(redis)
+    async with asyncio.timeout(10):
+        while marker in log.read_bytes():
+            await asyncio.sleep(0.02)
+
+
 async def test_erasing_a_payload_rewrites_the_log(redis: Redis) -> None:
     store = RequestStore(redis, compact=True)
     marker = b"ciphertext-that-must-not-stay"
     record, _ = await store.create(sample(), marker)
-    folder: Any = await redis.config_get("dir")
-    log = Path(folder["dir"]) / "appendonly.aof"
-    assert marker in log.read_bytes()
+    assert marker in (await the_log(redis)).read_bytes()
     await store.retire(record.id)
-    async with asyncio.timeout(10):
-        while marker in log.read_bytes():
-            await asyncio.sleep(0.02)
+    await gone_from_the_log(redis, marker)
     assert (await store.get(record.id)).state is RequestState.RETIRED
 
 
@@ -387,6 +396,19 @@ class TestScopes:
         await store.put_scope(record.id, b"one", attempt=record.attempts)
         await store.transition(record.id, expected={RequestState.TRAINING}, to=end)
         assert await store.scopes([record.id]) == {}
+
+    async def test_erasing_it_rewrites_the_log(self, redis: Redis) -> None:
+        store = RequestStore(redis, compact=True)
+        marker = b"scope-ciphertext-that-must-not-stay"
+        record = await stored(store, RequestState.TRAINING)
+        await store.put_scope(record.id, marker, attempt=record.attempts)
+        for before, after in pairwise((RequestState.TRAINING, RequestState.EVALUATING, RequestState.READY)):
+            await store.transition(record.id, expected={before}, to=after)
+        await gone_from_the_log(redis, b"sealed")  # the rewrite for the payload is over
+        log = await the_log(redis)
+        assert marker in log.read_bytes()
+        await store.retire(record.id)
+        await gone_from_the_log(redis, marker)
 
     async def test_it_outlives_the_payload(self, store: RequestStore) -> None:
         record = await stored(store, RequestState.TRAINING)
