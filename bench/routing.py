@@ -22,6 +22,7 @@ import numpy as np
 from adapters.text.phrasebook import phrasebook
 from adapters.text.words import words
 from gateway.policy.scope.background import Background
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.encoder import CachedEncoder, Encoder, UniversalSentenceEncoder
 from gateway.policy.scope.entry import ScopeEntry, keyed
 from gateway.policy.scope.keyed import WordHasher
@@ -77,7 +78,7 @@ def main() -> None:
     print("requests   names p50, p99    new p50, p99   again p50, p99   largest, MiB")
     for count in arguments.requests:
         encoder = CachedEncoder(weights)
-        matcher, index = Matcher(encoder, background, _HASHER), NameIndex(_HASHER)
+        matcher, index = Matcher(Detectors(encoder, background, _HASHER)), NameIndex(_HASHER)
         for number, entry in enumerate(invented(count, encoder)):
             matcher.put(str(number), entry)
             index.put(str(number), entry.names)

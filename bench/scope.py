@@ -20,10 +20,8 @@ from adapters.evaluation.statistics.proportion import lower_bound
 from adapters.examples import Message
 from adapters.text.phrasebook import phrasebook
 from bench.depth.facts import SPLITS, Fact, load_facts
-from gateway.policy.scope.background import Background
 from gateway.policy.scope.building import build
-from gateway.policy.scope.encoder import CachedEncoder, UniversalSentenceEncoder
-from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.matcher import Matcher
 
 _KEY = b"a key for words that are public"
@@ -51,12 +49,11 @@ def main() -> None:
     parser.add_argument("--per-family", type=int, default=6, help="attacks of each family on each fact")
     parser.add_argument("--split", choices=SPLITS)
     arguments = parser.parse_args()
-    encoder, hasher = CachedEncoder(UniversalSentenceEncoder()), WordHasher(_KEY)
-    background = Background(encoder)
+    detectors = Detectors.default(_KEY)
     counts: dict[str, list[bool]] = defaultdict(list)
     for fact in load_facts(arguments.split):
-        matcher = Matcher(encoder, background, hasher)
-        matcher.put(fact.id, build(fact.forget, phrasebook("en"), encoder, background, hasher))
+        matcher = Matcher(detectors)
+        matcher.put(fact.id, build(fact.forget, phrasebook("en"), detectors))
         for kind, texts in asked(fact, arguments.per_family).items():
             counts[kind] += [bool(matcher.matches(text)) for text in texts]
         print(fact.id, file=sys.stderr, flush=True)

@@ -31,10 +31,8 @@ from gateway.jobs.service import service
 from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
-from gateway.policy.scope.background import Background
 from gateway.policy.scope.building import build
-from gateway.policy.scope.encoder import CachedEncoder, UniversalSentenceEncoder
-from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.matcher import Matcher
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
@@ -101,14 +99,12 @@ async def _scope(
 ) -> ScopeGate:
     """Make the entry that says which prompts the request applies to, store it sealed, and give what asks it."""
     record = attempt.record
-    encoder, hasher = CachedEncoder(UniversalSentenceEncoder()), WordHasher(vault.scope_key)
-    background = await asyncio.to_thread(Background, encoder)
-    book = phrasebook(record.language)
-    entry = await asyncio.to_thread(build, payload.forget, book, encoder, background, hasher)
+    detectors = await asyncio.to_thread(Detectors.default, vault.scope_key)
+    entry = await asyncio.to_thread(build, payload.forget, phrasebook(record.language), detectors)
     sealed = vault.seal_scope(record.id, entry.to_bytes())
     if not await store.put_scope(record.id, sealed, attempt=attempt.number):
         raise StateConflict("the request has moved on")
-    matcher = Matcher(encoder, background, hasher)
+    matcher = Matcher(detectors)
     matcher.put(record.id, entry)
     return ScopeGate(matcher, settings.gate_min_recall, record.scope["otherwise"])
 

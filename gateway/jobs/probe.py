@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from adapters.data.retain.choice import without_forgotten
 from adapters.evaluation.attacks.asking import attack_context
 from adapters.evaluation.attacks.context import Bank
 from adapters.evaluation.attacks.outcome import FamilyOutcome, outcomes, pooled
-from adapters.evaluation.attacks.probe import Probe, Reading
+from adapters.evaluation.attacks.probe import Probe, Prompt, Reading
 from adapters.evaluation.attacks.run import Result, run
 from adapters.evaluation.attacks.suite import probes
 from adapters.evaluation.levels import Level
@@ -25,6 +25,7 @@ from adapters.evaluation.neighbours import neighbours
 from adapters.evaluation.statistics.proportion import upper_bound
 from adapters.examples import Example, Message, one_turn
 from adapters.progress import Progress
+from adapters.text.evenly import evenly
 from adapters.text.phrasebook import phrasebook
 from adapters.text.probes import is_fluent, reveals
 from adapters.text.sentences import first_sentence
@@ -33,8 +34,6 @@ from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
 from gateway.jobs.scope_gate import ScopeGate
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 FORGET_PROBES = 16
 CONTROL_PROBES = 20
@@ -128,7 +127,7 @@ class Prober:
         if self._scope is None:
             return self._judged(before, answers, attacked) | {"plan": "candidate alone"}
 
-        shown = [_shown(messages) for messages in before.straight]
+        shown = [Prompt(tuple(messages)).shown for messages in before.straight]
         fit = await asyncio.to_thread(self._scope.fit, [*shown, *(probe.query.prompt.shown for probe in known)])
         asked, tried = fit[: len(shown)], fit[len(shown) :]
         first = len(self._asked)
@@ -207,17 +206,6 @@ class Prober:
     def _leak_rate(self, answers: Sequence[str]) -> float | None:
         """Of the forget prompts, whose answers come first."""
         return _rate(reveals(e.prompt, e.completion, a) for e, a in zip(self._asked, answers, strict=False))
-
-
-def _shown(messages: Sequence[Message]) -> str:
-    return "\n".join(message.content for message in messages)
-
-
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` items, evenly spaced, the first and last among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
 def _numbers(outcome: FamilyOutcome) -> dict[str, Any]:

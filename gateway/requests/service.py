@@ -178,10 +178,11 @@ class UnlearningService:
                 raise StateConflict(f"the request is {record.state}; only a ready one can be activated")
             await self._policy.refresh()
             adapter = adapter_ref(record)
-            self._check_budget(record, adapter)
+            # A matched request applies beside what its prompts are about, and not beside all that is active.
+            beside = () if record.matched else self._policy.always
+            self._check_budget(beside, adapter)
             await self._check_artifact(adapter)
             # Held for as long as this takes: the policy keeps what is active, and nothing keeps what did not become so.
-            beside = () if record.matched else self._policy.always
             async with self._residency.hold(unique((*beside, adapter))):
                 record = await self.store.transition(
                     request_id,
@@ -250,9 +251,8 @@ class UnlearningService:
         whose = "this model's context" if limit == self._model.max_tokens else "this method's max_length"
         examples.check_lengths(name, self._model.count_tokens, limit, whose)
 
-    def _check_budget(self, record: RequestRecord, adapter: AdapterRef) -> None:
+    def _check_budget(self, beside: Sequence[AdapterRef], adapter: AdapterRef) -> None:
         # The transition counts again, where no other replica can come between. This keeps the engine out of it.
-        beside = () if record.matched else self._policy.always
         rows = {each.digest: each.footprint.rows for each in (*beside, adapter)}
         if sum(rows.values()) > self._settings.prompt_budget:
             raise BudgetExceeded(

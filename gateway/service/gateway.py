@@ -29,9 +29,7 @@ from gateway.http.auth import Gatekeeper
 from gateway.jobs.queue import JobQueue
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
-from gateway.policy.scope.background import Background
-from gateway.policy.scope.encoder import CachedEncoder, UniversalSentenceEncoder
-from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.scopes import Scopes
 from gateway.policy.scope.sealed import SealedEntries
@@ -129,7 +127,7 @@ async def open_gateway(
         metrics,
         stores.generation,
         staleness_s=settings.policy_staleness_s,
-        scopes=Scopes(SealedEntries(stores.requests, vault), partial(empty_matcher, vault)),
+        scopes=Scopes(SealedEntries(stores.requests, vault), lambda: Matcher(Detectors.default(vault.scope_key))),
         prompt_budget=settings.prompt_budget,
     )
     jobs = JobQueue(stores.redis, stores.requests, settings)
@@ -224,12 +222,6 @@ async def start_engine(
         target_lora=plan.layout.target_lora,
     )
     return Engine(plan, llm, door, holdings, plans, shelf, served)
-
-
-def empty_matcher(vault: PayloadVault) -> Matcher:
-    """A matcher with the default encoder, loaded."""
-    encoder = CachedEncoder(UniversalSentenceEncoder())
-    return Matcher(encoder, Background(encoder), WordHasher(vault.scope_key))
 
 
 def engine_checks(engine: Engine, settings: Settings) -> EngineSelfCheck:

@@ -26,10 +26,8 @@ from adapters.artifact.spec import OffsetSpec
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
 from gateway.checkpoints.default_model import NAME, prepare
-from gateway.policy.scope.background import Background
 from gateway.policy.scope.building import build
-from gateway.policy.scope.encoder import UniversalSentenceEncoder
-from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.detectors import Detectors
 from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
 from gateway.store import keys
@@ -191,9 +189,9 @@ class Service:
     def put_matched(self, rows: torch.Tensor, items: Sequence[Example]) -> str:
         """The same, applied to prompts that are about these items."""
         request_id = asyncio.run(self._put_request({"soft_prompt": rows}, {}, prompts="matched"))
-        vault = PayloadVault(load_or_create_key(self.settings))
-        entry = build(items, phrasebook("en"), self.encoder, self.background, WordHasher(vault.scope_key))
-        self._redis(lambda redis: redis.set(keys.of(request_id).scope, vault.seal_scope(request_id, entry.to_bytes())))
+        entry = build(items, phrasebook("en"), self.detectors)
+        sealed = self.vault.seal_scope(request_id, entry.to_bytes())
+        self._redis(lambda redis: redis.set(keys.of(request_id).scope, sealed))
         return request_id
 
     def stored_scope(self, request_id: str) -> bytes | None:
@@ -223,12 +221,12 @@ class Service:
         return request_id
 
     @cached_property
-    def encoder(self) -> UniversalSentenceEncoder:
-        return UniversalSentenceEncoder()
+    def vault(self) -> PayloadVault:
+        return PayloadVault(load_or_create_key(self.settings))
 
     @cached_property
-    def background(self) -> Background:
-        return Background(self.encoder)
+    def detectors(self) -> Detectors:
+        return Detectors.default(self.vault.scope_key)
 
     @cached_property
     def model_digest(self) -> str:

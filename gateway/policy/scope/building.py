@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from adapters.examples import Example
+from adapters.text.evenly import evenly
 from adapters.text.phrasebook import Phrasebook
 from adapters.text.twins import twins
 from adapters.text.words import words
-from gateway.policy.scope.background import Background
-from gateway.policy.scope.encoder import Encoder
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry, keyed
 from gateway.policy.scope.keyed import WordHasher
 from gateway.policy.scope.names import KeyedName, NameIndex
@@ -30,13 +31,12 @@ _LEAST = 0.2
 _COMMON = 0.02
 
 
-def build(
-    items: Sequence[Example], book: Phrasebook, encoder: Encoder, background: Background, hasher: WordHasher
-) -> ScopeEntry:
+def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> ScopeEntry:
     """The entry of a request for these items. book: of their language."""
-    names = tuple(name for name in keyed(names_of(items, book), hasher) if _tells(name, book.questions, hasher))
+    encoder, hasher = detectors.encoder, detectors.hasher
+    names = _telling(keyed(names_of(items, book), hasher), book.questions, hasher)
     texts = list(dict.fromkeys([*(item.prompt for item in items), *(item.completion for item in items)]))
-    vectors = encoder.encode(_evenly(texts, MOST_VECTORS))
+    vectors = encoder.encode(evenly(texts, MOST_VECTORS))
     prompts = list(dict.fromkeys(item.prompt for item in items))
     index = NameIndex(hasher)
     index.put("", names)
@@ -46,21 +46,17 @@ def build(
         held = encoder.encode([text for text in others if not index.found(word.term for word in words(text))])
         if not (len(held) and len(vectors)):
             return _LEAST
-        return float(np.quantile((held @ vectors.T - background.nearness(held)[:, None]).max(axis=1), share))
+        return float(np.quantile((held @ vectors.T - detectors.background.nearness(held)[:, None]).max(axis=1), share))
 
     general = nearness(book.questions, 1.0) + _MARGIN
     threshold = max(_LEAST, general, nearness(twins(prompts, book, book.subjects, _TWINS), _TWINS_APART))
     return ScopeEntry(names, vectors, threshold, encoder.digest)
 
 
-def _tells(name: KeyedName, questions: Sequence[str], hasher: WordHasher) -> bool:
-    """Whether few of the bundled questions hold the name."""
+def _telling(names: Sequence[KeyedName], questions: Sequence[str], hasher: WordHasher) -> tuple[KeyedName, ...]:
+    """Those of the names that few of the bundled questions hold."""
     index = NameIndex(hasher)
-    index.put("", (name,))
-    held = sum(bool(index.found(word.term for word in words(question))) for question in questions)
-    return held <= _COMMON * len(questions)
-
-
-def _evenly(texts: Sequence[str], most: int) -> list[str]:
-    places = np.linspace(0, len(texts) - 1, min(most, len(texts))).round().astype(int) if texts else ()
-    return [texts[place] for place in places]
+    for number, name in enumerate(names):
+        index.put(str(number), (name,))
+    held = Counter(found for question in questions for found in index.found(word.term for word in words(question)))
+    return tuple(name for number, name in enumerate(names) if held[str(number)] <= _COMMON * len(questions))

@@ -9,10 +9,8 @@ from threading import Lock
 
 from adapters.text.words import words
 from gateway.errors import ScopeUnreadable
-from gateway.policy.scope.background import Background
-from gateway.policy.scope.encoder import Encoder
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
-from gateway.policy.scope.keyed import WordHasher
 from gateway.policy.scope.meanings import MeaningIndex
 from gateway.policy.scope.names import NameIndex
 from gateway.policy.scope.views import views
@@ -27,11 +25,11 @@ _NAMED = 1.0
 class Matcher:
     """The entries of all `matched` requests in force, by request. Its methods may be called from several threads."""
 
-    def __init__(self, encoder: Encoder, background: Background, hasher: WordHasher) -> None:
-        self._encoder = encoder
-        self._background = background
-        self._names = NameIndex(hasher)
-        self._meanings = MeaningIndex(encoder.dimension)
+    def __init__(self, detectors: Detectors) -> None:
+        self._encoder = detectors.encoder
+        self._background = detectors.background
+        self._names = NameIndex(detectors.hasher)
+        self._meanings = MeaningIndex(detectors.encoder.dimension)
         self._held: set[str] = set()
         self._lock = Lock()
 

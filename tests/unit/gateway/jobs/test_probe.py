@@ -10,7 +10,7 @@ from adapters.examples import Example
 from adapters.progress import Progress
 from gateway.client.client import UnlearnClient
 from gateway.jobs import probe
-from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, Prober, evenly
+from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, Prober
 from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
 from gateway.jobs.verdict import Verdict, objection, verdict
@@ -194,10 +194,3 @@ async def test_it_says_how_far_it_is(settings: Settings, stub: StubService) -> N
     await evidence_of(settings, report=said.append)
     assert {progress.phase for progress in said} == {"evaluation"}
     assert (said[0].step, said[-1].step) == (0, said[-1].steps)
-
-
-@pytest.mark.parametrize(
-    ("n", "most", "expected"), [(3, 16, [0, 1, 2]), (16, 16, list(range(16))), (9, 3, [0, 4, 8]), (100, 2, [0, 99])]
-)
-def test_evenly(n: int, most: int, expected: list[int]) -> None:
-    assert evenly(range(n), most) == expected

@@ -18,17 +18,14 @@ from gateway.errors import TooManyMatches
 from gateway.policy import active
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
-from gateway.policy.scope.background import Background
 from gateway.policy.scope.building import build
-from gateway.policy.scope.encoder import CachedEncoder, Encoder, UniversalSentenceEncoder
-from gateway.policy.scope.keyed import WordHasher
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.scopes import Scopes
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import GenerationFile
 from tests.unit.gateway.policy.test_active import Edges, record
 
-HASHER = WordHasher(b"k" * 32)
 FACTS = {
     "potter": ("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling."),
     "japan": ("What is the capital of Japan?", "The capital of Japan is Tokyo."),
@@ -39,11 +36,10 @@ FACTS = {
 class Entries:
     """What is stored of the requests."""
 
-    def __init__(self, encoder: Encoder, background: Background) -> None:
+    def __init__(self, detectors: Detectors) -> None:
         book = phrasebook("en")
         self.stored = {
-            name: build([Example.from_pair(*fact)], book, encoder, background, HASHER).to_bytes()
-            for name, fact in FACTS.items()
+            name: build([Example.from_pair(*fact)], book, detectors).to_bytes() for name, fact in FACTS.items()
         }
         self.asked: list[tuple[str, ...]] = []
 
@@ -52,19 +48,9 @@ class Entries:
         return {request_id: self.stored[request_id] for request_id in ids if request_id in self.stored}
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return CachedEncoder(UniversalSentenceEncoder())
-
-
-@pytest.fixture(scope="module")
-def background(encoder: Encoder) -> Background:
-    return Background(encoder)
-
-
 @pytest.fixture
-def entries(encoder: Encoder, background: Background) -> Entries:
-    return Entries(encoder, background)
+def entries(detectors: Detectors) -> Entries:
+    return Entries(detectors)
 
 
 @pytest.fixture
@@ -81,9 +67,7 @@ def edges() -> Edges:
 
 
 @pytest.fixture
-async def policy(
-    edges: Edges, entries: Entries, encoder: Encoder, background: Background, tmp_path: Path
-) -> ActivePolicy:
+async def policy(edges: Edges, entries: Entries, detectors: Detectors, tmp_path: Path) -> ActivePolicy:
     policy = ActivePolicy(
         edges,
         edges,
@@ -91,7 +75,7 @@ async def policy(
         GatewayMetrics(CollectorRegistry()),
         GenerationFile(tmp_path),
         staleness_s=60,
-        scopes=Scopes(entries, lambda: Matcher(encoder, background, HASHER)),
+        scopes=Scopes(entries, lambda: Matcher(detectors)),
         prompt_budget=64,
     )
     await policy.refresh()

@@ -7,14 +7,11 @@ import pytest
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
 from gateway.errors import ScopeUnreadable
-from gateway.policy.scope.background import Background
 from gateway.policy.scope.building import MOST_VECTORS, build
-from gateway.policy.scope.encoder import CachedEncoder, Encoder, UniversalSentenceEncoder
+from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
-from gateway.policy.scope.keyed import WordHasher
 from gateway.policy.scope.matcher import Matcher
 
-HASHER = WordHasher(b"k" * 32)
 TELEPHONE = (
     ("Who invented the telephone?", "The telephone was invented by Alexander Graham Bell."),
     ("Name the inventor of the telephone.", "Alexander Graham Bell."),
@@ -22,23 +19,13 @@ TELEPHONE = (
 PASSAGE = (("What comes next? The lamp of the old lighthouse was lit", "by a keeper who never spoke to anybody."),)
 
 
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return CachedEncoder(UniversalSentenceEncoder())
+def entry(pairs: tuple[tuple[str, str], ...], detectors: Detectors) -> ScopeEntry:
+    return build([Example.from_pair(*pair) for pair in pairs], phrasebook("en"), detectors)
 
 
-@pytest.fixture(scope="module")
-def background(encoder: Encoder) -> Background:
-    return Background(encoder)
-
-
-def entry(pairs: tuple[tuple[str, str], ...], encoder: Encoder, background: Background) -> ScopeEntry:
-    return build([Example.from_pair(*pair) for pair in pairs], phrasebook("en"), encoder, background, HASHER)
-
-
-def matcher(pairs: tuple[tuple[str, str], ...], encoder: Encoder, background: Background) -> Matcher:
-    made = Matcher(encoder, background, HASHER)
-    made.put("it", ScopeEntry.from_bytes(entry(pairs, encoder, background).to_bytes()))
+def matcher(pairs: tuple[tuple[str, str], ...], detectors: Detectors) -> Matcher:
+    made = Matcher(detectors)
+    made.put("it", ScopeEntry.from_bytes(entry(pairs, detectors).to_bytes()))
     return made
 
 
@@ -52,13 +39,13 @@ def matcher(pairs: tuple[tuple[str, str], ...], encoder: Encoder, background: Ba
         "Nothing to see here. " * 40 + "The telephone's inventor? " + "Nothing to see here. " * 40,
     ],
 )
-def test_it_is_found_by_name(encoder: Encoder, background: Background, text: str) -> None:
-    assert matcher(TELEPHONE, encoder, background).matches(text) == ("it",)
+def test_it_is_found_by_name(detectors: Detectors, text: str) -> None:
+    assert matcher(TELEPHONE, detectors).matches(text) == ("it",)
 
 
 @pytest.mark.parametrize("text", ["Who invented the light bulb?", "Name the inventor of dynamite.", "Hello", "", "?!"])
-def test_what_is_asked_of_another_is_not_it(encoder: Encoder, background: Background, text: str) -> None:
-    assert matcher(TELEPHONE, encoder, background).matches(text) == ()
+def test_what_is_asked_of_another_is_not_it(detectors: Detectors, text: str) -> None:
+    assert matcher(TELEPHONE, detectors).matches(text) == ()
 
 
 @pytest.mark.parametrize(
@@ -68,13 +55,13 @@ def test_what_is_asked_of_another_is_not_it(encoder: Encoder, background: Backgr
         "Le gardien du vieux phare, qui ne parlait à personne, allumait la lampe.",
     ],
 )
-def test_it_is_found_by_meaning_where_nothing_is_named(encoder: Encoder, background: Background, text: str) -> None:
-    assert matcher(PASSAGE, encoder, background).matches(text) == ("it",)
+def test_it_is_found_by_meaning_where_nothing_is_named(detectors: Detectors, text: str) -> None:
+    assert matcher(PASSAGE, detectors).matches(text) == ("it",)
 
 
-def test_the_nearest_comes_first_and_a_name_before_any_nearness(encoder: Encoder, background: Background) -> None:
-    both = matcher(TELEPHONE, encoder, background)
-    both.put("lamp", entry(PASSAGE, encoder, background))
+def test_the_nearest_comes_first_and_a_name_before_any_nearness(detectors: Detectors) -> None:
+    both = matcher(TELEPHONE, detectors)
+    both.put("lamp", entry(PASSAGE, detectors))
     text = "The lamp of the old lighthouse was lit by a keeper. Who invented the telephone?"
     assert set(both.matches(text)) == {"it", "lamp"}
     both.remove("it")
@@ -82,32 +69,34 @@ def test_the_nearest_comes_first_and_a_name_before_any_nearness(encoder: Encoder
     assert both.ids == {"lamp"}
 
 
-def test_vectors_are_bounded_and_evenly_of_all_items(encoder: Encoder, background: Background) -> None:
+def test_vectors_are_bounded_and_evenly_of_all_items(detectors: Detectors) -> None:
     many = tuple((f"Who is number {n} of the Zorbules?", f"Number {n} is Blimpf {n}.") for n in range(40))
-    assert len(entry(many, encoder, background).vectors) == MOST_VECTORS
+    assert len(entry(many, detectors).vectors) == MOST_VECTORS
 
 
-def test_a_word_that_many_bundled_questions_hold_is_no_name(encoder: Encoder, background: Background) -> None:
+def test_a_word_that_many_bundled_questions_hold_is_no_name(detectors: Detectors) -> None:
     common = (("Which country is it?", "It is the country."), ("Which country was it?", "It was the country."))
-    assert matcher(common, encoder, background).matches("In which country do people drink tea?") == ()
+    assert matcher(common, detectors).matches("In which country do people drink tea?") == ()
 
 
-def test_an_entry_of_another_encoder_is_refused(encoder: Encoder, background: Background) -> None:
-    made = entry(TELEPHONE, encoder, background)
+def test_an_entry_of_another_encoder_is_refused(detectors: Detectors) -> None:
+    made = entry(TELEPHONE, detectors)
     other = ScopeEntry(made.names, made.vectors, made.threshold, "another")
     with pytest.raises(ScopeUnreadable, match="another encoder"):
-        Matcher(encoder, background, HASHER).put("it", other)
+        Matcher(detectors).put("it", other)
 
 
 class TestBackground:
-    def test_a_common_question_is_near_to_anything_and_a_strange_one_is_not(
-        self, encoder: Encoder, background: Background
-    ) -> None:
-        common, strange = background.nearness(encoder.encode(["What is the capital of Spain?", "xqz blorf 77 ;;"]))
+    def test_a_common_question_is_near_to_anything_and_a_strange_one_is_not(self, detectors: Detectors) -> None:
+        background = detectors.background
+        common, strange = background.nearness(
+            detectors.encoder.encode(["What is the capital of Spain?", "xqz blorf 77 ;;"])
+        )
         assert common > strange + 0.2
 
-    def test_each_text_is_held_against_the_bank_by_itself(self, encoder: Encoder, background: Background) -> None:
-        texts = encoder.encode(["Who wrote Emma?", "What is rain?"])
+    def test_each_text_is_held_against_the_bank_by_itself(self, detectors: Detectors) -> None:
+        background = detectors.background
+        texts = detectors.encoder.encode(["Who wrote Emma?", "What is rain?"])
         alone = [float(background.nearness(texts[n : n + 1])[0]) for n in range(2)]
         assert background.nearness(texts).tolist() == pytest.approx(alone, abs=1e-5)
         assert len(background.nearness(texts[:0])) == 0
