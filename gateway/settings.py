@@ -131,6 +131,11 @@ class Settings(BaseSettings):
     policy_staleness_s: float = Field(
         default=60.0, gt=0, description="how long the last known policy is used while Redis is away, in seconds"
     )
+    watch: bool = Field(
+        default=True,
+        description="match answers as well as prompts; while a matched request is active, an answer is passed on by "
+        "the sentence",
+    )
     self_check_tolerance: float = Field(
         default=1.0,
         gt=0,

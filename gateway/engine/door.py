@@ -2,7 +2,7 @@
 
 Every route of vLLM's, present or future, reaches the model through `generate`. It takes the policy context that the
 middleware bound, holds the plan's adapters, puts their virtual tokens in front of the prompt, salts the cache, and
-takes the virtual tokens out of everything that goes back.
+takes the virtual tokens out of everything that goes back. What the model says is matched as well as what it is asked.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from gateway.engine.residency.holdings import Holding, Holdings
 from gateway.engine.residency.rpc import lora_request
 from gateway.engine.sampling import check_encodable, check_sampling
 from gateway.engine.trim import shift_sampling_params, trim_output
+from gateway.engine.watch import AnswerWatch
 from gateway.errors import ForbiddenField, ForbiddenToken, GatewayError, InvalidRequest, LogitsFault
 from gateway.policy import context as policy_context
 from gateway.policy.plan import Plan, PlanBuilder
@@ -62,6 +63,7 @@ class UnlearningEngine(EngineClient):
         holdings: brings in the adapters of what a prompt is about.
         reserved_tokens: context kept free for virtual tokens; routes are told a context shorter by this much, so that
             what a caller may send does not depend on what is active.
+        watches: whether answers are matched as well as prompts.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class UnlearningEngine(EngineClient):
         metrics: GatewayMetrics,
         *,
         reserved_tokens: int,
+        watches: bool = True,
     ) -> None:
         self.engine = engine
+        self._watches = watches
         self._holdings = holdings
         self._faults = FaultWatch(engine)
         self._grammars = GrammarCheck(engine)
@@ -122,10 +126,43 @@ class UnlearningEngine(EngineClient):
         request_id: str,
         kwargs: dict[str, Any],
     ) -> AsyncGenerator[RequestOutput, None]:
+        def run(plan: Plan, said: Sequence[int], params: SamplingParams) -> AsyncGenerator[RequestOutput, None]:
+            longer = {**prompt, "prompt_token_ids": [*prompt["prompt_token_ids"], *said]}
+            return self._run(context, plan, longer, params, request_id, kwargs)
+
         try:
-            plan, holding = await self._planned(context, prompt["prompt_token_ids"])
+            plan, text = context.plan, ""
+            if context.matched is not None:
+                text = self._decode(prompt["prompt_token_ids"])
+                plan = await context.matched.plan(text)
+                self._apply(context, plan, "prompt")
+            context.overhead_s += time.perf_counter() - started
+            if context.matched is None or not self._watches:
+                outputs = run(plan, (), sampling_params)
+            else:
+                watch = AnswerWatch(context.matched, self._decode, lambda newer: self._apply(context, newer, "answer"))
+                outputs = watch.answer(text, plan, sampling_params, run)
+            try:
+                async for output in outputs:
+                    context.answering = True
+                    yield output
+            finally:
+                await outputs.aclose()
         except GatewayError as error:
             raise self._refuse(context, error) from error
+
+    async def _run(
+        self,
+        context: policy_context.PolicyContext,
+        plan: Plan,
+        prompt: Any,
+        sampling_params: SamplingParams,
+        request_id: str,
+        kwargs: dict[str, Any],
+    ) -> AsyncGenerator[RequestOutput, None]:
+        """What the engine says under a plan. Raises `GatewayError` for what is refused."""
+        waiting = time.perf_counter()
+        holding = await self._hold(context, plan)
         try:
             virtual = self._layout.virtual_ids(holding.rows)
             prompt = {
@@ -134,40 +171,43 @@ class UnlearningEngine(EngineClient):
                 "cache_salt": self._salt(plan, prompt.get("cache_salt")),
             }
             params = shift_sampling_params(sampling_params, len(virtual))
-            kwargs["lora_request"] = None if holding.lora is None else lora_request(holding.lora)
-            context.overhead_s += time.perf_counter() - started
-            self._metrics.overhead.observe(context.overhead_s)
+            kwargs = {**kwargs, "lora_request": None if holding.lora is None else lora_request(holding.lora)}
+            context.overhead_s += time.perf_counter() - waiting
+            if not context.answering:
+                self._metrics.overhead.observe(context.overhead_s)
             outputs = self.engine.generate(prompt, params, request_id, **kwargs)
             try:
                 async for output in outputs:
                     check_prompt(output)
                     await self._check_grammar(params, output)
-                    context.answering = True
                     yield trim_output(output, len(virtual))
             except (EngineGenerateError, LogitsNotFinite) as error:
                 if not is_fault(error):
                     raise
                 await outputs.aclose()  # the request ends before its blocks are cleaned
-                raise self._refuse(context, await self._fault(holding)) from error
+                raise await self._fault(holding) from error
             except VLLMValidationError as error:
-                raise self._refuse(context, _invalid(error)) from error
-            except GatewayError as error:
-                raise self._refuse(context, error) from error
+                raise _invalid(error) from error
             finally:
                 await outputs.aclose()
         finally:
             await holding.release()
 
-    async def _planned(self, context: policy_context.PolicyContext, ids: Sequence[int]) -> tuple[Plan, Holding]:
-        """What applies to this prompt, and a reference of its own to the adapters: a generation may outlive the request
-        that the middleware holds them for. Raises `GatewayError`."""
-        plan = context.plan
-        if context.matched is not None:
-            plan = await context.matched.plan(self.renderer.get_tokenizer().decode(ids, skip_special_tokens=True))
-            context.apply(plan)
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.renderer.get_tokenizer().decode(ids, skip_special_tokens=True))
+
+    def _apply(self, context: policy_context.PolicyContext, plan: Plan, where: str) -> None:
+        """Note what applies to a prompt, and where it was seen to."""
+        context.apply(plan)
+        if plan.requests != context.plan.requests:
+            self._metrics.matched.labels(where).inc()
+
+    async def _hold(self, context: policy_context.PolicyContext, plan: Plan) -> Holding:
+        """A reference of its own to the adapters: a generation may outlive the request that the middleware holds them
+        for. Raises `AdapterUnavailable`."""
         if plan.adapters == context.plan.adapters:
-            return plan, context.holding.share()
-        return plan, await self._holdings.acquire(plan.adapters)
+            return context.holding.share()
+        return await self._holdings.acquire(plan.adapters)
 
     def _refuse(self, context: policy_context.PolicyContext, error: GatewayError) -> GracefulHTTPError:
         """The error to raise. Before the first output the middleware answers with it, whatever the route would."""

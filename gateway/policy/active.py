@@ -74,22 +74,25 @@ class MatchedPlans:
         self._plans = plans
         self._most_rows = most_rows
 
-    async def plan(self, text: str) -> Plan:
-        """What applies to a prompt that reads like this: the always-on requests, and the matched ones it is about.
+    async def plan(self, text: str, beside: Plan | None = None) -> Plan:
+        """What applies to a text: the always-on requests, the matched ones it is about, and those of a plan `beside`.
 
         Raises `TooManyMatches`.
         """
+        before = self._active.always if beside is None else beside
         about = self._active.matched.intersection(await self._scopes.matches(text))
-        if not about:
-            return self._active.always
+        if about <= set(before.requests):
+            return before
+        about |= self._active.matched.intersection(before.requests)
         always = set(self._active.always.requests)
         plan = self._plans.build(
             PlanMode.ACTIVE, [each for each in self._active.adapters if each.request_id in always | about]
         )
         if len(about) > MOST_MATCHES or plan.rows > self._most_rows:
             raise TooManyMatches(
-                f"the prompt is about {len(about)} unlearning requests, which need {plan.rows} virtual tokens with "
-                f"those that always apply; {MOST_MATCHES} and {self._most_rows} may apply together. Ask in parts"
+                f"the prompt, or its answer, is about {len(about)} unlearning requests, which need {plan.rows} "
+                f"virtual tokens with those that always apply; {MOST_MATCHES} and {self._most_rows} may apply "
+                "together. Ask in parts"
             )
         return plan
 

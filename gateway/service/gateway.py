@@ -207,7 +207,9 @@ async def start_engine(
         folder = stack.enter_context(scratch_folder(settings.cache_dir / "loras"))
         loras = LoraLibrary(LoraRpc(llm), shelf, folder, metrics, max_rank=settings.offset_rank)
     holdings = Holdings(rows, loras)
-    door = UnlearningEngine(llm, plan.layout, plans, holdings, metrics, reserved_tokens=settings.prompt_budget)
+    door = UnlearningEngine(
+        llm, plan.layout, plans, holdings, metrics, reserved_tokens=settings.prompt_budget, watches=settings.watch
+    )
     digests = CheckpointDigests(settings.cache_dir)
     pair = await asyncio.to_thread(boot.named_pair, plan.layout.pair, digests)
     if loras is not None:

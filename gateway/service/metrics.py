@@ -61,6 +61,12 @@ class GatewayMetrics:
             registry=registry,
         )
         self.served = Counter("unlearning_served", "Model requests let through, by plan", ["plan"], registry=registry)
+        self.matched = Counter(
+            "unlearning_matched",
+            "Prompts, and answers on their way, that a matched request came to apply to",
+            ["where"],
+            registry=registry,
+        )
         self.overhead = Histogram(
             "unlearning_gateway_overhead_seconds",
             "Time a request spends in the gateway before the engine gets it",

@@ -28,6 +28,7 @@ from adapters.text.phrasebook import phrasebook
 from gateway.checkpoints.default_model import NAME, prepare
 from gateway.policy.scope.building import build
 from gateway.policy.scope.detectors import Detectors
+from gateway.policy.scope.entry import ScopeEntry
 from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
 from gateway.store import keys
@@ -188,8 +189,11 @@ class Service:
 
     def put_matched(self, rows: torch.Tensor, items: Sequence[Example]) -> str:
         """The same, applied to prompts that are about these items."""
+        return self.put_entry(rows, build(items, phrasebook("en"), self.detectors))
+
+    def put_entry(self, rows: torch.Tensor, entry: ScopeEntry) -> str:
+        """The same, applied where this entry says."""
         request_id = asyncio.run(self._put_request({"soft_prompt": rows}, {}, prompts="matched"))
-        entry = build(items, phrasebook("en"), self.detectors)
         sealed = self.vault.seal_scope(request_id, entry.to_bytes())
         self._redis(lambda redis: redis.set(keys.of(request_id).scope, sealed))
         return request_id

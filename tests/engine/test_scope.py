@@ -6,10 +6,15 @@ import json
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 
 from adapters.examples import Example
+from adapters.text.sentences import sentences
+from adapters.text.words import words
+from gateway.policy.scope.entry import ScopeEntry, keyed
+from gateway.policy.scope.naming import Name
 from tests.engine.service import Service
 from tests.engine.test_parity import TEXTS, engine_logprobs
 
@@ -142,3 +147,69 @@ def test_what_is_kept_of_it_holds_no_word_and_goes_with_it(service: Service, mat
     assert b"otter" not in kept
     httpx.delete(f"{service.url}/forget/{matched}").raise_for_status()
     assert service.stored_scope(matched) is None
+
+
+def spoken_of(service: Service, prompt: str) -> tuple[str, str]:
+    """What the model says of a prompt by itself, and a word that it first says after its first sentence."""
+    text = str(service.chat(prompt, "off", max_tokens=120)["choices"][0]["message"]["content"])
+    first, *others = sentences(text)
+    known = {word.term for word in words(f"{prompt} {first}")}
+    return text, next(word.term for word in words(" ".join(others)) if len(word.term) > 6 and word.term not in known)
+
+
+STORY = "Write a short story about a fox who lives in the woods."
+
+
+def put_named(service: Service, rows: torch.Tensor, word: str) -> str:
+    """A matched request in force that applies to whatever holds this word."""
+    hasher = service.detectors.hasher
+    entry = ScopeEntry(
+        keyed([Name((word,), 1)], hasher),
+        np.zeros((0, service.detectors.encoder.dimension), dtype=np.float32),
+        2.0,
+        service.detectors.encoder.digest,
+    )
+    request_id = service.put_entry(rows, entry)
+    service.post(f"/forget/{request_id}/activate", {}).raise_for_status()
+    return request_id
+
+
+def test_an_answer_that_comes_to_speak_of_it_is_turned(service: Service, rows: torch.Tensor) -> None:
+    """As it streams and as a whole: the same, and its usage and log-probabilities are those of what was given."""
+    alone, word = spoken_of(service, STORY)
+    first = sentences(alone)[0]
+    request_id = put_named(service, rows, word)
+    body = {"model": service.model, "temperature": 0, "max_tokens": 120, "logprobs": True, **said(STORY)}
+    response = service.post(CHAT, body)
+    whole = response.json()
+    text, entries = whole["choices"][0]["message"]["content"], whole["choices"][0]["logprobs"]["content"]
+    assert text.startswith(first)
+    assert word not in {each.term for each in words(text)}
+    assert response.headers["x-unlearning-applied"] == request_id
+    assert len(entries) == whole["usage"]["completion_tokens"]
+    assert whole["usage"]["prompt_tokens"] == service.chat(STORY, "off", max_tokens=1)["usage"]["prompt_tokens"]
+
+    streamed = ""
+    usage: dict[str, Any] = {}
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    with httpx.stream("POST", f"{service.url}{CHAT}", json={**body, **options}, timeout=60) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("data: {"):
+                event = json.loads(line[6:])
+                usage = event.get("usage") or usage
+                streamed += "".join(choice["delta"].get("content") or "" for choice in event["choices"])
+    assert (streamed, usage["completion_tokens"]) == (text, whole["usage"]["completion_tokens"])
+
+
+@pytest.mark.parametrize(
+    "extra", [{"n": 2, "temperature": 1, "seed": 7}, {"response_format": {"type": "json_object"}}]
+)
+def test_an_answer_that_cannot_be_continued_is_begun_again(
+    service: Service, rows: torch.Tensor, extra: dict[str, Any]
+) -> None:
+    body = {"model": service.model, "temperature": 0, "max_tokens": 120, **said(STORY), **extra}
+    alone = service.post(CHAT, body, "off").json()["choices"][0]["message"]["content"]
+    put_named(service, rows, next(word.term for word in words(alone) if len(word.term) > 4 and word.term not in STORY))
+    turned = service.post(CHAT, body).json()
+    assert len(turned["choices"]) == extra.get("n", 1)
+    assert alone not in {choice["message"]["content"] for choice in turned["choices"]}

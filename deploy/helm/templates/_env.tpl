@@ -2,7 +2,7 @@
 {{- define "unlearning.openSettings" -}}
 soft_rows prompt_budget methods offset_layers offset_model offset_reference offset_slots offset_rank inverter_url
 inverter_model max_examples max_body_bytes job_timeout_s job_retries policy_staleness_s self_check_tolerance
-gate_max_leak gate_max_family_leak gate_min_kept gate_min_neighbours gate_min_recall
+watch gate_max_leak gate_max_family_leak gate_min_kept gate_min_neighbours gate_min_recall
 {{- end -}}
 
 {{/* Those that the chart, the image or a Secret sets. */}}
