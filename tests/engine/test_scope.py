@@ -201,9 +201,7 @@ def test_an_answer_that_comes_to_speak_of_it_is_turned(service: Service, rows: t
     assert (streamed, usage["completion_tokens"]) == (text, whole["usage"]["completion_tokens"])
 
 
-@pytest.mark.parametrize(
-    "extra", [{"n": 2, "temperature": 1, "seed": 7}, {"response_format": {"type": "json_object"}}]
-)
+@pytest.mark.parametrize("extra", [{"n": 2, "temperature": 1, "seed": 7}, {"response_format": {"type": "json_object"}}])
 def test_an_answer_that_cannot_be_continued_is_begun_again(
     service: Service, rows: torch.Tensor, extra: dict[str, Any]
 ) -> None:

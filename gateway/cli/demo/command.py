@@ -19,6 +19,7 @@ from gateway.cli.failures import CommandFailed, UsageFailed
 from gateway.cli.records import error_line
 from gateway.cli.watch import follow_and_show
 from gateway.client.client import UnlearnClient
+from gateway.store.records import Prompts
 
 
 class DemoFailed(CommandFailed):
@@ -44,6 +45,10 @@ def demo(
     effort: Annotated[
         Effort | None, typer.Option(help="What is spent on attacks; quick is the service's default.")
     ] = None,
+    scope: Annotated[
+        Prompts | None,
+        typer.Option(help="The prompts it applies to: those that are about it, or all; else the service's default."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the requests active at the end.")] = False,
     list_facts: Annotated[bool, typer.Option("--list", help="Name the facts and exit.")] = False,
 ) -> None:
@@ -61,7 +66,11 @@ def demo(
     if keep and not together and len(facts) > 1:
         raise UsageFailed("--keep is for one fact, or for several --together: otherwise each is forgotten alone")
     settings = {} if config is None else parse_config(config)
-    fields = {name: each.value for name, each in (("level", level), ("effort", effort)) if each is not None}
+    fields: dict[str, Any] = {
+        name: each.value for name, each in (("level", level), ("effort", effort)) if each is not None
+    }
+    if scope is not None:
+        fields["scope"] = {"prompts": scope.value}
     stories = [facts] if together else [(alone,) for alone in facts]
     with running_service(context) as client:
         outcomes: list[Outcome] = []
@@ -85,7 +94,7 @@ def _play_and_show(
     facts: Sequence[Fact],
     method: str,
     config: Mapping[str, Any],
-    fields: Mapping[str, str],
+    fields: Mapping[str, Any],
     *,
     keep: bool,
 ) -> list[Outcome]:

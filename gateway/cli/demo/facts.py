@@ -37,7 +37,7 @@ class Fact:
     paraphrases: tuple[str, ...]  # not trained on
     controls: tuple[Control, ...]
 
-    def body(self, method: str, config: Mapping[str, Any], **fields: str) -> dict[str, Any]:
+    def body(self, method: str, config: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
         """The body of `POST /forget`: the forget prompts, settings where there are any, and further fields."""
         items = [{"prompt": prompt, "completion": completion} for prompt, completion in self.forget]
         body = {"subject": self.subject, "forget": items, "method": method, **fields}

@@ -142,7 +142,7 @@ def play(
     *,
     method: str,
     config: Mapping[str, Any],
-    fields: Mapping[str, str],
+    fields: Mapping[str, Any],
     follow: Callable[[str], dict[str, Any]],
     allowed: float,
     keep: bool,

@@ -193,10 +193,10 @@ def test_settings_go_with_the_request(unlearn: Unlearn, stub: Stub, known: Fact)
     assert unlearn("demo", "--config", "[]").status == 2
 
 
-def test_level_and_effort_go_with_the_request(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
-    assert unlearn("demo", "--level", "refuses", "--effort", "thorough").status == 0
+def test_level_effort_and_scope_go_with_the_request(unlearn: Unlearn, stub: Stub, known: Fact) -> None:
+    assert unlearn("demo", "--level", "refuses", "--effort", "thorough", "--scope", "matched").status == 0
     body = stub.calls_to("/forget", "POST")[0].body
-    assert (body["level"], body["effort"]) == ("refuses", "thorough")
+    assert (body["level"], body["effort"], body["scope"]) == ("refuses", "thorough", {"prompts": "matched"})
 
 
 @pytest.mark.parametrize(("level", "status"), [("suppresses", 1), ("resembles_ignorance", 1), ("refuses", 0)])
