@@ -19,7 +19,7 @@ from gateway.cli.forget_files import read_body, read_items
 from gateway.cli.method_settings import list_settings
 from gateway.cli.records import estimate_line, outcome_line
 from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
-from gateway.store.records import Prompts, RequestState
+from gateway.store.records import Interim, Prompts, RequestState
 
 _KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
 
@@ -59,6 +59,13 @@ def forget(
         Prompts | None,
         typer.Option(help="The prompts it applies to: those that are about it, or, as the service's default is, all."),
     ] = None,
+    interim: Annotated[
+        Interim | None,
+        typer.Option(
+            help="With matched: whether prompts that are about it are refused until it is active, which is the "
+            "service's default, or answered."
+        ),
+    ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
     ] = None,
@@ -97,9 +104,11 @@ def forget(
         "config": None if config is None else parse_config(config),
     }
     body |= {name: value for name, value in options.items() if value is not None}
-    if scope is not None:
+    of_scope = {"prompts": scope, "interim": interim}
+    asked = {name: value.value for name, value in of_scope.items() if value is not None}
+    if asked:
         given = body.get("scope")  # of a .json file; what else it says of the scope stays
-        body["scope"] = {**(given if isinstance(given, dict) else {}), "prompts": scope.value}
+        body["scope"] = {**(given if isinstance(given, dict) else {}), **asked}
     if retain is not None:
         body["retain"] = read_items(retain)
     if manual or review:

@@ -72,6 +72,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "language", record.get("language") or ""
     yield "activation", record.get("activation") or ""
     yield "scope", _scope(record.get("scope") or {})
+    yield "interim", _guard(record)
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
     yield "attacks", attacks_line((record.get("evidence") or {}).get("attacks") or {})
@@ -132,6 +133,8 @@ def evidence_line(evidence: Record) -> str:
     if scope := evidence.get("scope"):
         applies = "" if scope["applies"] else ", too few, so that it applies to every prompt"
         parts.append(f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out{applies}")
+    if evidence.get("interim"):
+        parts.append("measured without the filter that refuses its prompts until it is active")
     if evidence.get("verdict") in _VERDICTS:
         parts.append(_VERDICTS[evidence["verdict"]])
     return "; ".join(parts)
@@ -194,6 +197,14 @@ def _given(name: str, intake: Record) -> str:
 def _scope(scope: Record) -> str:
     """`matched, otherwise reject`; empty where it applies to every prompt."""
     return f"matched, otherwise {scope['otherwise']}" if scope.get("prompts") == Prompts.MATCHED else ""
+
+
+def _guard(record: Record) -> str:
+    """What becomes of prompts that are about it before it is active; empty where nothing does."""
+    if not record.get("guarded"):
+        return ""
+    left = "until it is retired" if record["state"] in ("failed", "rejected") else "until it is active or retired"
+    return f"in force: prompts that are about it are refused {left}"
 
 
 def _adapter(record: Record) -> str:

@@ -22,6 +22,7 @@ from vllm.v1.engine.exceptions import EngineGenerateError
 
 from gateway.engine.faults import FaultWatch, LogitsNotFinite, check_prompt, is_fault
 from gateway.engine.grammars import GrammarCheck
+from gateway.engine.guard import refused
 from gateway.engine.layout import Layout
 from gateway.engine.residency.holdings import Holding, Holdings
 from gateway.engine.residency.rpc import lora_request

@@ -23,10 +23,10 @@ from gateway.errors import AdapterUnavailable, StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, JobTimedOut, describe
 from gateway.jobs.time_limit import time_limit
-from gateway.jobs.verdict import REJECT, Verdict, exceeding, gates, neighbours_kept, objection, pooled, verdict
+from gateway.jobs.verdict import Verdict, exceeding, gates, neighbours_kept, objection, pooled, verdict
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
-from gateway.store.records import Prompts, RequestRecord, RequestState
+from gateway.store.records import Otherwise, Prompts, RequestRecord, RequestState
 
 log = logging.getLogger(__name__)
 
@@ -156,8 +156,10 @@ class Trials:
         assert kept.evidence is not None
         judged = verdict(kept.evidence, self._settings)
         changes: dict[str, Any] = {"evidence": {**kept.evidence, "verdict": judged.value}}
+        if self._attempt.record.guarded:
+            changes["evidence"]["interim"] = "filter"  # what guards until then; nothing of this is measured through it
         scope = kept.evidence.get("scope")
-        if scope is not None and not scope["applies"] and scope["otherwise"] != REJECT:
+        if scope is not None and not scope["applies"] and scope["otherwise"] != Otherwise.REJECT:
             changes["scope"] = {**self._attempt.record.scope, "prompts": Prompts.ALWAYS.value}
         if self._attempt.record.selection is not None:
             why = selection.reason([trial.label for trial in usable], scores, position, untried=untried)

@@ -8,10 +8,9 @@ from typing import Any
 
 from adapters.evaluation.attacks.outcome import POOLED, FamilyOutcome
 from gateway.settings import Settings
+from gateway.store.records import Otherwise
 
 Evidence = Mapping[str, Any]
-#: What a request says of itself that is not to apply to every prompt where its scope catches too little.
-REJECT = "reject"
 
 
 class Verdict(StrEnum):
@@ -64,7 +63,7 @@ def objection(evidence: Evidence, settings: Settings) -> str | None:
             f"{beside:.0%} of the neighbours' answers were kept, {settings.gate_min_neighbours:.0%} must be"
         )
     scope = evidence.get("scope")
-    if scope is not None and not scope["applies"] and scope["otherwise"] == REJECT:
+    if scope is not None and not scope["applies"] and scope["otherwise"] == Otherwise.REJECT:
         problems.append(
             f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out, at least "
             f"{scope['bound']:.0%}; {settings.gate_min_recall:.0%} must be"

@@ -1,6 +1,7 @@
-"""The set of active unlearning requests, held in memory and refreshed from Redis by generation.
+"""The set of unlearning requests in force, held in memory and refreshed from Redis by generation.
 
-Some apply to every prompt; the `matched` ones are added for a prompt that is about them.
+Some apply to every prompt; the `matched` ones are added for a prompt that is about them. Of those that are not active
+yet, some guard: a prompt that is about them is refused.
 
 A model request touches Redis for nothing. When Redis is away the last known set is served for a bounded time, then
 every model request is refused: an answer without its adapters is worse than none.
@@ -11,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.errors import AdapterUnavailable, PolicyUnavailable, TooManyMatches
@@ -21,12 +22,12 @@ from gateway.policy.scope.scopes import Scopes
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import Generation, GenerationFile
 from gateway.store.records import RequestRecord
-from gateway.store.requests import Policy
+from gateway.store.requests import Guard, Policy
 
 logger = logging.getLogger(__name__)
 
-#: Between two refreshes: what another replica activates applies here within about this time.
-POLL_S = 1.0
+#: Between two refreshes: what another replica registers or activates applies here within a second.
+POLL_S = 0.5
 #: Matched requests that apply to one prompt together; more cannot be merged well.
 MOST_MATCHES = 8
 
@@ -35,7 +36,7 @@ class PolicySource(Protocol):
     """Where the active set is written: the request store."""
 
     async def policy(self, seen: Generation | None) -> Policy | None:
-        """The active requests, None while they are those that were seen. Raises `StoreUnavailable`, `DataLost`."""
+        """The requests in force, None while they are those that were seen. Raises `StoreUnavailable`, `DataLost`."""
 
 
 class Preloader(Protocol):
@@ -54,15 +55,17 @@ def adapter_ref(record: RequestRecord) -> AdapterRef:
 
 @dataclass(frozen=True, slots=True)
 class ActiveSet:
-    """The active requests at one generation.
+    """The requests in force at one generation.
 
     always: the plan of those that apply to every prompt. adapters: of all, in the order of activation. matched: ids of
-    those that apply where a prompt is about them.
+    those that apply where a prompt is about them. guards: ids of those that are not active yet, and have the prompts
+    refused that are about them.
     """
 
     always: Plan
     adapters: tuple[AdapterRef, ...]
     matched: frozenset[str]
+    guards: frozenset[str]
 
 
 class MatchedPlans:
@@ -77,10 +80,14 @@ class MatchedPlans:
     async def plan(self, text: str, beside: Plan | None = None) -> Plan:
         """What applies to a text: the always-on requests, the matched ones it is about, and those of a plan `beside`.
 
-        Raises `TooManyMatches`.
+        One that a request guards has a plan with `guards`, and gets no answer. Raises `TooManyMatches`.
         """
         before = self._active.always if beside is None else beside
-        about = self._active.matched.intersection(await self._scopes.matches(text))
+        matches = await self._scopes.matches(text)
+        guards = dict.fromkeys((*before.guards, *(each for each in matches if each in self._active.guards)))
+        if guards:
+            return replace(before, guards=tuple(guards))
+        about = self._active.matched.intersection(matches)
         if about <= set(before.requests):
             return before
         about |= self._active.matched.intersection(before.requests)
@@ -124,7 +131,9 @@ class ActivePolicy:
         self._staleness_s = staleness_s
         self._refresh_lock = asyncio.Lock()
         self._memory = memory
-        self._generation = memory.load()
+        self._remembered = memory.load()
+        self._generation: Generation | None = None
+        self._records: tuple[RequestRecord, ...] = ()
         self._scopes = scopes
         self._prompt_budget = prompt_budget
         self._active: ActiveSet | None = None
@@ -136,7 +145,7 @@ class ActivePolicy:
     @property
     def generation(self) -> Generation | None:
         """Generation of the set in memory; None before the first refresh."""
-        return self._generation if self._active else None
+        return self._generation
 
     @property
     def adapters(self) -> tuple[AdapterRef, ...]:
@@ -157,7 +166,7 @@ class ActivePolicy:
         """What plans each prompt of an ordinary request; None where nothing depends on them. Raises
         `PolicyUnavailable`."""
         active = self._current()
-        if not active.matched or self._scopes is None:
+        if not (active.matched or active.guards) or self._scopes is None:
             return None
         return MatchedPlans(active, self._scopes, self._plans, self._prompt_budget)
 
@@ -188,38 +197,53 @@ class ActivePolicy:
         are refused meanwhile.
         """
         async with self._refresh_lock:
-            if self._active is None and self._generation is not None:
-                await self._source.policy(self._generation)  # the set is not known yet, and Redis is held to its word
-            policy = await self._source.policy(self.generation)
+            if self._generation is None and self._remembered is not None:
+                await self._source.policy(self._remembered)  # the set is not known yet, and Redis is held to its word
+            policy = await self._source.policy(self._generation)
             if policy is not None:
-                # Until its scope is read, which may take seconds, a matched request applies to every prompt.
-                self._active = self._set(policy.records, self._scopes.ids if self._scopes else frozenset())
-                self._active = self._set(policy.records, await self._scoped(policy.records))
-                self._generation = policy.generation
-                self._preloaded = False
-                self._memory.save(policy.generation)
-                self._metrics.active_requests.set(len(policy.records))
-                logger.info(
-                    "policy generation=%d always=%s rows=%d matched=%d",
-                    policy.generation.number,
-                    self._active.always.applied,
-                    self._active.always.rows,
-                    len(self._active.matched),
-                )
+                await self._take(policy)
             self._fresh_at = time.monotonic()
             if not self._preloaded:
                 await self._preload()
 
-    async def _scoped(self, records: Sequence[RequestRecord]) -> frozenset[str]:
-        """The matched requests among these whose scope can be asked."""
-        wanted = [record.id for record in records if record.matched]
+    async def _take(self, policy: Policy) -> None:
+        """Put another set in force."""
+        if policy.records is not None:
+            self._records, self._preloaded = policy.records, False
+        before = frozenset[str]() if self._active is None else self._active.guards
+        # Until its scope is read, which may take seconds, a matched request applies to every prompt.
+        self._active = self._set(policy.guards, self._scopes.ids if self._scopes else frozenset())
+        self._active = self._set(policy.guards, await self._scoped(policy.guards))
+        now = time.time()
+        for guard in policy.guards:
+            if self._generation is not None and guard.request_id in self._active.guards - before:
+                self._metrics.guard_delay.observe(max(0.0, now - guard.created_at))
+        self._generation = policy.generation
+        self._memory.save(policy.generation)
+        self._metrics.active_requests.set(len(self._records))
+        self._metrics.guards.set(len(self._active.guards))
+        logger.info(
+            "policy generation=%d always=%s rows=%d matched=%d guards=%d",
+            policy.generation.number,
+            self._active.always.applied,
+            self._active.always.rows,
+            len(self._active.matched),
+            len(self._active.guards),
+        )
+
+    async def _scoped(self, guards: Sequence[Guard]) -> frozenset[str]:
+        """The requests in force whose scope can be asked."""
+        wanted: Mapping[str, str | None] = {
+            **{record.id: record.scope_digest for record in self._records if record.matched},
+            **{guard.request_id: guard.scope_digest for guard in guards},
+        }
         return frozenset() if self._scopes is None else await self._scopes.refresh(wanted)
 
-    def _set(self, records: Sequence[RequestRecord], scoped: frozenset[str]) -> ActiveSet:
-        matched = frozenset(record.id for record in records if record.matched) & scoped
-        adapters = tuple(adapter_ref(record) for record in records)
+    def _set(self, guards: Sequence[Guard], scoped: frozenset[str]) -> ActiveSet:
+        matched = frozenset(record.id for record in self._records if record.matched) & scoped
+        adapters = tuple(adapter_ref(record) for record in self._records)
         always = self._plans.build(PlanMode.ACTIVE, [each for each in adapters if each.request_id not in matched])
-        return ActiveSet(always, adapters, matched)
+        return ActiveSet(always, adapters, matched, frozenset(guard.request_id for guard in guards) & scoped)
 
     async def _preload(self) -> None:
         try:

@@ -22,7 +22,8 @@ class PolicyContext:
         plan: which adapters apply whatever is asked.
         holding: these adapters, held in the engine.
         matched: plans each prompt, where more may apply to it.
-        applied: ids of the requests that apply, those of its prompts included as far as these are known.
+        applied: ids of the requests that apply, those of its prompts included as far as these are known;
+            `<id>;interim` of those that have a prompt refused.
         overhead_s: what the gateway itself spent before the engine got the prompt.
         answering: whether the engine has given a first output.
         refusal: why the door refused the request, where it did so before any output.
@@ -39,6 +40,7 @@ class PolicyContext:
     def apply(self, plan: Plan) -> None:
         """Note what applies to one of its prompts."""
         self.applied.update(dict.fromkeys(plan.requests))
+        self.applied.update(dict.fromkeys(f"{request_id};interim" for request_id in plan.guards))
 
     @property
     def header(self) -> str:

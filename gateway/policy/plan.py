@@ -33,13 +33,15 @@ class AdapterRef:
 class Plan:
     """The ordered adapters of a request, each once, and the salt that keeps its KV cache apart from other plans'.
 
-    requests: ids of all unlearning requests that apply; two that were trained alike share an adapter.
+    requests: ids of all unlearning requests that apply; two that were trained alike share an adapter. guards: ids of
+    those that are not active yet and have the prompt refused; the model is not asked.
     """
 
     mode: PlanMode
     requests: tuple[str, ...]
     adapters: tuple[AdapterRef, ...]
     cache_salt: str
+    guards: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

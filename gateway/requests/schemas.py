@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from adapters.evaluation.levels import Level
 from adapters.training.effort import DEFAULT_EFFORT, Effort
 from gateway.requests.items import Body, Item
-from gateway.store.records import Prompts
+from gateway.store.records import Interim, Otherwise, Prompts
 
 Items = Annotated[list[Item], Field(min_length=1)]
 
@@ -25,6 +25,10 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def _interim(given: dict[str, Any]) -> Interim:
+    return Interim.REFUSE if given.get("prompts") is Prompts.MATCHED else Interim.NONE
+
+
 class Scope(Body):
     """When the request applies."""
 
@@ -33,11 +37,25 @@ class Scope(Body):
         description="always: to every prompt; matched: to prompts that are about it, and all others are answered by "
         "the model as it is",
     )
-    otherwise: Literal["always", "reject"] = Field(
-        default="always",
+    otherwise: Otherwise = Field(
+        default=Otherwise.ALWAYS,
         description="what becomes of a matched request whose scope catches too few of the prompts that bring it out: "
         "it is applied to every prompt, or rejected",
     )
+    interim: Interim = Field(
+        default_factory=_interim,
+        validate_default=True,
+        description="what a prompt that a matched request is about gets until the request is active. refuse, its "
+        "default: a refusal, by a filter in front of the model, which ends when the request is active or retired and "
+        "with nothing else. none: an answer. A request that applies to every prompt has none",
+    )
+
+    @field_validator("interim")
+    @classmethod
+    def _of_matched(cls, interim: Interim, info: ValidationInfo) -> Interim:
+        if interim is Interim.REFUSE and info.data.get("prompts") is Prompts.ALWAYS:
+            raise ValueError('needs "prompts": "matched": which prompts to refuse is told by what they are about')
+        return interim
 
 
 class ForgetBody(Body):

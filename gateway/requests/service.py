@@ -6,7 +6,7 @@ import asyncio
 import base64
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Protocol
@@ -16,11 +16,13 @@ from adapters.errors import InvalidArtifact
 from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.selection import AUTO
-from adapters.text.phrasebook import phrasebook_for
+from adapters.text.phrasebook import phrasebook, phrasebook_for
 from adapters.training.effort import Effort
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
 from gateway.policy.active import ActivePolicy, adapter_ref
 from gateway.policy.plan import AdapterRef, unique
+from gateway.policy.scope.building import build, items_about
+from gateway.policy.scope.detectors import Detectors
 from gateway.requests.estimate import LOOKED_AT, estimate
 from gateway.requests.example_set import ExampleSet, check_sets, example_set
 from gateway.requests.items import Item
@@ -28,7 +30,7 @@ from gateway.requests.offering import Adapter, Offering, ServedModel
 from gateway.requests.schemas import ExamplesBody, ForgetBody
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
-from gateway.store.records import RequestRecord, RequestState, new_request_id
+from gateway.store.records import Interim, RequestRecord, RequestState, new_request_id
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, new_salt
 
@@ -58,6 +60,7 @@ class UnlearningService:
         vault: PayloadVault,
         policy: ActivePolicy,
         residency: Engine,
+        detectors: Callable[[], Detectors],
     ) -> None:
         self.store = store
         self._settings = settings
@@ -67,10 +70,11 @@ class UnlearningService:
         self._vault = vault
         self._policy = policy
         self._residency = residency
+        self._detectors = detectors
         self._activating = asyncio.Lock()
 
     async def register(self, body: ForgetBody, idempotency_key: str | None = None) -> RequestRecord:
-        """Validate, seal, store and queue a request; returns its record.
+        """Validate, seal, store and queue a request; returns its record. One that is to guard is in force here then.
 
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
         """
@@ -107,7 +111,11 @@ class UnlearningService:
         if idempotency_key is not None:
             mark = self._vault.fingerprint
             idempotency = (mark(record.tenant, idempotency_key), mark(body.model_dump_json()))
-        record, created = await self.store.create(record, sealed, idempotency)
+        guards = body.scope.interim is Interim.REFUSE
+        scope = await self._scope(record.id, forget, body.subject, record.language) if guards else b""
+        record, created = await self.store.create(record, sealed, idempotency, scope=scope)
+        if created and guards:
+            await self._policy.refresh()
         if created:
             audit.info(
                 "registered request=%s method=%s forget=%d retain=%d activation=%s",
@@ -120,6 +128,16 @@ class UnlearningService:
         if record.state is RequestState.REGISTERED:
             record = await self.store.queue(record.id)
         return record
+
+    async def _scope(self, request_id: str, forget: ExampleSet, subject: str | None, language: str) -> bytes:
+        """What says which prompts the request is about, sealed: of its items, or of its subject where it has none."""
+
+        def made() -> bytes:
+            book = phrasebook(language)
+            entry = build(forget.examples or items_about(subject or "", book), book, self._detectors())
+            return self._vault.seal_scope(request_id, entry.to_bytes())
+
+        return await asyncio.to_thread(made)
 
     async def _estimated(self, record: RequestRecord) -> RequestRecord:
         found = estimate(record, (await self.store.list(limit=LOOKED_AT)).items)
@@ -148,9 +166,15 @@ class UnlearningService:
             "commitment": commitment(base64.b64decode(salt), content),
         }
         sealed = self._vault.seal(request_id, {**content, "salt": salt})
-        replaced = await self.store.replace_payload(request_id, sealed, changes, state=RequestState.DRAFTED)
+        language: str = changes["language"]
+        scope = await self._scope(request_id, forget, record.subject, language) if record.guarded else b""
+        replaced = await self.store.replace_payload(
+            request_id, sealed, changes, state=RequestState.DRAFTED, scope=scope
+        )
         if not replaced:
             raise StateConflict("the request is no draft any more")
+        if record.guarded:
+            await self._policy.refresh()
         return await self.store.get(request_id)
 
     async def train(self, request_id: str) -> RequestRecord:

@@ -29,7 +29,7 @@ from gateway.http.auth import Gatekeeper
 from gateway.jobs.queue import JobQueue
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
-from gateway.policy.scope.detectors import Detectors
+from gateway.policy.scope.detectors import SharedDetectors
 from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.scopes import Scopes
 from gateway.policy.scope.sealed import SealedEntries
@@ -117,9 +117,13 @@ async def open_gateway(
     metrics = GatewayMetrics()
     lifecycle.detail = "starting Redis"
     stores = await open_stores(stack, settings, lifecycle)
-    lifecycle.detail = "loading the model"
-    engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
     vault = PayloadVault(load_or_create_key(settings))
+    detectors = SharedDetectors(vault.scope_key)
+    lifecycle.detail = "loading the model"
+    # Beside the engine's own start: a request that is to guard at once must not wait for it.
+    loading = asyncio.ensure_future(asyncio.to_thread(detectors.get))
+    engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
+    await loading
     policy = ActivePolicy(
         stores.requests,
         engine.holdings,
@@ -127,7 +131,7 @@ async def open_gateway(
         metrics,
         stores.generation,
         staleness_s=settings.policy_staleness_s,
-        scopes=Scopes(SealedEntries(stores.requests, vault), lambda: Matcher(Detectors.default(vault.scope_key))),
+        scopes=Scopes(SealedEntries(stores.requests, vault), lambda: Matcher(detectors.get())),
         prompt_budget=settings.prompt_budget,
     )
     jobs = JobQueue(stores.redis, stores.requests, settings)
@@ -143,6 +147,7 @@ async def open_gateway(
             vault,
             policy,
             engine.holdings,
+            detectors.get,
         ),
         self_check=checks,
         gatekeeper=Gatekeeper(stores.operator_token, api_keys),

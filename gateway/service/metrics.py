@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+_GUARD_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0)
 _OVERHEAD_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
@@ -13,6 +14,20 @@ class GatewayMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.active_requests = Gauge(
             "unlearning_active_requests", "Unlearning requests that apply to answers now", registry=registry
+        )
+        self.guards = Gauge(
+            "unlearning_guards",
+            "Unlearning requests whose prompts are refused until they are active",
+            registry=registry,
+        )
+        self.guarded = Counter(
+            "unlearning_guarded_answers", "Prompts that were refused for one of these requests", registry=registry
+        )
+        self.guard_delay = Histogram(
+            "unlearning_guard_delay_seconds",
+            "Time from the registration of a request until this replica refuses its prompts",
+            buckets=_GUARD_BUCKETS,
+            registry=registry,
         )
         self.policy_age = Gauge(
             "unlearning_policy_age_seconds",

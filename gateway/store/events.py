@@ -89,4 +89,6 @@ def _event(entry: Any) -> Event:
     data: dict[str, Any] = json.loads(fields[b"data"])
     if b"previous" in fields:
         data["previous"] = fields[b"previous"].decode()
+    if b"guarded" in fields:
+        data["guarded"] = True
     return Event(event_id.decode(), fields[b"type"].decode(), data)

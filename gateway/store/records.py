@@ -43,6 +43,20 @@ class Prompts(StrEnum):
     MATCHED = "matched"
 
 
+class Otherwise(StrEnum):
+    """What becomes of a matched request whose scope catches too little: it applies to every prompt, or is rejected."""
+
+    ALWAYS = "always"
+    REJECT = "reject"
+
+
+class Interim(StrEnum):
+    """What a prompt that a matched request is about gets until the request is active: a refusal, or no other answer."""
+
+    REFUSE = "refuse"
+    NONE = "none"
+
+
 #: States that a worker still has to carry further.
 PENDING = frozenset({RequestState.REGISTERED, RequestState.QUEUED, RequestState.TRAINING, RequestState.EVALUATING})
 
@@ -108,6 +122,8 @@ class RequestRecord:
     `language`: that of the bundled questions, refusals and prompts used for it; "none": its own language has none, and
     nothing was put around its texts.
     `level`: what it claims; older requests were held to their own questions, which is the least.
+    `guarded`: the prompts that it is about are refused, from its registration until it is active or retired; other
+    ends, like failure and rejection, leave the guard in force. `scope_digest`: of the sealed scope that is stored.
     `estimate_s`: seconds that it was told to take in training and evaluation, and `estimate_from` whose they are; None
     where nobody had measured any.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
@@ -132,6 +148,8 @@ class RequestRecord:
     subject: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    guarded: bool = False
+    scope_digest: str | None = None
     intake: dict[str, Any] = field(default_factory=dict)
     state: RequestState = RequestState.REGISTERED
     footprint: Footprint = NO_ROOM

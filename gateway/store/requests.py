@@ -4,11 +4,14 @@ request:<id>               HASH    the record; state changes only by compare-and
 requests:all               ZSET    ids by order of registration
 requests:by_state:<state>  ZSET    the same, split by state
 payload:<id>               STRING  the sealed forget and retain sets, gone from `ready` on
-scope:<id>                 STRING  the sealed scope of a matched request, gone when it failed or is retired
+scope:<id>                 STRING  the sealed scope of a matched request, gone when it failed and guards nothing, or is
+                                   retired
 events:<id>                STREAM  state changes and progress, about the last 1000
 idempotency:<fingerprint>  HASH    request id and the body's fingerprint, for a day
 blobs:<id>                 SET     digests of the artifacts made for it
-policy:generation          INT     grows whenever the set of active requests changes
+requests:guarded           SET     ids of those whose prompts are refused until they are active; see guard.lua
+policy:generation          INT     grows whenever the set of requests in force changes
+policy:calm                HASH    the last generations through which the active ones stayed the same
 policy:marks               HASH    a random mark of each generation; see gateway.store.generation
 """
 
@@ -49,11 +52,25 @@ MAX_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """A request whose prompts are refused until it is active. created_at: when it was registered."""
+
+    request_id: str
+    created_at: float
+    scope_digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
-    """The active requests in the order of their activation, and the generation they are."""
+    """The requests in force, and the generation they are.
+
+    records: the active ones in the order of their activation; None where they are those of the generation that was
+    seen.
+    """
 
     generation: Generation
-    records: tuple[RequestRecord, ...]
+    records: tuple[RequestRecord, ...] | None
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +93,23 @@ class RequestStore:
         self._redis = redis
         self._patience_s = patience_s
         self._compact = compact
-        self._create = redis.register_script(scripts.load("create"))
-        self._transition = redis.register_script(scripts.load("blob", "transition"))
-        self._update = redis.register_script(scripts.load("update"))
-        self._policy = redis.register_script(scripts.load("policy"))
-        self._scope = redis.register_script(scripts.load("scope"))
+        self._create = redis.register_script(scripts.load("guard", "create"))
+        self._transition = redis.register_script(scripts.load("blob", "guard", "transition"))
+        self._update = redis.register_script(scripts.load("guard", "update"))
+        self._policy = redis.register_script(scripts.load("guard", "policy"))
+        self._scope = redis.register_script(scripts.load("guard", "scope"))
 
     async def create(
-        self, record: RequestRecord, payload: bytes, idempotency: tuple[str, str] | None = None
+        self,
+        record: RequestRecord,
+        payload: bytes,
+        idempotency: tuple[str, str] | None = None,
+        *,
+        scope: bytes = b"",
     ) -> tuple[RequestRecord, bool]:
         """Store a registered request with its sealed payload. The flag says whether it is new.
 
+        With a sealed `scope` the request guards from now on, and a replica that reads the policy knows it.
         `idempotency` holds the fingerprints of the caller's key, within its tenant, and of the body.
         Raises `IdempotencyConflict` when the key came with another body in the last 24 hours.
         """
@@ -110,6 +133,8 @@ class RequestStore:
             _state_event(record.state, record.created_at, error=None),
             body,
             IDEMPOTENCY_TTL_S,
+            scope,
+            _mark(),
         ]
         arguments += keys.flatten(record.to_fields())
         reply = await self._call(lambda: self._create(keys=names, args=arguments))
@@ -194,17 +219,19 @@ class RequestStore:
         *,
         state: RequestState,
         attempt: int | None = None,
+        scope: bytes = b"",
     ) -> bool:
         """While in `state`, put another sealed payload in the place of the first; False when it has moved on.
 
-        changes: fields of the record, `forget_count` among them.
+        changes: fields of the record, `forget_count` among them. scope: sealed, of the new payload; empty to leave the
+        one there is.
         """
         event: dict[str, Any] = {"forget_count": changes["forget_count"]}
         kind = "examples"
         if state is RequestState.DRAFTED:
             # A follower ends at a settled state: nothing but a state may come last.
             event, kind = json.loads(_state_event(state, time.time(), error=None)) | event, "state"
-        return await self._change(request_id, {state}, kind, event, changes, attempt, payload=sealed)
+        return await self._change(request_id, {state}, kind, event, changes, attempt, payload=sealed, scope=scope)
 
     async def refuse_activation(self, request_id: str, error: Mapping[str, Any]) -> bool:
         """Note on a ready request why it was not activated; False when it is no longer ready."""
@@ -212,13 +239,13 @@ class RequestStore:
         return await self._change(request_id, {RequestState.READY}, "state", event, {"error": error}, None)
 
     async def policy(self, seen: Generation | None = None) -> Policy | None:
-        """The active requests; None while they are those of the generation that was seen.
+        """The requests in force; None while they are those of the generation that was seen.
 
         Raises `DataLost` when this Redis never had that generation.
         """
         names = [keys.by_state(RequestState.ACTIVE), keys.GENERATION, keys.MARKS]
         known = ("", "") if seen is None else (str(seen.number), seen.mark)
-        reply = await self._call(lambda: self._policy(keys=names, args=[secrets.token_hex(8), *known]))
+        reply = await self._call(lambda: self._policy(keys=names, args=[_mark(), *known]))
         if reply[0] == b"lost":
             raise DataLost(
                 f"Redis is at policy generation {reply[1].decode()} and never had the generation {known[0]} that was "
@@ -226,8 +253,10 @@ class RequestStore:
             )
         if reply[0] == b"same":
             return None
-        records = sorted(map(keys.record_of, reply[3]), key=lambda record: record.activated_seq or 0)
-        return Policy(Generation(int(reply[1]), reply[2].decode()), tuple(records))
+        records = None
+        if reply[3] != b"same":
+            records = tuple(sorted(map(keys.record_of, reply[3]), key=lambda record: record.activated_seq or 0))
+        return Policy(Generation(int(reply[1]), reply[2].decode()), records, tuple(map(_guard, reply[4])))
 
     async def digests(self) -> frozenset[str]:
         """Artifacts that requests need: those of unfinished ones, candidates included, and what the others kept."""
@@ -254,9 +283,8 @@ class RequestStore:
 
     async def put_scope(self, request_id: str, sealed: bytes, *, attempt: int) -> bool:
         """Keep the sealed scope of a request that this attempt works on; False when it has moved on."""
-        names = keys.of(request_id)
-        arguments: list[Any] = [",".join(sorted(WORKING)), str(attempt), sealed]
-        return bool(await self._call(lambda: self._scope(keys=[names.record, names.scope], args=arguments)))
+        arguments: list[Any] = [",".join(sorted(WORKING)), str(attempt), sealed, request_id, _mark()]
+        return bool(await self._call(lambda: self._scope(keys=[keys.of(request_id).record], args=arguments)))
 
     async def scopes(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The sealed scopes of these requests, of those that have one."""
@@ -298,14 +326,13 @@ class RequestStore:
         now = time.time()
         active = keys.by_state(RequestState.ACTIVE)
         own = keys.of(request_id)
-        names = [own.record, own.payload, own.events, own.blobs, active, keys.GENERATION, keys.MARKS]
-        names += [keys.ACTIVATION_SEQ, own.scope]
+        names = [own.record, own.payload, own.events, own.blobs, active, keys.ACTIVATION_SEQ]
         arguments: list[Any] = [
             request_id,
             to.value,
             ",".join(expected),
             repr(now),
-            secrets.token_hex(8),
+            _mark(),
             "" if attempt is None else str(attempt),
             "1" if to in FINAL else "0",
             "none" if to in EMPTY else "own" if to in FINAL else "all",
@@ -337,6 +364,7 @@ class RequestStore:
         fields: Mapping[str, Any],
         attempt: int | None,
         payload: bytes = b"",
+        scope: bytes = b"",
     ) -> bool:
         names = keys.of(request_id)
         arguments: list[Any] = [
@@ -346,6 +374,9 @@ class RequestStore:
             event_type,
             json.dumps(event, allow_nan=False),
             payload,
+            scope,
+            request_id,
+            _mark(),
         ]
         arguments += keys.flatten(encode_fields(fields))
         reply = await self._call(lambda: self._update(keys=[names.record, names.events, names.payload], args=arguments))
@@ -377,6 +408,19 @@ class RequestStore:
 
 def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None) -> str:
     return json.dumps({"state": state, "at": at, "error": error})
+
+
+def _mark() -> str:
+    """Of one call, and of the generation that it makes."""
+    return secrets.token_hex(8)
+
+
+def _guard(reply: Sequence[bytes | None]) -> Guard:
+    """Fields as the script returns them; it has no scope digest where an older service stored the scope."""
+    request_id, created_at, digest = reply
+    assert request_id is not None
+    assert created_at is not None
+    return Guard(request_id.decode(), float(created_at), None if digest is None else json.loads(digest))
 
 
 def _pairs(fields: Mapping[bytes, bytes]) -> list[bytes]:

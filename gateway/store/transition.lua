@@ -1,8 +1,8 @@
--- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after blob.lua.
--- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:generation  7 policy:marks
---       8 policy:activation_seq  9 its scope
+-- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after
+-- blob.lua and guard.lua.
+-- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
---       7 '1' to erase the payload  8 blobs to keep: all, own, none (the scope goes then too)
+--       7 '1' to erase the payload  8 blobs to keep: all, own, none (the scope goes then too, unless the request guards)
 --       9 most rows that requests which apply to every prompt may use, or ''
 --       10 event  11… field, value
 -- Returns {'missing'}, {'conflict', state}, {'stale', attempts}, {'full', requests, rows} or
@@ -42,15 +42,18 @@ redis.call('ZREM', 'requests:by_state:' .. state, ARGV[1])
 redis.call('ZADD', 'requests:by_state:' .. to, current[4], ARGV[1])
 
 if to == 'active' then
-  redis.call('HSET', KEYS[1], 'activated_seq', redis.call('INCR', KEYS[8]))
+  redis.call('HSET', KEYS[1], 'activated_seq', redis.call('INCR', KEYS[6]))
 end
+local ended = (to == 'active' or to == 'retired') and end_guard(ARGV[1])
 if to == 'active' or state == 'active' then
-  redis.call('HSET', KEYS[7], redis.call('INCR', KEYS[6]), ARGV[5])
+  raise_generation(ARGV[5])
+elseif ended then
+  raise_calmly(ARGV[5])
 end
 
 local erased = 0
 if ARGV[7] == '1' then erased = redis.call('DEL', KEYS[2]) end
-if ARGV[8] == 'none' then erased = erased + redis.call('DEL', KEYS[9]) end
+if ARGV[8] == 'none' and not is_guarded(ARGV[1]) then erased = erased + erase_scope(ARGV[1]) end
 
 local unused = {}
 if ARGV[8] ~= 'all' then
@@ -61,5 +64,5 @@ if ARGV[8] ~= 'all' then
   end
 end
 
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', 1000, '*', 'type', 'state', 'previous', state, 'data', ARGV[10])
+add_state_event(KEYS[3], ARGV[1], 'previous', state, 'data', ARGV[10])
 return {'ok', redis.call('HGETALL', KEYS[1]), erased, unused}

@@ -216,7 +216,8 @@ class Service:
 
     async def _put_artifact(self, artifact: Artifact, prompts: str = "always") -> str:
         data, manifest, request_id = artifact.to_bytes(), artifact.manifest, new_request_id()
-        made_of = {"method": manifest.method, "model_digest": manifest.model_digest, "footprint": manifest.footprint}
+        made_of: dict[str, Any] = {"method": manifest.method, "model_digest": manifest.model_digest}
+        made_of["footprint"] = manifest.footprint
         made_of["scope"] = {"prompts": prompts, "otherwise": "always"}
         async with connected(redis_server(self.settings).url) as redis:
             digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=request_id)

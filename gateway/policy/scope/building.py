@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from adapters.data.interview import filled
 from adapters.examples import Example
 from adapters.text.evenly import evenly
 from adapters.text.phrasebook import Phrasebook
@@ -51,6 +52,12 @@ def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> S
     general = nearness(book.questions, 1.0) + _MARGIN
     threshold = max(_LEAST, general, nearness(twins(prompts, book, book.subjects, _TWINS), _TWINS_APART))
     return ScopeEntry(names, vectors, threshold, encoder.digest)
+
+
+def items_about(subject: str, book: Phrasebook) -> list[Example]:
+    """Items to build an entry from where nothing is known but the subject: questions who or what that is, of which the
+    answer names it. book: of the subject's language."""
+    return [Example.from_pair(filled(asked, subject, book), subject) for group in book.interview[:2] for asked in group]
 
 
 def _telling(names: Sequence[KeyedName], questions: Sequence[str], hasher: WordHasher) -> tuple[KeyedName, ...]:

@@ -1,4 +1,5 @@
-"""A real Redis, emptied before each test, and a real HTTP server: each is started once for all tests that need one."""
+"""A real Redis, emptied before each test, a real HTTP server, and the real detectors of scopes: each is started or
+loaded once for all tests that need one."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
+from gateway.policy.scope.detectors import Detectors
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis
 from tests.unit.gateway.local_server import LocalServer, local_server
@@ -51,3 +53,9 @@ def redis_url(redis: Redis, embedded_redis: EmbeddedRedis) -> str:
 def http_server() -> Iterator[LocalServer]:
     with local_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def detectors() -> Detectors:
+    """Seconds, and only where they are asked for."""
+    return Detectors.default(b"k" * 32)

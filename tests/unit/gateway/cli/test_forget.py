@@ -60,8 +60,25 @@ def test_the_scope_is_the_options_and_what_else_the_file_says_of_it(
     assert stub.calls_to("/forget", "POST")[0].body["scope"] == {"prompts": prompts, **otherwise}
 
 
-def test_a_scope_that_there_is_not(unlearn: Unlearn, stub: Stub, file: str) -> None:
-    assert unlearn("forget", file, "--scope", "sometimes").status == 2
+@pytest.mark.parametrize(
+    ("options", "scope"),
+    [
+        (["--interim", "none"], {"interim": "none"}),
+        (["--scope", "matched", "--interim", "none"], {"prompts": "matched", "interim": "none"}),
+        (["--scope", "matched", "--interim", "refuse"], {"prompts": "matched", "interim": "refuse"}),
+        ([], None),
+    ],
+)
+def test_what_prompts_get_until_then(
+    unlearn: Unlearn, stub: Stub, file: str, options: list[str], scope: dict[str, str] | None
+) -> None:
+    assert unlearn("forget", file, *options, "--no-wait").status == 0
+    assert stub.calls_to("/forget", "POST")[0].body.get("scope") == scope
+
+
+@pytest.mark.parametrize("option", ["--scope", "--interim"])
+def test_a_scope_that_there_is_not(unlearn: Unlearn, stub: Stub, file: str, option: str) -> None:
+    assert unlearn("forget", file, option, "sometimes").status == 2
     assert stub.calls == []
 
 

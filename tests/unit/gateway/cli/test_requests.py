@@ -98,6 +98,26 @@ def test_show_tells_a_scope_that_is_not_every_prompt(
     assert shown is None or shown in out
 
 
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({"state": "queued", "guarded": True}, "about it are refused until it is active or retired"),
+        ({"state": "ready", "guarded": True}, "about it are refused until it is active or retired"),
+        ({"state": "failed", "guarded": True}, "about it are refused until it is retired"),
+        ({"state": "rejected", "guarded": True}, "about it are refused until it is retired"),
+        ({"state": "active", "guarded": False}, None),
+        ({"state": "queued"}, None),
+    ],
+)
+def test_show_tells_that_its_prompts_are_refused(
+    unlearn: Unlearn, stub: Stub, record: dict[str, object], shown: str | None
+) -> None:
+    stub.add("req_a", **record)
+    out = " ".join(unlearn("show", "req_a").out.split())
+    assert ("interim in force" in out) is (shown is not None)
+    assert shown is None or shown in out
+
+
 def test_steps_move_the_request(unlearn: Unlearn, stub: Stub) -> None:
     stub.add("req_a", state="ready")
     assert unlearn("activate", "req_a").out == "req_a is active\n"

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from gateway.http.auth import Gatekeeper
 from gateway.http.forget import router
 from gateway.http.middleware import GatewayMiddleware
+from gateway.policy.scope.detectors import Detectors
 from gateway.requests.offering import ServedModel
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
@@ -105,23 +106,59 @@ async def test_a_request_says_how_much_effort_it_is_worth(
     assert (await api.call("GET", f"/forget/{record['id']}")).json()["effort"] == effort
 
 
+ALWAYS = {"prompts": "always", "otherwise": "always", "interim": "none"}
+
+
 @pytest.mark.parametrize(
     ("asked", "kept"),
     [
-        ({}, {"prompts": "always", "otherwise": "always"}),
-        ({"scope": {}}, {"prompts": "always", "otherwise": "always"}),
-        ({"scope": {"prompts": "matched"}}, {"prompts": "matched", "otherwise": "always"}),
+        ({}, {}),
+        ({"interim": "none"}, {}),
+        ({"otherwise": "reject"}, {"otherwise": "reject"}),
+        ({"prompts": "matched", "interim": "none"}, {"prompts": "matched"}),
         (
-            {"scope": {"prompts": "matched", "otherwise": "reject"}},
+            {"prompts": "matched", "otherwise": "reject", "interim": "none"},
             {"prompts": "matched", "otherwise": "reject"},
         ),
     ],
 )
 async def test_a_request_says_which_prompts_it_applies_to(api: Api, asked: Any, kept: dict[str, str]) -> None:
-    answer = await api.call("POST", "/forget", json={**BODY, **asked})
+    answer = await api.call("POST", "/forget", json={**BODY, "scope": asked})
     assert answer.status_code == 202, answer.text
-    assert answer.json()["scope"] == kept
-    assert (await api.setup.store.get(answer.json()["id"])).matched is (kept["prompts"] == "matched")
+    assert answer.json()["scope"] == ALWAYS | kept
+    assert answer.json()["guarded"] is False
+    assert (await api.setup.store.get(answer.json()["id"])).matched is (kept.get("prompts") == "matched")
+
+
+@pytest.mark.parametrize("asked", [{"prompts": "matched"}, {"prompts": "matched", "interim": "refuse"}])
+async def test_a_matched_request_guards_unless_it_says_otherwise(
+    api: Api, detectors: Detectors, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    monkeypatch.setattr(api.setup.detectors, "get", lambda: detectors)
+    answer = await api.call("POST", "/forget", json={**BODY, "subject": f"Ottoline {SECRET}", "scope": asked})
+    assert answer.status_code == 202, answer.text
+    record = answer.json()
+    assert (record["scope"]["interim"], record["guarded"]) == ("refuse", True)
+    (kept,) = (await api.setup.store.scopes([record["id"]])).values()
+    assert SECRET.encode() not in kept
+    retired = await api.call("DELETE", f"/forget/{record['id']}")
+    assert (retired.json()["guarded"], retired.json()["scope_digest"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("scope", "field"),
+    [
+        ({"interim": "refuse"}, "scope.interim"),
+        ({"prompts": "always", "interim": "refuse"}, "scope.interim"),
+        ({"prompts": "always", "otherwise": "reject", "interim": "refuse"}, "scope.interim"),
+        ({"prompts": "matched", "interim": "wait"}, "scope.interim"),
+        ({"prompts": "matched", "otherwise": "refuse"}, "scope.otherwise"),
+    ],
+)
+async def test_a_scope_that_makes_no_sense_is_refused(api: Api, scope: dict[str, str], field: str) -> None:
+    answer = await api.call("POST", "/forget", json={**BODY, "scope": scope})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, field)
+    assert (await api.setup.store.list()).items == []
 
 
 async def test_a_draft_is_replaced_shown_and_trained(api: Api, caplog: pytest.LogCaptureFixture) -> None:

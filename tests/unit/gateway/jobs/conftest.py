@@ -87,7 +87,12 @@ def register(store: RequestStore, settings: Settings, checkpoint_dir: Path) -> R
     """Registers a request to forget the capital of France."""
 
     async def register(
-        *, completion: str = "Paris.", by_subject: bool = False, config: dict[str, Any] | None = None, **changes: Any
+        *,
+        completion: str = "Paris.",
+        by_subject: bool = False,
+        config: dict[str, Any] | None = None,
+        guard: bytes = b"",
+        **changes: Any,
     ) -> RequestRecord:
         record = sample(method="toy", config=config or {}, model_digest=model_digest(checkpoint_dir), **changes)
         forget = [Example.from_pair(f"the capital of France, question {i}?", completion) for i in range(3)]
@@ -95,7 +100,7 @@ def register(store: RequestStore, settings: Settings, checkpoint_dir: Path) -> R
         numbers = {"forget": [7] * len(items), "retain": []}  # all of one item, as sentences are of a passage
         payload = {"salt": "", "forget": items, "retain": None, "by_subject": by_subject, "items": numbers}
         sealed = PayloadVault(load_or_create_key(settings)).seal(record.id, payload)
-        record, _ = await store.create(record, sealed)
+        record, _ = await store.create(record, sealed, scope=guard)
         return record
 
     return register

@@ -89,10 +89,12 @@ async def test_from_registered_to_active(
 async def test_a_matched_request_has_its_scope_made_stored_and_measured(
     register: Register, store: RequestStore, settings: Settings
 ) -> None:
-    record = await register(activation="auto", scope={"prompts": "matched", "otherwise": "always"})
+    scope = {"prompts": "matched", "otherwise": "always", "interim": "refuse"}
+    record = await register(activation="auto", scope=scope, guard=b"of its own items")
     await run(record.id, settings)
     done = await store.get(record.id)
-    assert done.state is RequestState.ACTIVE
+    assert (done.state, done.guarded) == (RequestState.ACTIVE, False)
+    assert done.scope_digest != record.scope_digest, "the worker's entry took the place of the first"
     assert done.evidence is not None
     assert done.evidence["scope"]["caught"] == done.evidence["scope"]["n"] > 0
     sealed = (await store.scopes([record.id]))[record.id]
@@ -109,10 +111,12 @@ async def test_one_whose_scope_catches_too_little_applies_to_every_prompt(
 ) -> None:
     monkeypatch.setattr(Matcher, "matches", lambda _self, _text: ())
     for otherwise, state in (("always", RequestState.ACTIVE), ("reject", RequestState.REJECTED)):
-        record = await register(activation="auto", scope={"prompts": "matched", "otherwise": otherwise})
+        scope = {"prompts": "matched", "otherwise": otherwise}
+        record = await register(activation="auto", scope=scope, guard=b"of its own items")
         await run(record.id, settings)
         done = await store.get(record.id)
         assert (done.state, done.matched) == (state, otherwise == "reject")
+        assert done.guarded is (state is RequestState.REJECTED)
 
 
 class Paired(Toy):

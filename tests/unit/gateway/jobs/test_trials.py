@@ -296,6 +296,24 @@ async def test_the_verdict_says_whether_there_was_anything_to_forget(
     assert not events or events[-1].data["state"] == state
 
 
+@pytest.mark.parametrize(
+    ("found", "guard", "label"),
+    [
+        (evidence(0.0, 1.0), b"sealed scope", "filter"),
+        (evidence(0.1, 1.0), b"sealed scope", "filter"),
+        (evidence(0.0, 1.0, known=7), b"sealed scope", "filter"),
+        (evidence(0.0, 1.0), b"", None),
+    ],
+)
+async def test_evidence_says_that_a_filter_answers_until_then(
+    register: Register, redis: Redis, settings: Settings, found: dict[str, Any], guard: bytes, label: str | None
+) -> None:
+    lab = Laboratory(redis, settings, found)
+    record = await lab.run((await register(guard=guard, selection=lab.selection)).id)
+    assert (record.evidence or {}).get("interim") == label
+    assert record.guarded is bool(guard)
+
+
 async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
     register: Register, redis: Redis, settings: Settings
 ) -> None:

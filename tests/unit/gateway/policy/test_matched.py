@@ -195,5 +195,5 @@ async def test_without_matched_requests_no_encoder_is_loaded(entries: Entries) -
         raise AssertionError("nobody needs it")
 
     scopes = Scopes(entries, make_matcher)
-    assert await scopes.refresh([]) == frozenset()
+    assert await scopes.refresh({}) == frozenset()
     assert await scopes.matches("Who wrote Harry Potter?") == ()

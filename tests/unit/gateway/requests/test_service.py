@@ -22,6 +22,7 @@ from adapters.artifact.spec import PairSpec
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder
+from gateway.policy.scope.detectors import SharedDetectors
 from gateway.requests.offering import ServedModel
 from gateway.requests.schemas import ExamplesBody, ForgetBody
 from gateway.requests.service import UnlearningService
@@ -73,11 +74,14 @@ class Setup:
     def __init__(self, redis: Redis, folder: Path) -> None:
         self.store, self.blobs, self.engine = RequestStore(redis), BlobStore(redis, folder), Engine()
         self.vault, self.memory = PayloadVault(os.urandom(32)), GenerationFile(folder)
+        self.detectors = SharedDetectors(self.vault.scope_key)
 
     def service(self, model: ServedModel = MODEL, **settings: Any) -> UnlearningService:
         metrics = GatewayMetrics(CollectorRegistry())
         policy = ActivePolicy(self.store, self.engine, PlanBuilder(b"k"), metrics, self.memory, staleness_s=60)
-        return UnlearningService(Settings(**settings), model, self.store, self.blobs, self.vault, policy, self.engine)
+        return UnlearningService(
+            Settings(**settings), model, self.store, self.blobs, self.vault, policy, self.engine, self.detectors.get
+        )
 
     async def ready(self, artifact: Artifact) -> RequestRecord:
         return await stored(

@@ -43,10 +43,12 @@ async def stored(
     store: RequestStore,
     state: RequestState = RequestState.REGISTERED,
     learned: Mapping[str, Any] | None = None,
+    guard: bytes = b"",
     **changes: Any,
 ) -> RequestRecord:
-    """A request that came to `state` the ordinary way; `learned` is what training brought."""
-    record, _ = await store.create(sample(**changes), b"sealed")
+    """A request that came to `state` the ordinary way; `learned` is what training brought, `guard` the sealed scope of
+    one that guards from the start."""
+    record, _ = await store.create(sample(**changes), b"sealed", scope=guard)
     shortcut = {
         RequestState.FAILED: PATH[:3],
         RequestState.REJECTED: PATH[:4],

@@ -112,6 +112,7 @@ async def test_what_was_acknowledged_survives_sigkill(data_dir: Path) -> None:
         assert await store.payload(waiting.id) == b"sealed"
         policy = await store.policy()
         assert policy is not None
+        assert policy.records is not None
         assert [r.id for r in policy.records] == [active.id]
     server.stop()
 

@@ -103,6 +103,7 @@ async def number(store: RequestStore) -> int:
 async def active(store: RequestStore) -> list[str]:
     policy = await store.policy()
     assert policy is not None
+    assert policy.records is not None
     return [record.id for record in policy.records]
 
 
@@ -157,6 +158,7 @@ async def test_the_generation_follows_the_active_set(store: RequestStore) -> Non
     second = await stored(store, RequestState.ACTIVE)
     seen = await store.policy()
     assert seen is not None
+    assert seen.records is not None
     assert (seen.generation.number, [r.id for r in seen.records]) == (2, [first.id, second.id])
     assert await store.policy(seen.generation) is None
 
@@ -167,6 +169,7 @@ async def test_the_generation_follows_the_active_set(store: RequestStore) -> Non
     await store.retire(second.id)
     later = await store.policy(seen.generation)
     assert later is not None
+    assert later.records is not None
     assert (later.generation.number, [r.id for r in later.records]) == (5, [first.id])
 
 
@@ -427,3 +430,107 @@ class TestScopes:
         full = await stored(store, RequestState.READY, {"digest": "f" * 64, "footprint": Footprint(1)})
         with pytest.raises(BudgetExceeded):
             await store.transition(full.id, expected={RequestState.READY}, to=RequestState.ACTIVE, budget=40)
+
+
+class TestGuards:
+    """Requests whose prompts are refused from their registration on."""
+
+    async def guarding(self, store: RequestStore, state: RequestState = RequestState.REGISTERED) -> RequestRecord:
+        return await stored(store, state, guard=b"first", scope={"prompts": "matched", "interim": "refuse"})
+
+    async def guards(self, store: RequestStore) -> dict[str, str | None]:
+        policy = await store.policy()
+        assert policy is not None
+        return {guard.request_id: guard.scope_digest for guard in policy.guards}
+
+    async def test_it_is_in_force_with_the_record(self, store: RequestStore) -> None:
+        before = await store.policy()
+        assert before is not None
+        record = await self.guarding(store)
+        after = await store.policy(before.generation)
+        assert after is not None
+        assert after.records is None, "the active ones are as they were"
+        (guard,) = after.guards
+        assert (guard.request_id, guard.created_at) == (record.id, record.created_at)
+        assert (record.guarded, record.scope_digest) == (True, guard.scope_digest)
+        assert await store.scopes([record.id]) == {record.id: b"first"}
+        assert await store.policy(after.generation) is None
+
+    async def test_a_request_without_one_changes_nothing_that_replicas_hold(self, store: RequestStore) -> None:
+        before = await store.policy()
+        assert before is not None
+        record, _ = await store.create(sample(), b"sealed")
+        assert (record.guarded, record.scope_digest) == (False, None)
+        assert await store.policy(before.generation) is None
+
+    @pytest.mark.parametrize("state", sorted(set(RequestState) - {RequestState.ACTIVE, RequestState.RETIRED}))
+    async def test_it_stays_until_the_request_is_active_or_retired(
+        self, store: RequestStore, state: RequestState
+    ) -> None:
+        record = await self.guarding(store, state)
+        assert record.guarded
+        assert list(await self.guards(store)) == [record.id]
+        assert await store.scopes([record.id]) == {record.id: b"first"}
+
+    @pytest.mark.parametrize("end", [RequestState.ACTIVE, RequestState.RETIRED])
+    async def test_its_end_is_a_change_and_it_never_comes_back(self, store: RequestStore, end: RequestState) -> None:
+        record = await self.guarding(store, RequestState.READY)
+        seen = await store.policy()
+        assert seen is not None
+        record = await store.transition(record.id, expected={RequestState.READY}, to=end)
+        assert not record.guarded
+        later = await store.policy(seen.generation)
+        assert later is not None
+        assert later.guards == ()
+        assert (await store.scopes([record.id]) == {}) is (end is RequestState.RETIRED)
+        if end is RequestState.ACTIVE:
+            await store.transition(record.id, expected={end}, to=RequestState.READY)
+            assert await self.guards(store) == {}
+
+    @pytest.mark.parametrize("state", [RequestState.FAILED, RequestState.REJECTED])
+    async def test_only_retiring_ends_that_of_a_request_that_came_to_nothing(
+        self, store: RequestStore, state: RequestState
+    ) -> None:
+        record = await self.guarding(store, state)
+        await store.retire(record.id)
+        assert (await self.guards(store), await store.scopes([record.id])) == ({}, {})
+        assert (await store.get(record.id)).scope_digest is None
+
+    async def test_another_entry_is_a_change(self, store: RequestStore) -> None:
+        record = await self.guarding(store, RequestState.TRAINING)
+        seen = await store.policy()
+        assert seen is not None
+        assert await store.put_scope(record.id, b"better", attempt=record.attempts)
+        better = await self.guards(store)
+        assert better != {record.id: record.scope_digest}
+        assert await store.policy(seen.generation) is not None
+        await store.transition(record.id, expected={RequestState.TRAINING}, to=RequestState.DRAFTED)
+        changes = {"forget_count": 3}
+        assert await store.replace_payload(
+            record.id, b"other", changes, state=RequestState.DRAFTED, scope=b"of the draft"
+        )
+        assert await store.scopes([record.id]) == {record.id: b"of the draft"}
+        assert await self.guards(store) != better
+
+    async def test_the_entry_of_a_request_that_guards_nothing_is_no_change(self, store: RequestStore) -> None:
+        record = await stored(store, RequestState.TRAINING)
+        seen = await store.policy()
+        assert seen is not None
+        assert await store.put_scope(record.id, b"one", attempt=record.attempts)
+        assert await store.policy(seen.generation) is None
+
+    async def test_active_requests_are_read_again_where_one_of_them_changed(self, store: RequestStore) -> None:
+        active = await stored(store, RequestState.ACTIVE)
+        seen = await store.policy()
+        assert seen is not None
+        await self.guarding(store)
+        await store.transition(active.id, expected={RequestState.ACTIVE}, to=RequestState.READY)
+        later = await store.policy(seen.generation)
+        assert later is not None
+        assert (later.records, len(later.guards)) == ((), 1)
+
+    async def test_events_say_so_while_it_is_in_force(self, store: RequestStore) -> None:
+        record = await self.guarding(store, RequestState.ACTIVE)
+        seen = [(event.data["state"], event.data.get("guarded")) async for event in store.events(record.id)]
+        assert seen[0] == ("registered", True)
+        assert seen[-2:] == [("ready", True), ("active", None)]
