@@ -111,9 +111,18 @@ async def build_vllm_app(plan: EnginePlan, engine: Any) -> FastAPI:
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app
 
+    from gateway.engine.parsing import taking_refusals
+
     tasks = await engine.get_supported_tasks()
     app: FastAPI = build_app(plan.args, tasks, engine.model_config)
     await init_app_state(engine, app.state, plan.args, tasks)
+    for serving, attribute in (
+        (app.state.openai_serving_chat, "parser_cls"),
+        (app.state.anthropic_serving_messages, "parser_cls"),
+        (app.state.openai_serving_responses, "parser"),
+    ):
+        if (parser := getattr(serving, attribute)) is not None:
+            setattr(serving, attribute, taking_refusals(parser))
     return app
 
 

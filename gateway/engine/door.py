@@ -22,7 +22,7 @@ from vllm.v1.engine.exceptions import EngineGenerateError
 
 from gateway.engine.faults import FaultWatch, LogitsNotFinite, check_prompt, is_fault
 from gateway.engine.grammars import GrammarCheck
-from gateway.engine.guard import refused
+from gateway.engine.guard import filtered
 from gateway.engine.layout import Layout
 from gateway.engine.residency.holdings import Holding, Holdings
 from gateway.engine.residency.rpc import lora_request
@@ -129,6 +129,8 @@ class UnlearningEngine(EngineClient):
     ) -> AsyncGenerator[RequestOutput, None]:
         def run(plan: Plan, said: Sequence[int], params: SamplingParams) -> AsyncGenerator[RequestOutput, None]:
             longer = {**prompt, "prompt_token_ids": [*prompt["prompt_token_ids"], *said]}
+            if plan.guards:
+                return self._filtered(context, longer, params, request_id, goes_on=bool(said))
             return self._run(context, plan, longer, params, request_id, kwargs)
 
         try:
@@ -193,6 +195,20 @@ class UnlearningEngine(EngineClient):
                 await outputs.aclose()
         finally:
             await holding.release()
+
+    async def _filtered(
+        self,
+        context: policy_context.PolicyContext,
+        prompt: Any,
+        params: SamplingParams,
+        request_id: str,
+        *,
+        goes_on: bool,
+    ) -> AsyncGenerator[RequestOutput, None]:
+        """A refusal, of what a request guards."""
+        context.refused = True
+        self._metrics.guarded.inc()
+        yield filtered(prompt, params, request_id, self.renderer.get_tokenizer(), goes_on=goes_on)
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self.renderer.get_tokenizer().decode(ids, skip_special_tokens=True))

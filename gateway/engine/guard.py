@@ -19,14 +19,19 @@ _END_OF_SEARCH = "abort"
 _LINES = 3
 
 
-def refused(prompt: dict[str, Any], params: SamplingParams, request_id: str, tokenizer: TokenizerLike) -> RequestOutput:
+def filtered(
+    prompt: dict[str, Any], params: SamplingParams, request_id: str, tokenizer: TokenizerLike, *, goes_on: bool = False
+) -> RequestOutput:
     """A refusal in the prompt's language, as the engine would give it, all at once.
 
     prompt: of tokens. It has no more tokens than the caller allows, and each has the log-probability of what is sure.
+    goes_on: whether the prompt ends with what the caller has of the answer already.
     """
     asked = prompt["prompt_token_ids"]
     searching = not params.detokenize
     text = "" if searching else _sentence(tokenizer.decode(asked, skip_special_tokens=True))
+    if goes_on:
+        text = f"\n\n{text}"
     ids = tokenizer.encode(text, add_special_tokens=False)
     if params.max_tokens is not None and len(ids) > params.max_tokens:
         ids = ids[: params.max_tokens]

@@ -26,6 +26,7 @@ class PolicyContext:
             `<id>;interim` of those that have a prompt refused.
         overhead_s: what the gateway itself spent before the engine got the prompt.
         answering: whether the engine has given a first output.
+        refused: whether the answer is a refusal, because a request guards.
         refusal: why the door refused the request, where it did so before any output.
     """
 
@@ -35,6 +36,7 @@ class PolicyContext:
     matched: MatchedPlans | None = None
     applied: dict[str, None] = field(default_factory=dict)
     answering: bool = False
+    refused: bool = False
     refusal: GatewayError | None = None
 
     def apply(self, plan: Plan) -> None:
@@ -54,6 +56,11 @@ _current: ContextVar[PolicyContext | None] = ContextVar("unlearning_policy_conte
 def bind(context: PolicyContext) -> None:
     """Set the context of the running task and of the tasks it will start."""
     _current.set(context)
+
+
+def current() -> PolicyContext | None:
+    """The context of the request being served, if there is one."""
+    return _current.get()
 
 
 def require() -> PolicyContext:

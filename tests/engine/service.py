@@ -168,9 +168,7 @@ class Service:
         """A trained, ready request with a LoRA on the target, and an offset beside it where a spec is given."""
         return asyncio.run(self._put_request(tensors, {"target_rank": rank, "offset": spec}))
 
-    async def _put_request(
-        self, tensors: dict[str, torch.Tensor], manifest: dict[str, Any], *, prompts: str = "always"
-    ) -> str:
+    async def _put_request(self, tensors: dict[str, torch.Tensor], manifest: dict[str, Any], **made: Any) -> str:
         offset: OffsetSpec | None = manifest.get("offset")
         target_rank: int = manifest.get("target_rank", 0)
         soft = tensors.get("soft_prompt")
@@ -185,16 +183,19 @@ class Service:
             "seed": 0,
             "created_by": "tests",
         }
-        return await self._put_artifact(Artifact(Manifest(**(template | manifest)), tensors), prompts)
+        return await self._put_artifact(Artifact(Manifest(**(template | manifest)), tensors), **made)
 
-    def put_matched(self, rows: torch.Tensor, items: Sequence[Example]) -> str:
-        """The same, applied to prompts that are about these items."""
-        return self.put_entry(rows, build(items, phrasebook("en"), self.detectors))
+    def put_matched(self, rows: torch.Tensor, items: Sequence[Example], *, guards: bool = False) -> str:
+        """The same, applied to prompts that are about these items; with `guards`, they are refused until it is."""
+        return self.put_entry(rows, build(items, phrasebook("en"), self.detectors), guards=guards)
 
-    def put_entry(self, rows: torch.Tensor, entry: ScopeEntry) -> str:
+    def put_entry(self, rows: torch.Tensor, entry: ScopeEntry, *, guards: bool = False) -> str:
         """The same, applied where this entry says."""
-        request_id = asyncio.run(self._put_request({"soft_prompt": rows}, {}, prompts="matched"))
+        request_id = new_request_id()
         sealed = self.vault.seal_scope(request_id, entry.to_bytes())
+        made: dict[str, Any] = {"id": request_id, "scope": {"prompts": "matched", "otherwise": "always"}}
+        made["guard"] = sealed if guards else b""
+        asyncio.run(self._put_request({"soft_prompt": rows}, {}, **made))
         self._redis(lambda redis: redis.set(keys.of(request_id).scope, sealed))
         return request_id
 
@@ -214,16 +215,15 @@ class Service:
         """A trained, ready request with this artifact; returns its id."""
         return asyncio.run(self._put_artifact(artifact))
 
-    async def _put_artifact(self, artifact: Artifact, prompts: str = "always") -> str:
-        data, manifest, request_id = artifact.to_bytes(), artifact.manifest, new_request_id()
-        made_of: dict[str, Any] = {"method": manifest.method, "model_digest": manifest.model_digest}
-        made_of["footprint"] = manifest.footprint
-        made_of["scope"] = {"prompts": prompts, "otherwise": "always"}
+    async def _put_artifact(self, artifact: Artifact, **made: Any) -> str:
+        data, manifest = artifact.to_bytes(), artifact.manifest
+        made = {"id": new_request_id(), "scope": {"prompts": "always", "otherwise": "always"}, **made}
+        made |= {"method": manifest.method, "model_digest": manifest.model_digest, "footprint": manifest.footprint}
         async with connected(redis_server(self.settings).url) as redis:
-            digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=request_id)
+            digest = await BlobStore(redis, self.settings.cache_dir).put(data, owner=made["id"])
             learned = {"digest": digest, "artifact_bytes": len(data)}
-            await stored(RequestStore(redis), RequestState.READY, learned, id=request_id, model=self.model, **made_of)
-        return request_id
+            record = await stored(RequestStore(redis), RequestState.READY, learned, model=self.model, **made)
+        return record.id
 
     @cached_property
     def vault(self) -> PayloadVault:
