@@ -157,6 +157,11 @@ class ActivePolicy:
         """Adapters of those that apply to every prompt."""
         return self._active.always.adapters if self._active else ()
 
+    @property
+    def guards(self) -> frozenset[str]:
+        """The requests whose prompts are refused here."""
+        return self._active.guards if self._active else frozenset()
+
     def plan(self) -> Plan:
         """The plan of an ordinary request, before its prompts are known. Raises `PolicyUnavailable` when the set is
         unknown or too old."""
