@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Any
 
 from adapters.data.retain.choice import without_forgotten
@@ -110,8 +110,8 @@ class Prober:
         none for this request. `kept_rate` is None when no control is left. An attack counts where it brought the fact
         out before; only those are tried again.
 
-        Of a `matched` request that catches enough of the attacks, a prompt that it does not catch has the answer of
-        the model as it is: that is what the service gives.
+        Of a `matched` request that catches enough of the attacks, a prompt that it does not catch is not asked again:
+        it has the answer of the model as it is, which is what the service gives.
         """
         if self._known is None:
             self._known = await self._before()
@@ -122,22 +122,22 @@ class Prober:
             *(self._id, self._level, SEED, len(before.straight), len(known)),
         )
         plan = candidate_plan(self._id)
-        answers = await self._answers(before.straight, plan)
-        attacked = await self._attacked(known, plan)
-        if self._scope is None:
-            return self._judged(before, answers, attacked) | {"plan": "candidate alone"}
-
-        shown = [Prompt(tuple(messages)).shown for messages in before.straight]
-        fit = await asyncio.to_thread(self._scope.fit, [*shown, *(probe.query.prompt.shown for probe in known)])
-        asked, tried = fit[: len(shown)], fit[len(shown) :]
-        first = len(self._asked)
-        scope = self._scope.outcome([*asked[:first], *tried], asked[first:])
-        if not scope["applies"]:
-            return self._judged(before, answers, attacked) | {"plan": "candidate alone", "scope": scope}
+        asked, tried = [True] * len(before.straight), [True] * len(known)
+        judged: dict[str, Any] = {"plan": "candidate alone"}
+        if self._scope is not None:
+            shown = [Prompt(tuple(messages)).shown for messages in before.straight]
+            fit = await asyncio.to_thread(self._scope.fit, [*shown, *(probe.query.prompt.shown for probe in known)])
+            first = len(self._asked)
+            scope = self._scope.outcome([*fit[:first], *fit[len(shown) :]], fit[first : len(shown)])
+            judged["scope"] = scope
+            if scope["applies"]:
+                asked, tried = fit[: len(shown)], fit[len(shown) :]
+                judged["plan"] = "candidate where it matches"
+        said = iter(await self._answers(list(compress(before.straight, asked)), plan))
+        answers = [next(said) if fits else off for fits, off in zip(asked, before.answers, strict=True)]
         then = {result.probe: result for result in before.attacked}
-        answers = [after if fits else off for fits, after, off in zip(asked, answers, before.answers, strict=True)]
-        attacked = [result if fits else then[result.probe] for fits, result in zip(tried, attacked, strict=True)]
-        return self._judged(before, answers, attacked) | {"plan": "candidate where it matches", "scope": scope}
+        now = {result.probe: result for result in await self._attacked(list(compress(known, tried)), plan)}
+        return self._judged(before, answers, [now.get(probe, then[probe]) for probe in known]) | judged
 
     def _judged(self, before: _Before, answers: Sequence[str], attacked: Sequence[Result]) -> dict[str, Any]:
         said = [messages[-1].content for messages in before.straight]
