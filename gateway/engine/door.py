@@ -140,7 +140,7 @@ class UnlearningEngine(EngineClient):
                 plan = await context.matched.plan(text)
                 self._apply(context, plan, "prompt")
             context.overhead_s += time.perf_counter() - started
-            if context.matched is None or not self._watches:
+            if context.matched is None or plan.guards or not self._watches:
                 outputs = run(plan, (), sampling_params)
             else:
                 watch = AnswerWatch(context.matched, self._decode, lambda newer: self._apply(context, newer, "answer"))

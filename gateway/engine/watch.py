@@ -84,7 +84,7 @@ class AnswerWatch:
         """The plan to go on under, None where it is the one that it is under."""
         for ids in answer.texts():
             found = await self._plans.plan(f"{prompt}\n\n{self._decode(ids)}", beside=plan)
-            if found.requests != plan.requests:
+            if (found.requests, found.guards) != (plan.requests, plan.guards):
                 return found
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -242,3 +242,38 @@ async def test_too_many_requests_for_one_answer_are_refused() -> None:
     with pytest.raises(TooManyMatches):
         await answered(model)
     assert model.closed == 1
+
+
+class Guarding(Texts):
+    """One of the requests is not active yet: what is about it is refused."""
+
+    async def plan(self, text: str, beside: Plan | None = None) -> Plan:
+        before = NOTHING if beside is None else beside
+        return replace(before, guards=("p",)) if before.guards or ABOUT["p"] in text else before
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize("n", [1, 2])
+async def test_an_answer_that_comes_to_be_guarded_ends_with_a_refusal(streams: bool, n: int) -> None:
+    model = Model({(): SPEAKS})
+    refused: list[str] = []
+
+    def run(plan: Plan, said: Sequence[int], params: SamplingParams) -> AsyncGenerator[RequestOutput, None]:
+        if not plan.guards:
+            return model.run(plan, said, params)
+        refused.append(decode(said))
+        return refusal(n)
+
+    async def refusal(parts: int) -> AsyncGenerator[RequestOutput, None]:
+        yield output([ord("!")], "!", prompt=[1, 2], logprob=0.0, finish="content_filter", parts=parts)
+
+    switched: list[Plan] = []
+    kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
+    watch = AnswerWatch(Guarding(), decode, switched.append)
+    outputs = [
+        each async for each in watch.answer(PROMPT, NOTHING, SamplingParams(n=n, max_tokens=500, output_kind=kind), run)
+    ]
+    assert [each.guards for each in switched] == [("p",)]
+    assert text_of(outputs) == f"{refused[0]}!"
+    assert refused == ([""] if n > 1 else ["There are many. T"])
+    assert outputs[-1].outputs[0].finish_reason == "content_filter"
