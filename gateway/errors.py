@@ -6,15 +6,18 @@ GatewayError
 │   └── ForbiddenToken (400)        a virtual or out-of-vocabulary token id in a prompt
 ├── Unauthorized (401)
 ├── Forbidden (403)                 an operator-only plan or route
+│   └── WrongRole                   a key that is not for this
 ├── NotFound (404)
 ├── Conflict (409)
 │   ├── StateConflict               the request is not in a state that allows the step
 │   ├── IdempotencyConflict         the same key came with another body
 │   ├── BudgetExceeded              the active adapters would not fit
-│   └── ArtifactMismatch            an adapter made for another model
+│   ├── ArtifactMismatch            an adapter made for another model
+│   └── TooManyKeys                 no API key more can be kept
 ├── PayloadTooLarge (413)
 ├── Unprocessable (422)             a body that does not validate
 ├── PolicyUnavailable (503)         the policy is unknown or too old; refused, never served without
+├── KeysUnavailable (503)           the API keys are unknown or too old
 ├── AdapterUnavailable (503)        an adapter the plan needs cannot be installed
 ├── LogitsFault (503)               the model gave logits that are not finite, and no adapter is to blame
 ├── StoreUnavailable (503)          Redis is away
@@ -71,6 +74,10 @@ class Forbidden(GatewayError):
     code = "operator_only"
 
 
+class WrongRole(Forbidden):
+    code = "wrong_role"
+
+
 class NotFound(GatewayError):
     status = 404
     type = "invalid_request_error"
@@ -99,6 +106,10 @@ class ArtifactMismatch(Conflict):
     code = "artifact_mismatch"
 
 
+class TooManyKeys(Conflict):
+    code = "too_many_keys"
+
+
 class PayloadTooLarge(GatewayError):
     status = 413
     type = "invalid_request_error"
@@ -115,6 +126,13 @@ class PolicyUnavailable(GatewayError):
     status = 503
     type = "server_error"
     code = "policy_unavailable"
+    retry_after_s = 2
+
+
+class KeysUnavailable(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "keys_unavailable"
     retry_after_s = 2
 
 

@@ -90,6 +90,21 @@ class UnlearnClient(Endpoint):
     def retire(self, request_id: str) -> dict[str, Any]:
         return self.call("DELETE", _path(request_id))
 
+    def create_key(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A new API key; its `token` is in this answer alone."""
+        return self.call("POST", "/keys", body=body, operator=True)
+
+    def keys(self) -> list[dict[str, Any]]:
+        """All API keys that the operator manages, newest first."""
+        return self._listed(self.call("GET", "/keys", operator=True), "data")
+
+    def rotate_key(self, key_id: str, *, grace_s: int) -> dict[str, Any]:
+        """Another token for a key, in this answer alone."""
+        return self.call("POST", _path(key_id, "rotate", of="keys"), body={"grace_s": grace_s}, operator=True)
+
+    def revoke_key(self, key_id: str) -> dict[str, Any]:
+        return self.call("DELETE", _path(key_id, of="keys"), operator=True)
+
     def follow(self, request_id: str, *, after: str | None = None) -> Iterator[Event]:
         """One connection to a request's event stream; raises `ServiceUnreachable` where it breaks off."""
         headers = {"Last-Event-ID": after} if after else {}
@@ -181,8 +196,8 @@ class UnlearnClient(Endpoint):
         return found
 
 
-def _path(request_id: str, step: str = "") -> str:
-    path = f"/forget/{quote(request_id, safe='', errors='replace')}"
+def _path(name: str, step: str = "", *, of: str = "forget") -> str:
+    path = f"/{of}/{quote(name, safe='', errors='replace')}"
     return f"{path}/{step}" if step else path
 
 

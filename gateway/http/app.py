@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from gateway.http import doctor, forget
+from gateway.access.service import KeyService
+from gateway.http import doctor, forget, keys
 from gateway.http.auth import Gatekeeper
 from gateway.http.middleware import AdapterHolder, GatewayMiddleware
 from gateway.http.routes import close_routes
@@ -25,6 +26,7 @@ def assemble(
     app: FastAPI,
     *,
     service: UnlearningService,
+    key_service: KeyService,
     self_check: SelfCheck,
     gatekeeper: Gatekeeper,
     policy: ActivePolicy,
@@ -40,8 +42,10 @@ def assemble(
     # vLLM's error handler tells its own server to stop when the engine died; `serve` watches the engine itself.
     app.state.server = SimpleNamespace(should_exit=False)
     app.state.unlearning = service
+    app.state.keys = key_service
     app.state.self_check = self_check
     app.include_router(forget.router)
+    app.include_router(keys.router)
     app.include_router(doctor.router)
     # Around the app, not in it: vLLM has built its middleware stack already.
     return GatewayMiddleware(

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.access import caller as callers
+from gateway.access.caller import Caller
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotReady
-from gateway.http.auth import Caller, Gatekeeper, is_loopback
+from gateway.http.auth import Gatekeeper, is_loopback
 from gateway.http.body import check_length_penalty, check_text, parse, read_body, replay
 from gateway.http.responses_body import normalised
 from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, RESPONSES
@@ -33,6 +35,7 @@ logger = logging.getLogger("gateway.access")
 
 PLAN_HEADER = b"x-unlearning-plan"
 FORGET = "/forget"
+KEYS = "/keys"
 DOCTOR = "/doctor"
 
 
@@ -100,12 +103,18 @@ class GatewayMiddleware:
         path = scope["path"]
         headers = dict(scope["headers"])
         caller = self._gatekeeper.identify(headers)
+        callers.bind(caller)
         if self._gatekeeper.open:
             _require_local_host(headers)
-        if path == FORGET or path.startswith(FORGET + "/"):
-            self._gatekeeper.require_manager(caller)
-            if scope["method"] != "GET":
+        reads = scope["method"] == "GET"
+        if _is_under(FORGET, path):
+            if reads:
+                self._gatekeeper.require_reader(caller)
+            else:
+                self._gatekeeper.require_manager(caller)
                 self._require_serving()
+        elif _is_under(KEYS, path):
+            self._gatekeeper.require_key_manager(caller, read_only=reads)
         elif path == DOCTOR:
             self._gatekeeper.require_operator(caller, "/doctor")
         elif path in MODEL_ROUTES:
@@ -149,9 +158,11 @@ class GatewayMiddleware:
                 send.follow(context)
                 await self._app(scope, replay(body, receive), send)
         logger.info(
-            "served path=%s status=%s plan=%s applied=%s ms=%.0f",
+            "served path=%s status=%s key=%s tenant=%s plan=%s applied=%s ms=%.0f",
             scope["path"],
             send.status,
+            caller.key,
+            caller.tenant,
             plan.mode,
             context.header,
             1000 * (time.perf_counter() - started),
@@ -171,6 +182,10 @@ class GatewayMiddleware:
         if mode == "candidate" and request_id:
             return self._policy.candidate(await self._requests.get(request_id))
         raise InvalidRequest("x-unlearning-plan must be `active`, `off` or `candidate:<request id>`")
+
+
+def _is_under(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
 
 
 def _headers(context: policy_context.PolicyContext) -> list[tuple[bytes, bytes]]:

@@ -17,6 +17,8 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from adapters.artifact.spec import PairSpec
+from gateway.access.keyring import Keyring
+from gateway.access.service import KeyService
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.engine import boot
 from gateway.engine.planning import EnginePlan, plan_engine
@@ -44,10 +46,11 @@ from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
 from gateway.service.scratch import scratch_folder
 from gateway.settings import Settings
+from gateway.store.api_keys import ApiKeyStore
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, redis_server, until_it_answers
-from gateway.store.generation import GenerationFile
+from gateway.store.generation import KEYS_FILE, GenerationFile
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
 from gateway.store.vault import PayloadVault, load_or_create_key
@@ -100,6 +103,7 @@ class Gateway:
     stores: Stores
     engine: Engine
     policy: ActivePolicy
+    keyring: Keyring
     self_check: SelfCheck
     app: ASGIApp
 
@@ -134,6 +138,8 @@ async def open_gateway(
         scopes=Scopes(SealedEntries(stores.requests, vault), lambda: Matcher(detectors.get())),
         prompt_budget=settings.prompt_budget,
     )
+    key_store = ApiKeyStore(stores.redis)
+    keyring = Keyring(key_store, GenerationFile(settings.data_dir, KEYS_FILE), staleness_s=settings.policy_staleness_s)
     jobs = JobQueue(stores.redis, stores.requests, settings)
     checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
     vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
@@ -149,8 +155,9 @@ async def open_gateway(
             engine.holdings,
             detectors.get,
         ),
+        key_service=KeyService(key_store, keyring),
         self_check=checks,
-        gatekeeper=Gatekeeper(stores.operator_token, api_keys),
+        gatekeeper=Gatekeeper(stores.operator_token, api_keys, keyring),
         policy=policy,
         holder=engine.holdings,
         store=stores.requests,
@@ -161,7 +168,8 @@ async def open_gateway(
     await stack.enter_async_context(running(vllm_app))
     lifecycle.detail = "loading active requests"
     await policy.refresh()
-    return Gateway(metrics, stores, engine, policy, checks, app)
+    await keyring.refresh()
+    return Gateway(metrics, stores, engine, policy, keyring, checks, app)
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Lifecycle) -> Stores:

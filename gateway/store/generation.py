@@ -17,6 +17,7 @@ from gateway.errors import DataLost
 logger = logging.getLogger(__name__)
 
 FILE = "policy.generation"
+KEYS_FILE = "keys.generation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class GenerationFile:
     An operator who accepts what a Redis has lost removes the file and starts the service again.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir / FILE
+    def __init__(self, data_dir: Path, name: str = FILE) -> None:
+        self.path = data_dir / name
 
     def load(self) -> Generation | None:
         """None where there is no file. Raises `DataLost` for one that cannot be read."""
@@ -44,7 +45,7 @@ class GenerationFile:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise DataLost(f"{self.path} does not say which policy was served: {type(error).__name__}") from error
+            raise DataLost(f"{self.path} does not say what was served: {type(error).__name__}") from error
 
     def save(self, generation: Generation) -> None:
         """A full disk must not keep a new set from being served: it is logged."""

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from adapters.registry import parse_config
 from docs.make_configuration import page
-from gateway.http import doctor, forget
+from gateway.http import doctor, forget, keys
 from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, OPEN_ROUTES, route_path
 from gateway.requests.items import Item
 from gateway.requests.schemas import ForgetBody
@@ -36,8 +36,9 @@ def ids(value: Any) -> str | None:
 
 def routes() -> set[str]:
     """Paths of everything that is served, ids written as the pages write them."""
-    own = {route_path(route) for module in (doctor, forget) for route in module.router.routes}
-    return {path.replace("{request_id}", "{id}") for path in own | MODEL_ROUTES | KEYED_ROUTES | OPEN_ROUTES | PROBES}
+    own = {route_path(route) for module in (doctor, forget, keys) for route in module.router.routes}
+    served = own | MODEL_ROUTES | KEYED_ROUTES | OPEN_ROUTES | PROBES
+    return {path.replace("{request_id}", "{id}").replace("{key_id}", "{id}") for path in served}
 
 
 @pytest.fixture(scope="module")

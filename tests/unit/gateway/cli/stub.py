@@ -37,6 +37,7 @@ class Stub:
         draft: the forget set of every draft.
         after_train: the state a draft is in once its training was asked for.
         report: of the self-check.
+        keys: the API keys.
     """
 
     url: str = ""
@@ -52,6 +53,7 @@ class Stub:
     after_train: str = "queued"
     keys_required: bool = False
     report: dict[str, Any] = field(default_factory=dict)
+    keys: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, request_id: str, **changes: Any) -> dict[str, Any]:
         """A request of the service's."""
@@ -116,7 +118,7 @@ def app(stub: Stub) -> FastAPI:
         stub.calls.append(Call(request.method, path, dict(request.query_params), dict(request.headers), body))
         if refusal := stub.refusals.get(f"{request.method} {path}"):
             raise _Refused(*refusal)
-        managing = path == "/doctor" or (stub.keys_required and path.startswith("/forget"))
+        managing = path.startswith(("/doctor", "/keys")) or (stub.keys_required and path.startswith("/forget"))
         operator_only = managing or "x-unlearning-plan" in request.headers
         if operator_only and request.headers.get("authorization") != f"Bearer {OPERATOR_TOKEN}":
             raise _Refused(403, _error("takes the operator's token", "operator_only"))
@@ -134,6 +136,25 @@ def app(stub: Stub) -> FastAPI:
     @app.post("/doctor")
     async def doctor() -> dict[str, Any]:
         return stub.report
+
+    @app.post("/keys", status_code=201)
+    async def create_key(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        key = {"id": f"key_{len(stub.keys) + 1}", "prefix": "ug-0123456", "created_at": 1.0, "revoked_at": None}
+        stub.keys.insert(0, {**body, **key, "tenant": body["tenant"] or "default", "expires_at": None})
+        return {**stub.keys[0], "token": "ug-0123456789"}
+
+    @app.get("/keys")
+    async def list_keys() -> dict[str, Any]:
+        return {"object": "list", "data": stub.keys}
+
+    @app.post("/keys/{key_id}/rotate")
+    async def rotate_key(key_id: str) -> dict[str, Any]:
+        return {"id": key_id, "role": "client", "tenant": "acme", "token": "ug-another"}
+
+    @app.delete("/keys/{key_id}")
+    async def revoke_key(key_id: str) -> dict[str, Any]:
+        return {"id": key_id, "revoked_at": 2.0}
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:

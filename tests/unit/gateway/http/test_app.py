@@ -33,6 +33,7 @@ async def test_vllms_own_error_handler_answers_for_an_engine_that_failed(error: 
     assemble(
         app,
         service=UNUSED,
+        key_service=UNUSED,
         self_check=UNUSED,
         gatekeeper=UNUSED,
         policy=UNUSED,

@@ -340,7 +340,7 @@ async def test_an_event_id_that_might_be_one_is_taken(api: Api, event_id: str) -
 
 
 @pytest.mark.parametrize(("method", "step", "body"), ROUTES)
-@pytest.mark.parametrize(("token", "status"), [(None, 403), ("key", 403), ("wrong", 401)])
+@pytest.mark.parametrize(("token", "status"), [(None, 401), ("key", 403), ("wrong", 401)])
 async def test_where_there_are_keys_only_the_operator_sees_and_changes_a_draft(
     setup: Setup,  # noqa: F811
     method: str,

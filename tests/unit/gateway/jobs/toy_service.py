@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from gateway.access.keyring import Keyring
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
 from gateway.selfcheck.run import SelfCheck
@@ -17,6 +18,8 @@ from gateway.service.gateway import Gateway, open_stores
 from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
 from gateway.settings import Settings
+from gateway.store.api_keys import ApiKeyStore
+from gateway.store.generation import KEYS_FILE, GenerationFile
 from tests.unit.gateway.jobs.stub_service import StubService, build
 from tests.unit.gateway.requests.test_erasure import Engine
 
@@ -25,12 +28,15 @@ async def open_gateway(stack: AsyncExitStack, settings: Settings, *_: Any, lifec
     metrics, adapters = GatewayMetrics(), Engine()
     stores = await open_stores(stack, settings, lifecycle)
     policy = ActivePolicy(stores.requests, adapters, PlanBuilder(b"k"), metrics, stores.generation, staleness_s=60)
+    keyring = Keyring(ApiKeyStore(stores.redis), GenerationFile(settings.data_dir, KEYS_FILE), staleness_s=60)
     await policy.refresh()
+    await keyring.refresh()
     engine: Any = SimpleNamespace(llm=SimpleNamespace(errored=False), holdings=adapters)
     assert stores.own_redis is not None
     if "TOY_ANSWERING" in os.environ:  # a model request that does not end
         stack.enter_context(lifecycle.request())
-    return Gateway(metrics, stores, engine, policy, SelfCheck([]), build(StubService(stores.own_redis.url)))
+    app = build(StubService(stores.own_redis.url))
+    return Gateway(metrics, stores, engine, policy, keyring, SelfCheck([]), app)
 
 
 if __name__ == "__main__":

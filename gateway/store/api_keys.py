@@ -1,0 +1,74 @@
+"""API keys in Redis.
+
+apikeys:all         HASH  id → the key as JSON, with the SHA-256 of its token
+apikeys:generation  INT   grows with every change
+apikeys:marks       HASH  a random mark of each generation; see gateway.store.generation
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from redis.asyncio import Redis
+
+from gateway.access.api_key import ApiKey
+from gateway.access.keyring import KeySet
+from gateway.errors import DataLost, NotFound, TooManyKeys
+from gateway.store import scripts
+from gateway.store.client import call
+from gateway.store.generation import Generation
+
+_ALL = "apikeys:all"
+_NAMES = [_ALL, "apikeys:generation", "apikeys:marks"]
+
+
+class ApiKeyStore:
+    """The keys of every tenant, and the generation that they are."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._put = redis.register_script(scripts.load("put_key"))
+        self._read = redis.register_script(scripts.load("read_keys"))
+
+    async def read(self, seen: Generation | None = None) -> KeySet | None:
+        """All keys; None while they are those of the generation that was seen.
+
+        Raises `DataLost` when this Redis never had that generation.
+        """
+        known = ("", "") if seen is None else (str(seen.number), seen.mark)
+        reply = await call(lambda: self._read(keys=_NAMES, args=[secrets.token_hex(8), *known]))
+        if reply[0] == b"lost":
+            raise DataLost(
+                f"Redis is at key generation {reply[1].decode()} and never had the generation {known[0]} that was "
+                "seen: its data was lost. Restore it; docs/operations.md says how to accept the loss"
+            )
+        if reply[0] == b"same":
+            return None
+        return KeySet(Generation(int(reply[1]), reply[2].decode()), tuple(map(ApiKey.from_json, reply[3])))
+
+    async def all(self) -> list[ApiKey]:
+        """Every key, revoked ones included."""
+        texts: Any = await call(lambda: self._redis.hvals(_ALL))
+        return [ApiKey.from_json(text) for text in texts]
+
+    async def get(self, key_id: str) -> ApiKey:
+        """Raises `NotFound`."""
+        text: Any = await call(lambda: self._redis.hget(_ALL, key_id))
+        if text is None:
+            raise NotFound(f"no API key {key_id!r}")
+        return ApiKey.from_json(text)
+
+    async def create(self, key: ApiKey, most: int) -> None:
+        """Raises `TooManyKeys` where there are `most` already."""
+        if await self._write(key, most) == b"full":
+            raise TooManyKeys(f"there are {most} API keys already; those that ended count for thirty days more")
+
+    async def replace(self, key: ApiKey) -> bool:
+        """In the place of the version before it; False where that is not the one that is kept."""
+        return await self._write(key, 0) == b"ok"
+
+    async def _write(self, key: ApiKey, most: int) -> bytes:
+        arguments: list[Any] = [key.id, key.to_json(), key.version, most, secrets.token_hex(8)]
+        reply: Any = await call(lambda: self._put(keys=_NAMES, args=arguments))
+        return bytes(reply)
