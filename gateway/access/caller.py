@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from gateway.access.api_key import GLOBAL_TENANT, NO_LIMITS, Limits, Role
-from gateway.errors import Unauthorized
+from gateway.errors import Forbidden, Unauthorized
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,12 @@ class Caller:
     def manages(self, tenant: str) -> bool:
         """Whether the caller, where it may change anything, may change what belongs to this tenant."""
         return self.everywhere or tenant == self.tenant
+
+    def tenant_for(self, named: str | None) -> str:
+        """Whom something that the caller makes belongs to. Raises `Forbidden` for another tenant than its own."""
+        if named is not None and not self.manages(named):
+            raise Forbidden(f"what belongs to another tenant than {self.tenant} takes the operator of all tenants")
+        return self.tenant if named is None else named
 
 
 ANONYMOUS = Caller("none")

@@ -58,9 +58,7 @@ class KeyService:
 
         Raises `Forbidden` for another's tenant and for limits wider than the caller's own, `TooManyKeys`.
         """
-        tenant = caller.tenant if body.tenant is None else body.tenant
-        if not caller.manages(tenant):
-            raise Forbidden(f"keys of another tenant than {caller.tenant} take the operator of all tenants")
+        tenant = caller.tenant_for(body.tenant)
         limits = body.limits.limits().within(caller.limits)
         if limits.exceed(caller.limits):
             raise Forbidden("a key cannot allow more than the key that makes it")

@@ -66,6 +66,9 @@ def forget(
             "service's default, or answered."
         ),
     ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose answers it applies to. [default: your tenant's, or everybody's]")
+    ] = None,
     retain: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What must stay; same kinds of file, items only.")
     ] = None,
@@ -98,6 +101,7 @@ def forget(
     body = {} if file is None else read_body(file)
     options = {
         "subject": subject,
+        "tenant": tenant,
         "method": method,
         "level": None if level is None else level.value,
         "effort": None if effort is None else effort.value,

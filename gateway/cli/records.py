@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from gateway.access.api_key import GLOBAL_TENANT
 from gateway.store.records import Prompts
 
 _STYLES = {
@@ -60,6 +61,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "id", record["id"]
     yield "state", styled_state(record["state"])
     yield "subject", record.get("subject") or ""
+    yield "tenant", "" if record["tenant"] == GLOBAL_TENANT else record["tenant"]
     yield "method", record["method"]
     yield "config", ", ".join(f"{key}={value}" for key, value in (record.get("config") or {}).items())
     yield "model", record.get("model") or ""

@@ -7,15 +7,17 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.errors import InvalidRequest
+from gateway.access import caller as callers
+from gateway.access.api_key import Role
+from gateway.errors import Forbidden, InvalidRequest, NotFound
 from gateway.http.routing import GatewayRoute
 from gateway.requests.schemas import ExamplesBody, ForgetBody, RequestList
 from gateway.requests.service import UnlearningService
 from gateway.store.events import FIRST, check_event_id
-from gateway.store.records import RequestState
+from gateway.store.records import RequestRecord, RequestState
 
 #: Without a space at either end, which HTTP takes off.
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
@@ -28,6 +30,26 @@ def _service(request: Request) -> UnlearningService:
     return service
 
 
+async def _seen(request_id: str, request: Request) -> RequestRecord:
+    """The request, where the caller may know of it. Raises `NotFound`."""
+    record = await _service(request).store.get(request_id)
+    if not callers.require().sees(record.tenant):
+        raise NotFound(f"no unlearning request {request_id!r}")
+    return record
+
+
+async def _managed(record: Annotated[RequestRecord, Depends(_seen)]) -> str:
+    """Id of the request, where the caller may change it and read its texts. Raises `NotFound`, `Forbidden`."""
+    caller = callers.require()
+    if caller.role is Role.AUDITOR or not caller.manages(record.tenant):
+        raise Forbidden("this request takes its tenant's operator, or the operator of all tenants")
+    return record.id
+
+
+Seen = Annotated[RequestRecord, Depends(_seen)]
+Managed = Annotated[str, Depends(_managed)]
+
+
 @router.post("", status_code=202)
 async def register(
     body: ForgetBody,
@@ -38,7 +60,8 @@ async def register(
     """Register an unlearning request. Training starts at once; follow it at the `Location`'s `/events`."""
     if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
         raise InvalidRequest("Idempotency-Key must be 1 to 255 printable ASCII characters", param="Idempotency-Key")
-    record = await _service(request).register(body, idempotency_key)
+    tenant = callers.require().tenant_for(body.tenant)
+    record = await _service(request).register(body, idempotency_key, tenant=tenant)
     response.headers["Location"] = f"/forget/{record.id}"
     return record.to_dict()
 
@@ -50,20 +73,20 @@ async def list_requests(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> RequestList:
-    """All requests, newest first; or those in one state."""
-    page = await _service(request).store.list(state, limit, cursor)
+    """All requests that apply to the caller's tenant, newest first; or those in one state."""
+    page = await _service(request).store.list(state, limit, cursor, tenant=callers.require().tenant)
     return RequestList(data=[record.to_dict() for record in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{request_id}")
-async def show(request_id: str, request: Request) -> dict[str, Any]:
+async def show(record: Seen) -> dict[str, Any]:
     """One request: its state, settings, progress and evidence."""
-    return (await _service(request).store.get(request_id)).to_dict()
+    return record.to_dict()
 
 
 @router.get("/{request_id}/events", response_class=StreamingResponse)
 async def events(
-    request_id: str,
+    record: Seen,
     request: Request,
     last_event_id: Annotated[str, Header()] = FIRST,
 ) -> StreamingResponse:
@@ -71,10 +94,9 @@ async def events(
     store = _service(request).store
     # What is wrong must be a status, not a broken stream.
     check_event_id(last_event_id)
-    await store.get(request_id)
 
     async def stream() -> AsyncIterator[str]:
-        async for event in store.events(request_id, last_event_id, heartbeat=True):
+        async for event in store.events(record.id, last_event_id, heartbeat=True):
             if event.type == "ping":
                 yield ": ping\n\n"
             else:
@@ -84,7 +106,7 @@ async def events(
 
 
 @router.get("/{request_id}/examples")
-async def examples(request_id: str, request: Request, response: Response) -> dict[str, Any]:
+async def examples(request_id: Managed, request: Request, response: Response) -> dict[str, Any]:
     """The forget set of a draft, as the model gave it. As `forget` of the PUT it is taken back."""
     response.headers["Cache-Control"] = "no-store"
     found = await _service(request).examples(request_id)
@@ -96,30 +118,30 @@ async def examples(request_id: str, request: Request, response: Response) -> dic
 
 
 @router.put("/{request_id}/examples")
-async def replace_examples(request_id: str, body: ExamplesBody, request: Request) -> dict[str, Any]:
+async def replace_examples(request_id: Managed, body: ExamplesBody, request: Request) -> dict[str, Any]:
     """Another forget set for a draft."""
     return (await _service(request).replace_examples(request_id, body)).to_dict()
 
 
 @router.post("/{request_id}/train", status_code=202)
-async def train(request_id: str, request: Request) -> dict[str, Any]:
+async def train(request_id: Managed, request: Request) -> dict[str, Any]:
     """Train a draft on its forget set as it is now."""
     return (await _service(request).train(request_id)).to_dict()
 
 
 @router.post("/{request_id}/activate")
-async def activate(request_id: str, request: Request) -> dict[str, Any]:
+async def activate(request_id: Managed, request: Request) -> dict[str, Any]:
     """Apply a ready request to every answer that starts from now on."""
     return (await _service(request).activate(request_id)).to_dict()
 
 
 @router.post("/{request_id}/deactivate")
-async def deactivate(request_id: str, request: Request) -> dict[str, Any]:
+async def deactivate(request_id: Managed, request: Request) -> dict[str, Any]:
     """Stop applying an active request; it stays ready."""
     return (await _service(request).deactivate(request_id)).to_dict()
 
 
 @router.delete("/{request_id}")
-async def retire(request_id: str, request: Request) -> dict[str, Any]:
+async def retire(request_id: Managed, request: Request) -> dict[str, Any]:
     """Retire a request for good: it stops applying or training, its texts and its adapter are erased."""
     return (await _service(request).retire(request_id)).to_dict()

@@ -148,7 +148,7 @@ class GatewayMiddleware:
         self._gatekeeper.require_client(caller)
         self._require_serving()
         plan = await self._plan(caller, headers.get(PLAN_HEADER))
-        matched = self._policy.matched() if plan.mode is PlanMode.ACTIVE else None
+        matched = self._policy.matched(caller.tenant) if plan.mode is PlanMode.ACTIVE else None
         with self._lifecycle.request():
             body = await self._body(scope, receive)
             async with self._holder.hold(plan.adapters) as holding:
@@ -174,7 +174,7 @@ class GatewayMiddleware:
 
     async def _plan(self, caller: Caller, wanted: bytes | None) -> Plan:
         if wanted is None or wanted == b"active":
-            return self._policy.plan()
+            return self._policy.plan(caller.tenant)
         self._gatekeeper.require_operator(caller, "asking with another plan")
         mode, _, request_id = wanted.decode("latin-1").partition(":")
         if mode == "off" and not request_id:

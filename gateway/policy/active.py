@@ -1,7 +1,7 @@
 """The set of unlearning requests in force, held in memory and refreshed from Redis by generation.
 
 Some apply to every prompt; the `matched` ones are added for a prompt that is about them. Of those that are not active
-yet, some guard: a prompt that is about them is refused.
+yet, some guard: a prompt that is about them is refused. A caller is bound by those of its tenant and by everybody's.
 
 A model request touches Redis for nothing. When Redis is away the last known set is served for a bounded time, then
 every model request is refused: an answer without its adapters is worse than none.
@@ -13,10 +13,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
+from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import AdapterUnavailable, PolicyUnavailable, TooManyMatches
+from gateway.policy.in_force import ActiveSet, InForce, adapter_ref
 from gateway.policy.plan import AdapterRef, Plan, PlanBuilder, PlanMode, unique
 from gateway.policy.scope.scopes import Scopes
 from gateway.service.metrics import GatewayMetrics
@@ -46,28 +48,6 @@ class Preloader(Protocol):
         """Install and keep these adapters. Raises `AdapterUnavailable`."""
 
 
-def adapter_ref(record: RequestRecord) -> AdapterRef:
-    """The adapter of a trained request. Raises `AdapterUnavailable` when it has none."""
-    if record.digest is None:
-        raise AdapterUnavailable(f"request {record.id} has no adapter yet")
-    return AdapterRef(record.id, record.digest, record.footprint)
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveSet:
-    """The requests in force at one generation.
-
-    always: the plan of those that apply to every prompt. adapters: of all, in the order of activation. matched: ids of
-    those that apply where a prompt is about them. guards: ids of those that are not active yet, and have the prompts
-    refused that are about them.
-    """
-
-    always: Plan
-    adapters: tuple[AdapterRef, ...]
-    matched: frozenset[str]
-    guards: frozenset[str]
-
-
 class MatchedPlans:
     """Plans for the prompts of one model request: of the active set as it was when the request came."""
 
@@ -93,7 +73,9 @@ class MatchedPlans:
         about |= self._active.matched.intersection(before.requests)
         always = set(self._active.always.requests)
         plan = self._plans.build(
-            PlanMode.ACTIVE, [each for each in self._active.adapters if each.request_id in always | about]
+            PlanMode.ACTIVE,
+            [each for each in self._active.adapters if each.request_id in always | about],
+            self._active.tenant,
         )
         if len(about) > MOST_MATCHES or plan.rows > self._most_rows:
             raise TooManyMatches(
@@ -136,7 +118,7 @@ class ActivePolicy:
         self._records: tuple[RequestRecord, ...] = ()
         self._scopes = scopes
         self._prompt_budget = prompt_budget
-        self._active: ActiveSet | None = None
+        self._active: InForce | None = None
         self._off = plans.build(PlanMode.OFF, ())
         self._fresh_at = time.monotonic()
         self._preloaded = False
@@ -149,33 +131,36 @@ class ActivePolicy:
 
     @property
     def adapters(self) -> tuple[AdapterRef, ...]:
-        """Adapters of all active requests, in order."""
+        """Adapters of all active requests, of every tenant, in order."""
         return unique(self._active.adapters) if self._active else ()
 
     @property
     def always(self) -> tuple[AdapterRef, ...]:
-        """Adapters of those that apply to every prompt."""
-        return self._active.always.adapters if self._active else ()
+        """Adapters of those that apply to every prompt of everybody.
+
+        Only these are kept in the engine: those of all tenants together need not fit.
+        """
+        return self._active.binding(GLOBAL_TENANT).always.adapters if self._active else ()
 
     @property
     def guards(self) -> frozenset[str]:
         """The requests whose prompts are refused here."""
         return self._active.guards if self._active else frozenset()
 
-    def plan(self) -> Plan:
-        """The plan of an ordinary request, before its prompts are known. Raises `PolicyUnavailable` when the set is
-        unknown or too old."""
-        return self._current().always
+    def plan(self, tenant: str = GLOBAL_TENANT) -> Plan:
+        """The plan of an ordinary request of this tenant's, before its prompts are known. Raises `PolicyUnavailable`
+        when the set is unknown or too old."""
+        return self._current(tenant).always
 
-    def matched(self) -> MatchedPlans | None:
+    def matched(self, tenant: str = GLOBAL_TENANT) -> MatchedPlans | None:
         """What plans each prompt of an ordinary request; None where nothing depends on them. Raises
         `PolicyUnavailable`."""
-        active = self._current()
+        active = self._current(tenant)
         if not (active.matched or active.guards) or self._scopes is None:
             return None
         return MatchedPlans(active, self._scopes, self._plans, self._prompt_budget)
 
-    def _current(self) -> ActiveSet:
+    def _current(self, tenant: str) -> ActiveSet:
         if self._active is None:
             raise PolicyUnavailable("the unlearning policy is not loaded yet")
         age = time.monotonic() - self._fresh_at
@@ -184,7 +169,7 @@ class ActivePolicy:
                 f"the unlearning policy is {age:.0f} s old, more than the {self._staleness_s:.0f} s allowed; "
                 "Redis cannot be reached"
             )
-        return self._active
+        return self._active.binding(tenant)
 
     def off(self) -> Plan:
         """No adapters; for the operator."""
@@ -217,8 +202,10 @@ class ActivePolicy:
             self._records, self._preloaded = policy.records, False
         before = frozenset[str]() if self._active is None else self._active.guards
         # Until its scope is read, which may take seconds, a matched request applies to every prompt.
-        self._active = self._set(policy.guards, self._scopes.ids if self._scopes else frozenset())
-        self._active = self._set(policy.guards, await self._scoped(policy.guards))
+        scoped = self._scopes.ids if self._scopes else frozenset[str]()
+        self._active = InForce(self._records, policy.guards, scoped, self._plans)
+        scoped = await self._scoped(policy.guards)
+        self._active = InForce(self._records, policy.guards, scoped, self._plans)
         now = time.time()
         for guard in policy.guards:
             if self._generation is not None and guard.request_id in self._active.guards - before:
@@ -227,13 +214,15 @@ class ActivePolicy:
         self._memory.save(policy.generation)
         self._metrics.active_requests.set(len(self._records))
         self._metrics.guards.set(len(self._active.guards))
+        everybodys = self._active.binding(GLOBAL_TENANT)
         logger.info(
-            "policy generation=%d always=%s rows=%d matched=%d guards=%d",
+            "policy generation=%d active=%d always=%s rows=%d matched=%d guards=%d",
             policy.generation.number,
-            self._active.always.applied,
-            self._active.always.rows,
-            len(self._active.matched),
-            len(self._active.guards),
+            len(self._records),
+            everybodys.always.applied,
+            everybodys.always.rows,
+            len(everybodys.matched),
+            len(everybodys.guards),
         )
 
     async def _scoped(self, guards: Sequence[Guard]) -> frozenset[str]:
@@ -243,12 +232,6 @@ class ActivePolicy:
             **{guard.request_id: guard.scope_digest for guard in guards},
         }
         return frozenset() if self._scopes is None else await self._scopes.refresh(wanted)
-
-    def _set(self, guards: Sequence[Guard], scoped: frozenset[str]) -> ActiveSet:
-        matched = frozenset(record.id for record in self._records if record.matched) & scoped
-        adapters = tuple(adapter_ref(record) for record in self._records)
-        always = self._plans.build(PlanMode.ACTIVE, [each for each in adapters if each.request_id not in matched])
-        return ActiveSet(always, adapters, matched, frozenset(guard.request_id for guard in guards) & scoped)
 
     async def _preload(self) -> None:
         try:

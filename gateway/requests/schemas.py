@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from adapters.evaluation.levels import Level
 from adapters.training.effort import DEFAULT_EFFORT, Effort
+from gateway.access.schemas import Tenant
 from gateway.requests.items import Body, Item
 from gateway.store.records import Interim, Otherwise, Prompts
 
@@ -94,6 +95,11 @@ class ForgetBody(Body):
     )
     activation: Literal["auto", "manual"] = "auto"
     scope: Scope = Scope()
+    tenant: Tenant | None = Field(
+        default=None,
+        description="whose answers it applies to; left out: those of the caller's tenant, and everybody's where the "
+        "caller has none",
+    )
 
     @field_validator("forget")
     @classmethod

@@ -18,8 +18,11 @@ from adapters.examples import Example
 from adapters.selection import AUTO
 from adapters.text.phrasebook import phrasebook, phrasebook_for
 from adapters.training.effort import Effort
+from gateway.access import caller as callers
+from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
-from gateway.policy.active import ActivePolicy, adapter_ref
+from gateway.policy.active import ActivePolicy
+from gateway.policy.in_force import adapter_ref
 from gateway.policy.plan import AdapterRef, unique
 from gateway.policy.scope.building import build, items_about
 from gateway.policy.scope.detectors import Detectors
@@ -73,7 +76,9 @@ class UnlearningService:
         self._detectors = detectors
         self._activating = asyncio.Lock()
 
-    async def register(self, body: ForgetBody, idempotency_key: str | None = None) -> RequestRecord:
+    async def register(
+        self, body: ForgetBody, idempotency_key: str | None = None, *, tenant: str = GLOBAL_TENANT
+    ) -> RequestRecord:
         """Validate, seal, store and queue a request; returns its record. One that is to guard is in force here then.
 
         Raises `Unprocessable` for what cannot be trained on, `IdempotencyConflict`, `StoreUnavailable`.
@@ -87,7 +92,7 @@ class UnlearningService:
         now = time.time()
         record = RequestRecord(
             id=new_request_id(),
-            tenant="default",
+            tenant=tenant,
             activation=body.activation,
             created_at=now,
             updated_at=now,
@@ -118,12 +123,14 @@ class UnlearningService:
             await self._policy.refresh()
         if created:
             audit.info(
-                "registered request=%s method=%s forget=%d retain=%d activation=%s",
+                "registered request=%s tenant=%s method=%s forget=%d retain=%d activation=%s by=%s",
                 record.id,
+                record.tenant,
                 record.method,
                 record.forget_count,
                 record.retain_count,
                 record.activation,
+                callers.name(),
             )
         if record.state is RequestState.REGISTERED:
             record = await self.store.queue(record.id)
@@ -182,7 +189,7 @@ class UnlearningService:
         record, content = await self._draft(request_id)
         if not content["forget"]:
             raise StateConflict("the draft holds nothing to forget")
-        audit.info("draft confirmed request=%s forget=%d", request_id, record.forget_count)
+        audit.info("draft confirmed request=%s forget=%d by=%s", request_id, record.forget_count, callers.name())
         return await self.store.queue(request_id)
 
     async def _draft(self, request_id: str) -> tuple[RequestRecord, dict[str, Any]]:
@@ -203,7 +210,7 @@ class UnlearningService:
             await self._policy.refresh()
             adapter = adapter_ref(record)
             # A matched request applies beside what its prompts are about, and not beside all that is active.
-            beside = () if record.matched else self._policy.always
+            beside = () if record.matched else self._policy.plan(record.tenant).adapters
             self._check_budget(beside, adapter)
             await self._check_artifact(adapter)
             # Held for as long as this takes: the policy keeps what is active, and nothing keeps what did not become so.
@@ -216,14 +223,20 @@ class UnlearningService:
                     budget=self._settings.prompt_budget,
                 )
                 await self._policy.refresh()
-        audit.info("activated request=%s digest=%s rows=%d", record.id, adapter.digest[:12], adapter.footprint.rows)
+        audit.info(
+            "activated request=%s digest=%s rows=%d by=%s",
+            record.id,
+            adapter.digest[:12],
+            adapter.footprint.rows,
+            callers.name(),
+        )
         return record
 
     async def deactivate(self, request_id: str) -> RequestRecord:
         """Stop applying an active request. Raises `StateConflict`."""
         record = await self.store.transition(request_id, expected={RequestState.ACTIVE}, to=RequestState.READY)
         await self._policy.refresh()
-        audit.info("deactivated request=%s", record.id)
+        audit.info("deactivated request=%s by=%s", record.id, callers.name())
         return record
 
     async def retire(self, request_id: str) -> RequestRecord:
@@ -232,7 +245,7 @@ class UnlearningService:
         await self._policy.refresh()
         if record.digest is not None and all(adapter.digest != record.digest for adapter in self._policy.adapters):
             await self._residency.evict(record.digest)
-        audit.info("retired request=%s", record.id)
+        audit.info("retired request=%s by=%s", record.id, callers.name())
         return record
 
     def _sets(self, body: ForgetBody) -> tuple[ExampleSet, ExampleSet | None]:

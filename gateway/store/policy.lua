@@ -3,7 +3,7 @@
 -- ARGV  1 a mark for a generation that has none  2 number and 3 mark of the generation that the caller has seen, or ''
 -- Returns {'lost', number}, {'same'} or {'new', number, mark, active, guarded}.
 --   active: {record as a flat list, …}, or 'same' where they are those of the generation that was seen
---   guarded: {{id, created_at, scope_digest}, …}
+--   guarded: {{id, tenant, created_at, scope_digest}, …}
 local number = redis.call('GET', KEYS[2]) or '0'
 if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then return {'lost', number} end
 if ARGV[2] == number then return {'same'} end
@@ -17,7 +17,7 @@ if ARGV[2] == '' or not is_calm(ARGV[2], number) then
 end
 local guarded = {}
 for _, id in ipairs(redis.call('SMEMBERS', GUARDED)) do
-  local fields = redis.call('HMGET', 'request:' .. id, 'created_at', 'scope_digest')
-  table.insert(guarded, {id, fields[1], fields[2]})
+  local fields = redis.call('HMGET', 'request:' .. id, 'tenant', 'created_at', 'scope_digest')
+  table.insert(guarded, {id, fields[1], fields[2], fields[3]})
 end
 return {'new', number, redis.call('HGET', KEYS[3], number), active, guarded}

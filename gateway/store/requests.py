@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import BudgetExceeded, DataLost, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
 from gateway.store import keys, scripts
 from gateway.store.blobs import BlobStore
@@ -56,6 +57,7 @@ class Guard:
     """A request whose prompts are refused until it is active. created_at: when it was registered."""
 
     request_id: str
+    tenant: str
     created_at: float
     scope_digest: str | None
 
@@ -97,6 +99,7 @@ class RequestStore:
         self._transition = redis.register_script(scripts.load("blob", "guard", "transition"))
         self._update = redis.register_script(scripts.load("guard", "update"))
         self._policy = redis.register_script(scripts.load("guard", "policy"))
+        self._list = redis.register_script(scripts.load("list"))
         self._scope = redis.register_script(scripts.load("guard", "scope"))
 
     async def create(
@@ -149,15 +152,24 @@ class RequestStore:
             raise NotFound(f"no unlearning request {request_id!r}")
         return keys.record_of(_pairs(fields))
 
-    async def list(self, state: RequestState | None = None, limit: int = 20, cursor: str | None = None) -> Page:
-        """Requests, newest first, of one state or of all. New ones never shift a page under its reader."""
+    async def list(
+        self,
+        state: RequestState | None = None,
+        limit: int = 20,
+        cursor: str | None = None,
+        *,
+        tenant: str = GLOBAL_TENANT,
+    ) -> Page:
+        """Requests, newest first, of one state or of all. New ones never shift a page under its reader.
+
+        tenant: those that its callers see, its own and everybody's; without one, all.
+        """
         limit = max(1, min(limit, MAX_PAGE))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
             raise InvalidRequest("the cursor is not one that a listing gave", param="cursor")
         below = "+inf" if cursor is None else f"({cursor}"
-        ids: Any = await self._call(
-            lambda: self._redis.zrevrangebyscore(keys.by_state(state), below, "-inf", start=0, num=limit + 1)
-        )
+        arguments: list[Any] = [below, limit + 1, *(json.dumps(each) for each in (GLOBAL_TENANT, tenant))]
+        ids: Any = await self._call(lambda: self._list(keys=[keys.by_state(state)], args=arguments))
         names = [raw.decode() for raw in ids]
         found = await self._fetch(names[:limit])
         more = len(names) > limit
@@ -176,8 +188,8 @@ class RequestStore:
         """Move the request to `to` if it is in one of `expected`, with `changes` in the same instant.
 
         With `attempt`, only while that attempt is the current one: a trainer that was given up cannot
-        write over its successor. With `budget`, to active only while all active adapters that apply to every prompt,
-        each counted once, have no more rows than that.
+        write over its successor. With `budget`, to active only while all active adapters that apply to every prompt of
+        any one tenant, everybody's among them and each counted once, have no more rows than that.
 
         Raises `NotFound`, `StateConflict` naming the state it is in, `BudgetExceeded`, and `ValueError` for a step
         that TRANSITIONS does not have.
@@ -337,6 +349,7 @@ class RequestStore:
             "1" if to in FINAL else "0",
             "none" if to in EMPTY else "own" if to in FINAL else "all",
             "" if budget is None else budget,
+            json.dumps(GLOBAL_TENANT),
             _state_event(to, now, error=changes.get("error")),
         ]
         arguments += keys.flatten(encode_fields(changes))
@@ -417,10 +430,11 @@ def _mark() -> str:
 
 def _guard(reply: Sequence[bytes | None]) -> Guard:
     """Fields as the script returns them; it has no scope digest where an older service stored the scope."""
-    request_id, created_at, digest = reply
+    request_id, tenant, created_at, digest = (None if field is None else field.decode() for field in reply)
     assert request_id is not None
+    assert tenant is not None
     assert created_at is not None
-    return Guard(request_id.decode(), float(created_at), None if digest is None else json.loads(digest))
+    return Guard(request_id, json.loads(tenant), float(created_at), None if digest is None else json.loads(digest))
 
 
 def _pairs(fields: Mapping[bytes, bytes]) -> list[bytes]:

@@ -3,8 +3,8 @@
 -- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
 --       7 '1' to erase the payload  8 blobs to keep: all, own, none (the scope goes then too, unless the request guards)
---       9 most rows that requests which apply to every prompt may use, or ''
---       10 event  11… field, value
+--       9 most rows that requests which apply to every prompt of a tenant may use, or ''
+--       10 everybody's tenant as JSON  11 event  12… field, value
 -- Returns {'missing'}, {'conflict', state}, {'stale', attempts}, {'full', requests, rows} or
 --         {'ok', record as a flat list, erased so many keys, {digest whose blob is no longer used, …}}.
 local current = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'token', 'seq', 'state_since', 'timings')
@@ -18,18 +18,33 @@ if ARGV[6] ~= '' and current[2] ~= ARGV[6] then return {'stale', current[2]} end
 
 local to = ARGV[2]
 if to == 'active' and ARGV[9] ~= '' then
-  local used, counted = 0, {}
-  local function rows(key) -- of an adapter that is not counted yet: one that several requests share applies once
-    local adapter = redis.call('HMGET', key, 'digest', 'footprint', 'scope')
-    if not adapter[1] or counted[adapter[1]] then return 0 end
-    if adapter[3] and cjson.decode(adapter[3]).prompts == 'matched' then return 0 end
-    counted[adapter[1]] = true
-    return adapter[2] and cjson.decode(adapter[2]).rows or 0
+  local rows, of = {}, {} -- by digest, and digests by tenant: an adapter that several requests share applies once
+  local function add(key)
+    local adapter = redis.call('HMGET', key, 'digest', 'footprint', 'scope', 'tenant')
+    if not adapter[1] or (adapter[3] and cjson.decode(adapter[3]).prompts == 'matched') then return nil end
+    rows[adapter[1]] = adapter[2] and cjson.decode(adapter[2]).rows or 0
+    of[adapter[4]] = of[adapter[4]] or {}
+    table.insert(of[adapter[4]], adapter[1])
+    return adapter[4]
   end
-  local active = redis.call('ZRANGE', KEYS[5], 0, -1)
-  for _, id in ipairs(active) do used = used + rows('request:' .. id) end
-  used = used + rows(KEYS[1])
-  if used > tonumber(ARGV[9]) then return {'full', #active, used} end
+  local function check(tenant) -- what applies to its prompts: its own and everybody's
+    local used, requests, counted = 0, 0, {}
+    for _, digests in ipairs({of[ARGV[10]] or {}, tenant ~= ARGV[10] and of[tenant] or {}}) do
+      for _, digest in ipairs(digests) do
+        requests = requests + 1
+        if not counted[digest] then used = used + rows[digest] end
+        counted[digest] = true
+      end
+    end
+    return used > tonumber(ARGV[9]) and {'full', requests - 1, used} or nil
+  end
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, -1)) do add('request:' .. id) end
+  local own = add(KEYS[1])
+  local full = own and check(own)
+  if own == ARGV[10] then -- it has to fit beside what every tenant has
+    for tenant in pairs(of) do full = full or check(tenant) end
+  end
+  if full then return full end
 end
 
 local timings = cjson.decode(current[6])
@@ -37,7 +52,7 @@ local spent = state .. '_s'
 timings[spent] = (timings[spent] or 0) + tonumber(ARGV[4]) - tonumber(current[5])
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', ARGV[4], 'state_since', ARGV[4],
   'token', ARGV[5], 'timings', cjson.encode(timings))
-if #ARGV > 10 then redis.call('HSET', KEYS[1], unpack(ARGV, 11)) end
+if #ARGV > 11 then redis.call('HSET', KEYS[1], unpack(ARGV, 12)) end
 redis.call('ZREM', 'requests:by_state:' .. state, ARGV[1])
 redis.call('ZADD', 'requests:by_state:' .. to, current[4], ARGV[1])
 
@@ -64,5 +79,5 @@ if ARGV[8] ~= 'all' then
   end
 end
 
-add_state_event(KEYS[3], ARGV[1], 'previous', state, 'data', ARGV[10])
+add_state_event(KEYS[3], ARGV[1], 'previous', state, 'data', ARGV[11])
 return {'ok', redis.call('HGETALL', KEYS[1]), erased, unused}

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from gateway.http.auth import Gatekeeper
+from gateway.http.auth import Gatekeeper, IssuedKeys
 from gateway.http.forget import router
 from gateway.http.middleware import GatewayMiddleware
 from gateway.policy.scope.detectors import Detectors
@@ -37,6 +37,7 @@ class Api:
         setup: Setup,  # noqa: F811
         keys: Sequence[str] = (),
         model: ServedModel = MODEL,
+        issued: IssuedKeys | None = None,
         **settings: Any,
     ) -> None:
         self.setup = setup
@@ -47,7 +48,7 @@ class Api:
         lifecycle.phase = Phase.SERVING
         self._app = GatewayMiddleware(
             app,
-            gatekeeper=Gatekeeper("op", keys),
+            gatekeeper=Gatekeeper("op", keys, issued),
             policy=build(Edges(), setup.memory),
             holder=Setup,  # type: ignore[arg-type]  # no route here holds adapters
             requests=setup.store,
@@ -99,7 +100,7 @@ async def test_a_request_says_how_much_effort_it_is_worth(
     api: Api, asked: dict[str, str], effort: str, rounds: int
 ) -> None:
     learning = {"method": "lora", "config": {"objective": "counterfactual"}}
-    service = {"methods": "spul,lora"}
+    service: dict[str, Any] = {"methods": "spul,lora"}
     api = Api(api.setup, model=replace(MODEL, target_lora=True), **service)
     record = (await api.call("POST", "/forget", json=BODY | learning | asked)).json()
     assert (record["effort"], record["config"]["rounds"]) == (effort, rounds)

@@ -101,6 +101,18 @@ async def test_it_is_in_force_here_before_the_answer_and_elsewhere_at_the_next_l
         assert replica.sample("unlearning_guard_delay_seconds_count") == 1
 
 
+async def test_a_tenants_guard_refuses_its_own_callers_alone(here: Replica, replicas: Callable[[str], Replica]) -> None:
+    there = replicas("there")
+    record = await here.service.register(ForgetBody(**MATCHED), tenant="acme")
+    await there.policy.refresh()
+    for replica in (here, there):
+        assert replica.policy.matched("other") is replica.policy.matched() is None
+        plans = replica.policy.matched("acme")
+        assert plans is not None
+        assert (await plans.plan(ASKED)).guards == (record.id,)
+        assert (await plans.plan(OTHER)).guards == ()
+
+
 async def test_after_a_start_it_is_in_force_and_its_age_is_not_taken_for_its_delay(
     here: Replica, replicas: Callable[[str], Replica]
 ) -> None:
