@@ -16,6 +16,7 @@ GatewayError
 │   └── TooManyKeys                 no API key more can be kept
 ├── PayloadTooLarge (413)
 ├── Unprocessable (422)             a body that does not validate
+├── RateLimited (429)               a limit of the caller's key
 ├── PolicyUnavailable (503)         the policy is unknown or too old; refused, never served without
 ├── KeysUnavailable (503)           the API keys are unknown or too old
 ├── AdapterUnavailable (503)        an adapter the plan needs cannot be installed
@@ -27,16 +28,20 @@ GatewayError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 
 class GatewayError(Exception):
     """Base error. `message` is safe to show to a caller: it never quotes forget or retain text."""
 
     status: int = 500
-    type: ClassVar[str] = "server_error"
+    type: str = "server_error"
     code: str = "internal_error"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
@@ -120,6 +125,19 @@ class Unprocessable(GatewayError):
     status = 422
     type = "invalid_request_error"
     code = "unprocessable"
+
+
+class RateLimited(GatewayError):
+    """kind: of the limit, which OpenAI has as the type. headers: say what is left of the others."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, kind: str, wait_s: float, *, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.type = kind
+        self.retry_after_s = max(1, math.ceil(wait_s))
+        self.headers = headers
 
 
 class PolicyUnavailable(GatewayError):

@@ -1,1 +1,1 @@
-"""Who may ask, and how much: API keys with roles, tenants and limits. Knows neither HTTP nor Redis."""
+"""Who may ask, and how much: API keys with roles, tenants and limits. Knows no Redis."""

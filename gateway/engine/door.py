@@ -16,7 +16,7 @@ from typing import Any
 from vllm.engine.protocol import EngineClient
 from vllm.exceptions import GracefulHTTPError, VLLMValidationError
 from vllm.outputs import RequestOutput
-from vllm.sampling_params import SamplingParams
+from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineGenerateError
 
@@ -139,6 +139,7 @@ class UnlearningEngine(EngineClient):
                 text = self._decode(prompt["prompt_token_ids"])
                 plan = await context.matched.plan(text)
                 self._apply(context, plan, "prompt")
+            context.usage.ask(len(prompt["prompt_token_ids"]))
             context.overhead_s += time.perf_counter() - started
             if context.matched is None or plan.guards or not self._watches:
                 outputs = run(plan, (), sampling_params)
@@ -148,6 +149,9 @@ class UnlearningEngine(EngineClient):
             try:
                 async for output in outputs:
                     context.answering = True
+                    for part in output.outputs:
+                        more = sampling_params.output_kind is RequestOutputKind.DELTA
+                        context.usage.answer((request_id, part.index), len(part.token_ids), more=more)
                     yield output
             finally:
                 await outputs.aclose()

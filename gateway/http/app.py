@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from gateway.access.rates import RateLimiter
 from gateway.access.service import KeyService
 from gateway.http import doctor, forget, keys
 from gateway.http.auth import Gatekeeper
@@ -29,6 +30,7 @@ def assemble(
     key_service: KeyService,
     self_check: SelfCheck,
     gatekeeper: Gatekeeper,
+    rates: RateLimiter,
     policy: ActivePolicy,
     holder: AdapterHolder,
     store: RequestStore,
@@ -51,6 +53,7 @@ def assemble(
     return GatewayMiddleware(
         app,
         gatekeeper=gatekeeper,
+        rates=rates,
         policy=policy,
         holder=holder,
         requests=store,

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import caller as callers
 from gateway.access.caller import Caller
+from gateway.access.rates import Admission, RateLimiter
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotReady
 from gateway.http.auth import Gatekeeper, is_loopback
 from gateway.http.body import check_length_penalty, check_text, parse, read_body, replay
@@ -71,7 +72,9 @@ class GatewayMiddleware:
         lifecycle: Lifecycle,
         metrics: GatewayMetrics,
         max_body_bytes: int,
+        rates: RateLimiter | None = None,
     ) -> None:
+        """rates None: nothing is counted."""
         self._app = app
         self._gatekeeper = gatekeeper
         self._policy = policy
@@ -80,6 +83,7 @@ class GatewayMiddleware:
         self._lifecycle = lifecycle
         self._metrics = metrics
         self._max_body_bytes = max_body_bytes
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -151,22 +155,27 @@ class GatewayMiddleware:
         matched = self._policy.matched(caller.tenant) if plan.mode is PlanMode.ACTIVE else None
         with self._lifecycle.request():
             body = await self._body(scope, receive)
-            async with self._holder.hold(plan.adapters) as holding:
+            async with self._admitted(caller) as admission, self._holder.hold(plan.adapters) as holding:
                 context = policy_context.PolicyContext(plan, holding, time.perf_counter() - started, matched)
+                context.usage = admission.usage
                 policy_context.bind(context)
                 self._metrics.served.labels(plan.mode.value).inc()
-                send.follow(context)
+                send.follow(context, admission.headers)
                 await self._app(scope, replay(body, receive), send)
         logger.info(
-            "served path=%s status=%s key=%s tenant=%s plan=%s applied=%s ms=%.0f",
+            "served path=%s status=%s key=%s tenant=%s plan=%s applied=%s tokens=%d ms=%.0f",
             scope["path"],
             send.status,
             caller.key,
             caller.tenant,
             plan.mode,
             context.header,
+            context.usage.tokens,
             1000 * (time.perf_counter() - started),
         )
+
+    def _admitted(self, caller: Caller) -> AbstractAsyncContextManager[Admission]:
+        return nullcontext(Admission()) if self._rates is None else self._rates.admitted(caller)
 
     def _require_serving(self) -> None:
         if self._lifecycle.phase is not Phase.SERVING:
@@ -195,6 +204,10 @@ def _headers(context: policy_context.PolicyContext) -> list[tuple[bytes, bytes]]
     ]
 
 
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
 def _must_go_out(message: Message) -> bool:
     """Whether an answer cannot be held back any longer: it is complete, or has to keep its connection alive."""
     body = message["type"] == "http.response.body"
@@ -219,13 +232,15 @@ class _ResponseGuard:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._context: policy_context.PolicyContext | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
         self._held: list[Message] = []
         self._replaced = False
         self.status: int | None = None
 
-    def follow(self, context: policy_context.PolicyContext) -> None:
-        """Hold the answer back until this context's request is being answered, and add its headers."""
+    def follow(self, context: policy_context.PolicyContext, headers: Mapping[str, str]) -> None:
+        """Hold the answer back until this context's request is being answered, and add its headers and these."""
         self._context = context
+        self._headers = _encoded(headers)
 
     async def __call__(self, message: Message) -> None:
         if self._replaced:
@@ -249,7 +264,10 @@ class _ResponseGuard:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if self._context is not None:
-                message = {**message, "headers": [*message.get("headers", []), *_headers(self._context)]}
+                message = {
+                    **message,
+                    "headers": [*message.get("headers", []), *self._headers, *_headers(self._context)],
+                }
         await self._send(message)
 
     async def refuse(self, error: GatewayError) -> None:
@@ -260,6 +278,7 @@ class _ResponseGuard:
             return
         self.status = error.status
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += self._headers or _encoded(error.headers)
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(error.retry_after_s).encode()))
         if error.status == 401:

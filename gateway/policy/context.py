@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.access.usage import Usage
 from gateway.errors import GatewayError, PolicyUnavailable
 from gateway.policy.plan import Plan
 
@@ -28,6 +29,7 @@ class PolicyContext:
         answering: whether the engine has given a first output.
         refused: whether the answer is a refusal, because a request guards.
         refusal: why the door refused the request, where it did so before any output.
+        usage: tokens of its prompts and of what was answered so far.
     """
 
     plan: Plan
@@ -38,6 +40,7 @@ class PolicyContext:
     answering: bool = False
     refused: bool = False
     refusal: GatewayError | None = None
+    usage: Usage = field(default_factory=Usage)
 
     def apply(self, plan: Plan) -> None:
         """Note what applies to one of its prompts."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from adapters.artifact.spec import PairSpec
 from gateway.access.keyring import Keyring
+from gateway.access.rates import RateLimiter
 from gateway.access.service import KeyService
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.engine import boot
@@ -51,6 +52,7 @@ from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, redis_server, until_it_answers
 from gateway.store.generation import KEYS_FILE, GenerationFile
+from gateway.store.rates import RateStore
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
 from gateway.store.vault import PayloadVault, load_or_create_key
@@ -104,6 +106,7 @@ class Gateway:
     engine: Engine
     policy: ActivePolicy
     keyring: Keyring
+    rates: RateLimiter
     self_check: SelfCheck
     app: ASGIApp
 
@@ -140,6 +143,7 @@ async def open_gateway(
     )
     key_store = ApiKeyStore(stores.redis)
     keyring = Keyring(key_store, GenerationFile(settings.data_dir, KEYS_FILE), staleness_s=settings.policy_staleness_s)
+    rates = RateLimiter(RateStore(stores.redis), metrics)
     jobs = JobQueue(stores.redis, stores.requests, settings)
     checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
     vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
@@ -158,6 +162,7 @@ async def open_gateway(
         key_service=KeyService(key_store, keyring),
         self_check=checks,
         gatekeeper=Gatekeeper(stores.operator_token, api_keys, keyring),
+        rates=rates,
         policy=policy,
         holder=engine.holdings,
         store=stores.requests,
@@ -169,7 +174,7 @@ async def open_gateway(
     lifecycle.detail = "loading active requests"
     await policy.refresh()
     await keyring.refresh()
-    return Gateway(metrics, stores, engine, policy, keyring, checks, app)
+    return Gateway(metrics, stores, engine, policy, keyring, rates, checks, app)
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Lifecycle) -> Stores:

@@ -75,6 +75,11 @@ class GatewayMetrics:
             ["code"],
             registry=registry,
         )
+        self.rates_counted_here = Counter(
+            "unlearning_rates_counted_here",
+            "Model requests of keys with limits that this replica counted alone, because Redis did not answer",
+            registry=registry,
+        )
         self.served = Counter("unlearning_served", "Model requests let through, by plan", ["plan"], registry=registry)
         self.matched = Counter(
             "unlearning_matched",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.access.keyring import POLL_S as KEYS_S
+from gateway.access.rates import RENEW_S
 from gateway.checkpoints import default_model
 from gateway.engine import boot
 from gateway.errors import GatewayError, PolicyUnavailable
@@ -160,6 +161,7 @@ class _Service:
             keep("self-check", partial(self._become_ready, gateway.self_check))
             keep("policy", policy.refresh, POLL_S)
             keep("keys", gateway.keyring.refresh, KEYS_S)
+            keep("rates", gateway.rates.renew, RENEW_S)
             keep("erasure", Erasure(stores.requests, stores.blobs, engine.holdings, policy).sweep, ERASURE_S)
             if stores.own_redis is not None:  # ours to start again when it died
                 keep("redis", partial(until_it_answers, stores.own_redis), _HEALTH_POLL_S)

@@ -54,6 +54,34 @@ def test_streaming_with_usage(client: OpenAI, service: Service) -> None:
     assert chunks[-1].usage.prompt_tokens < ROWS + 40
 
 
+def counted(service: Service) -> int:
+    """Tokens that the newest line of the access log has."""
+    lines = [line for line in service.log_tail(200).splitlines() if "served path=" in line]
+    return int(lines[-1].partition(" tokens=")[2].split()[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"n": 3, "temperature": 1.0, "seed": 1},
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"stream": True, "n": 2, "stream_options": {"include_usage": True}},
+    ],
+    ids=["whole", "several", "streamed", "several streamed"],
+)
+def test_what_a_key_is_charged_is_the_usage(client: OpenAI, service: Service, options: dict[str, Any]) -> None:
+    answer = chat(client, service, "Count to three.", max_tokens=9, **options)
+    usage = list(answer)[-1].usage if options.get("stream") else answer.usage
+    service.wait_until(lambda: counted(service) == usage.total_tokens, "counting what it answered")
+
+
+def test_several_prompts_are_charged_each(client: OpenAI, service: Service) -> None:
+    usage = client.completions.create(model=service.model, prompt=["One, two,", "Red, green,"], max_tokens=5).usage
+    assert usage is not None
+    service.wait_until(lambda: counted(service) == usage.total_tokens, "counting what it answered")
+
+
 def test_several_answers_and_stop(client: OpenAI, service: Service) -> None:
     prompt = "Write the numbers 1, 2, 3, 4, 5 with commas."
     answer = chat(client, service, prompt, n=3, max_tokens=30, temperature=1.0, seed=1, stop=[","])

@@ -36,6 +36,7 @@ async def test_vllms_own_error_handler_answers_for_an_engine_that_failed(error: 
         key_service=UNUSED,
         self_check=UNUSED,
         gatekeeper=UNUSED,
+        rates=UNUSED,
         policy=UNUSED,
         holder=UNUSED,
         store=UNUSED,

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from gateway.access.keyring import Keyring
+from gateway.access.rates import RateLimiter
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
 from gateway.selfcheck.run import SelfCheck
@@ -20,6 +21,7 @@ from gateway.service.metrics import GatewayMetrics
 from gateway.settings import Settings
 from gateway.store.api_keys import ApiKeyStore
 from gateway.store.generation import KEYS_FILE, GenerationFile
+from gateway.store.rates import RateStore
 from tests.unit.gateway.jobs.stub_service import StubService, build
 from tests.unit.gateway.requests.test_erasure import Engine
 
@@ -36,7 +38,9 @@ async def open_gateway(stack: AsyncExitStack, settings: Settings, *_: Any, lifec
     if "TOY_ANSWERING" in os.environ:  # a model request that does not end
         stack.enter_context(lifecycle.request())
     app = build(StubService(stores.own_redis.url))
-    return Gateway(metrics, stores, engine, policy, keyring, SelfCheck([]), app)
+    return Gateway(
+        metrics, stores, engine, policy, keyring, RateLimiter(RateStore(stores.redis), metrics), SelfCheck([]), app
+    )
 
 
 if __name__ == "__main__":
