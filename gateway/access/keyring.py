@@ -17,13 +17,13 @@ from gateway.store.generation import Generation, GenerationFile
 
 logger = logging.getLogger(__name__)
 
-#: Between two refreshes: a key that another replica revokes is refused here within about this time.
-POLL_S = 1.0
+#: Between two refreshes: a key that another replica revokes is refused here within a second.
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class KeySet:
-    """All keys at one generation, revoked ones included."""
+class KeyChanges:
+    """The keys that changed up to a generation, as they are then; revoked ones are among them."""
 
     generation: Generation
     keys: tuple[ApiKey, ...]
@@ -32,8 +32,11 @@ class KeySet:
 class KeySource(Protocol):
     """Where the keys are written: the key store."""
 
-    async def read(self, seen: Generation | None) -> KeySet | None:
-        """All keys, None while they are those that were seen. Raises `StoreUnavailable`, `DataLost`."""
+    async def read(self, seen: Generation | None) -> KeyChanges | None:
+        """What changed after the generation that was seen, all keys where none was; None for no change.
+
+        Raises `StoreUnavailable`, `DataLost`.
+        """
 
 
 class Keyring:
@@ -46,6 +49,7 @@ class Keyring:
         self._staleness_s = staleness_s
         self._generation = memory.load()
         self._loaded = False
+        self._by_id: dict[str, ApiKey] = {}
         self._by_digest: dict[str, ApiKey] = {}
         self._fresh_at = time.monotonic()
         self._lock = asyncio.Lock()
@@ -73,7 +77,7 @@ class Keyring:
         return key if key is not None and key.accepts(digest, time.time()) else None
 
     async def refresh(self) -> None:
-        """Read the keys if their generation changed. Raises `StoreUnavailable`, `DataLost`."""
+        """Read the keys that changed. Raises `StoreUnavailable`, `DataLost`."""
         async with self._lock:
             if not self._loaded and self._generation is not None:
                 await self._source.read(self._generation)  # Redis is held to what it was seen to hold
@@ -82,11 +86,20 @@ class Keyring:
                 self._take(found)
             self._fresh_at = time.monotonic()
 
-    def _take(self, found: KeySet) -> None:
-        live = [key for key in found.keys if key.revoked_at is None]
-        self._by_digest = {key.previous_digest: key for key in live if key.previous_digest is not None}
-        self._by_digest |= {key.digest: key for key in live}
+    def _take(self, found: KeyChanges) -> None:
+        for key in found.keys:
+            for digest in _digests(self._by_id.get(key.id)):
+                del self._by_digest[digest]
+            self._by_id[key.id] = key
+            self._by_digest |= dict.fromkeys(_digests(key), key)
         self._generation, self._loaded = found.generation, True
         if self.issued:  # before the first key there is nothing that Redis could lose
             self._memory.save(found.generation)
-        logger.info("keys generation=%d live=%d of=%d", found.generation.number, len(live), len(found.keys))
+        logger.info("keys generation=%d changed=%d", found.generation.number, len(found.keys))
+
+
+def _digests(key: ApiKey | None) -> list[str]:
+    """Of the tokens that a key has, as far as it is not revoked."""
+    if key is None or key.revoked_at is not None:
+        return []
+    return [digest for digest in (key.digest, key.previous_digest) if digest is not None]

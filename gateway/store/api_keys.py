@@ -1,6 +1,7 @@
 """API keys in Redis.
 
 apikeys:all         HASH  id → the key as JSON, with the SHA-256 of its token
+apikeys:changed     ZSET  ids by the generation that their last change made
 apikeys:generation  INT   grows with every change
 apikeys:marks       HASH  a random mark of each generation; see gateway.store.generation
 """
@@ -13,14 +14,14 @@ from typing import Any
 from redis.asyncio import Redis
 
 from gateway.access.api_key import ApiKey
-from gateway.access.keyring import KeySet
+from gateway.access.keyring import KeyChanges
 from gateway.errors import DataLost, NotFound, TooManyKeys
 from gateway.store import scripts
 from gateway.store.client import call
 from gateway.store.generation import Generation
 
 _ALL = "apikeys:all"
-_NAMES = [_ALL, "apikeys:generation", "apikeys:marks"]
+_NAMES = [_ALL, "apikeys:generation", "apikeys:marks", "apikeys:changed"]
 
 
 class ApiKeyStore:
@@ -31,8 +32,8 @@ class ApiKeyStore:
         self._put = redis.register_script(scripts.load("put_key"))
         self._read = redis.register_script(scripts.load("read_keys"))
 
-    async def read(self, seen: Generation | None = None) -> KeySet | None:
-        """All keys; None while they are those of the generation that was seen.
+    async def read(self, seen: Generation | None = None) -> KeyChanges | None:
+        """The keys that changed after the generation that was seen, all where none was; None for no change.
 
         Raises `DataLost` when this Redis never had that generation.
         """
@@ -45,7 +46,7 @@ class ApiKeyStore:
             )
         if reply[0] == b"same":
             return None
-        return KeySet(Generation(int(reply[1]), reply[2].decode()), tuple(map(ApiKey.from_json, reply[3])))
+        return KeyChanges(Generation(int(reply[1]), reply[2].decode()), tuple(map(ApiKey.from_json, reply[3])))
 
     async def all(self) -> list[ApiKey]:
         """Every key, revoked ones included."""

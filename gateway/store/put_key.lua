@@ -1,5 +1,5 @@
 -- Keep an API key: a new one, or the next version of the one that is kept.
--- KEYS  1 apikeys:all  2 apikeys:generation  3 apikeys:marks
+-- KEYS  1 apikeys:all  2 apikeys:generation  3 apikeys:marks  4 apikeys:changed
 -- ARGV  1 id  2 key as JSON  3 its version  4 most keys there may be  5 a mark for the new generation
 -- Returns ok, conflict, or full.
 local current = redis.call('HGET', KEYS[1], ARGV[1])
@@ -10,10 +10,15 @@ if not current and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then
   for _, text in ipairs(redis.call('HVALS', KEYS[1])) do
     local key = cjson.decode(text)
     local ended = type(key.revoked_at) == 'number' and key.revoked_at or key.expires_at
-    if type(ended) == 'number' and ended < month_ago then redis.call('HDEL', KEYS[1], key.id) end
+    if type(ended) == 'number' and ended < month_ago then
+      redis.call('HDEL', KEYS[1], key.id)
+      redis.call('ZREM', KEYS[4], key.id)
+    end
   end
   if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return 'full' end
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HSET', KEYS[3], redis.call('INCR', KEYS[2]), ARGV[5])
+local number = redis.call('INCR', KEYS[2])
+redis.call('HSET', KEYS[3], number, ARGV[5])
+redis.call('ZADD', KEYS[4], number, ARGV[1])
 return 'ok'

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.access.api_key import ApiKey, token_digest
-from gateway.access.keyring import Keyring, KeySet
+from gateway.access.keyring import KeyChanges, Keyring
 from gateway.errors import DataLost, KeysUnavailable, StoreUnavailable
 from gateway.store.generation import KEYS_FILE, Generation, GenerationFile
 from tests.unit.gateway.access.samples import sample_key
@@ -23,21 +23,27 @@ class Source:
 
     def __init__(self, *keys: ApiKey) -> None:
         self.keys = list(keys)
+        self.changed: tuple[ApiKey, ...] = ()
         self.number = len(keys)
         self.away = self.lost = False
         self.reads = 0
 
-    async def read(self, seen: Generation | None) -> KeySet | None:
+    async def read(self, seen: Generation | None) -> KeyChanges | None:
         self.reads += 1
         if self.away:
             raise StoreUnavailable("Redis is away")
         if self.lost and seen is not None:
             raise DataLost("Redis lost its data")
         current = Generation(self.number, "m")
-        return None if seen == current else KeySet(current, tuple(self.keys))
+        if seen == current:
+            return None
+        changed, self.changed = (tuple(self.keys), ()) if seen is None else (self.changed, ())
+        return KeyChanges(current, changed)
 
     def change(self, *keys: ApiKey) -> None:
-        self.keys, self.number = list(keys), self.number + 1
+        """These keys, new ones or others in the place of those of the same ids."""
+        self.keys = [*keys, *(key for key in self.keys if key.id not in {each.id for each in keys})]
+        self.changed, self.number = (*self.changed, *keys), self.number + 1
 
 
 @pytest.fixture
@@ -65,6 +71,18 @@ async def test_a_change_counts_from_the_next_refresh(memory: GenerationFile) -> 
     await keyring.refresh()
     assert keyring.find(DIGEST) is keyring.find(token_digest("ug-new")) is None
     assert keyring.issued, "a key that is revoked was issued all the same"
+
+
+async def test_a_change_of_one_key_leaves_the_others(memory: GenerationFile) -> None:
+    others = [sample_key(f"ug-{number}") for number in range(3)]
+    source = Source(*others)
+    keyring = Keyring(source, memory, staleness_s=60)
+    await keyring.refresh()
+    source.change(replace(others[1], digest=DIGEST))
+    source.change(sample_key("ug-new"))
+    await keyring.refresh()
+    held = [keyring.find(token_digest(f"ug-{name}")) is not None for name in ("0", "1", "2", "new", "token")]
+    assert held == [True, False, True, True, True]
 
 
 @pytest.mark.parametrize("ending", [{"expires_at": time.time() - 1}, {"revoked_at": 1.0}])

@@ -39,6 +39,24 @@ async def test_what_is_kept_is_read_again(store: ApiKeyStore) -> None:
         await store.get("key_x")
 
 
+async def test_after_a_generation_what_changed_is_read_as_it_is(store: ApiKeyStore) -> None:
+    keys = [sample_key(f"ug-{number}") for number in range(4)]
+    seen = await store.read()
+    for key in keys:
+        await store.create(key, 10)
+        seen = await store.read(None if seen is None else seen.generation) or seen
+    assert seen is not None
+    assert seen.keys == (keys[3],)
+    for number, version in ((2, 2), (0, 2), (2, 3)):
+        assert await store.replace(replace(keys[number], version=version))
+    later = await store.read(seen.generation)
+    assert later is not None
+    assert [(key.id, key.version) for key in later.keys] == [(keys[0].id, 2), (keys[2].id, 3)]
+    everything = await store.read()
+    assert everything is not None
+    assert {key.id for key in everything.keys} == {key.id for key in keys}
+
+
 async def test_of_two_changes_at_once_one_is_kept(store: ApiKeyStore) -> None:
     key = sample_key()
     await store.create(key, 10)
