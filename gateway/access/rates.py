@@ -120,6 +120,7 @@ class RateLimiter:
             found = self._admit_here(key, limits)
         headers = _headers(limits, found)
         if found.reached is not None:
+            logger.info("refused key=%s tenant=%s limit=%s", key, caller.tenant, found.reached)
             raise RateLimited(*_refusal(limits, found, found.reached), headers=headers)
         admission = Admission(headers)
         self._leases[lease] = key
