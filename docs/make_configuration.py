@@ -37,9 +37,9 @@ agree on the pair and on the methods. Options that the gateway does not know go 
 
 On loopback no key is asked for, and the service answers to loopback names only. On any other
 address it takes `UNLEARN_API_KEYS` for the model routes and the operator's token for `/forget`.
-[Keys](keys.md) for other people have a role, a tenant and limits.
-Answers without the adapters, or with a candidate's, always take the operator's token. It is made
-at the first start, in `data_dir/operator.token` with mode 0600.
+[Keys](keys.md) for other people have a role, a tenant and limits. Answers without the adapters, or
+with a candidate's, always take the operator's token. It is made at the first start, in
+`data_dir/operator.token` with mode 0600.
 """
 _METHODS = """
 ## The methods
