@@ -19,9 +19,8 @@ from gateway.access.caller import Caller
 from gateway.access.rates import Admission, RateLimiter
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotReady
 from gateway.http.auth import Gatekeeper, is_loopback
-from gateway.http.body import check_length_penalty, check_text, parse, read_body, replay
-from gateway.http.responses_body import normalised
-from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, RESPONSES
+from gateway.http.body import prepared, read_body, replay
+from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES
 from gateway.policy import context as policy_context
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, Plan, PlanMode
@@ -129,16 +128,7 @@ class GatewayMiddleware:
         await self._app(scope, replay(await self._body(scope, receive), receive), send)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        body = await read_body(scope, receive, self._max_body_bytes)
-        try:
-            if scope["path"] in MODEL_ROUTES | KEYED_ROUTES:
-                check_text(body)
-                check_length_penalty(body)
-            if scope["path"] == RESPONSES and (content := parse(body)) is not None:
-                body = json.dumps(normalised(content)).encode()
-        except RecursionError:
-            raise InvalidRequest("the body is nested too deeply") from None
-        return body
+        return prepared(scope["path"], await read_body(scope, receive, self._max_body_bytes))
 
     async def _serve_model(
         self,

@@ -234,12 +234,19 @@ async def test_half_a_character_is_refused_with_its_field(world: World, body: by
         rb'{"stop": ["\ud83d\ude00"]}',
         rb'{"stop": ["\\ud83d"]}',
         '{"stop": ["😀"]}'.encode(),
-        b'{"\\ud83d',
     ],
 )
-async def test_what_is_whole_or_no_json_is_left_to_the_route(world: World, body: bytes) -> None:
+async def test_what_is_whole_goes_to_the_route(world: World, body: bytes) -> None:
     assert (await world.ask("POST", CHAT, content=body)).status_code == 200
-    assert world.bodies == [body]
+    assert [json.loads(each) for each in world.bodies] == [json.loads(body)]
+
+
+async def test_what_is_not_served_is_refused_before_the_route(world: World) -> None:
+    for path in (CHAT, "/v1/completions", "/v1/responses"):
+        response = await world.ask("POST", path, json={"vllm_xargs": {"steer": 1}})
+        assert_error(response, 400, "forbidden_field")
+        assert response.json()["error"]["param"] == "vllm_xargs"
+    assert (world.bodies, world.held) == ([], [])
 
 
 async def test_a_body_that_is_nested_deeper_than_it_can_be_read(tmp_path: Path) -> None:
@@ -262,8 +269,10 @@ async def test_a_length_penalty_under_which_a_length_has_no_finite_power(world: 
 async def test_earlier_messages_reach_the_responses_route_in_the_form_that_vllm_takes(world: World) -> None:
     said = {"role": "assistant", "content": [{"type": "output_text", "text": "Hi."}]}
     await world.ask("POST", "/v1/responses", json={"model": "m", "input": [said]})
-    await world.ask("POST", CHAT, json={"input": [said]})
-    assert [json.loads(body)["input"] for body in world.bodies] == [[{"role": "assistant", "content": "Hi."}], [said]]
+    await world.ask("POST", CHAT, json={"messages": [said]})
+    inputs, messages = (json.loads(body) for body in world.bodies)
+    assert inputs["input"] == [{"role": "assistant", "content": "Hi."}]
+    assert messages["messages"] == [said]
 
 
 @pytest.mark.parametrize("declared", [True, False])
