@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         description="most examples to forget, and most to retain, in a request; a sentence of a passage makes two",
     )
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="largest request body, in bytes")
+    vllm_plugins: str = Field(
+        default="",
+        description="comma-separated names of vLLM plugins that may run beside the gateway; beside others it does not "
+        "start, for they could take back what adapters do",
+    )
     job_timeout_s: int = Field(default=3600, ge=10, description="longest time of one training attempt, in seconds")
     job_retries: int = Field(default=2, ge=0, description="how often a training whose process died is tried again")
     drain_timeout_s: float = Field(
@@ -180,6 +185,11 @@ class Settings(BaseSettings):
     def offered(self) -> frozenset[str]:
         """The names in `methods`."""
         return frozenset(self.methods.split(","))
+
+    @property
+    def allowed_plugins(self) -> frozenset[str]:
+        """The names in `vllm_plugins`."""
+        return frozenset(name.strip() for name in self.vllm_plugins.split(",") if name.strip())
 
     @property
     def own_reference(self) -> bool:

@@ -20,6 +20,8 @@ _OWN = "the gateway's own is used"
 _DRAFT = "a draft model does not see the adapters"
 _TLS = "terminate TLS in front of the gateway"
 _TEXT = "only text generation is served"
+_STEERS = "it would change what the model computes after the adapters"
+_CONNECTOR = "a connector keeps caches by keys that need not hold the plan, so that one would read another's"
 
 #: Arguments that must stay as the gateway set them, by the name that vLLM's parser gives them, with what to do instead.
 RESERVED = MappingProxyType(
@@ -41,6 +43,16 @@ RESERVED = MappingProxyType(
         "runner": _TEXT,
         "convert": _TEXT,
         "enable_prompt_embeds": "embeddings would bypass the adapters",
+        "enable_mm_embeds": "embeddings would bypass the adapters",
+        "logits_processors": _STEERS,
+        "worker_cls": _STEERS,
+        "scheduler_cls": "it could share caches between plans",
+        "io_processor_plugin": _TEXT,
+        "kv_transfer_config": _CONNECTOR,
+        "ec_transfer_config": _CONNECTOR,
+        "tool_server": "the service runs no tools of its own",
+        "enable_return_routed_experts": "it shows the state of virtual tokens",
+        "aux_output_config": "it shows the state of virtual tokens",
         "lora_modules": _ADAPTERS,
         "default_mm_loras": _ADAPTERS,
         "enable_lora": _ADAPTERS,

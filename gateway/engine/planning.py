@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.artifact.spec import PairSpec, default_layers
 from adapters.models.hardware import compute_dtype
-from gateway.engine import flags
+from gateway.engine import flags, plugins
 from gateway.engine.layout import Layout
 from gateway.errors import GatewayError
 from gateway.settings import Settings
@@ -107,9 +107,11 @@ def plan_engine(
 
     spare_rows: of the soft table, beyond those that requests may use.
 
-    Raises `InvalidEngineArguments` for arguments that the gateway owns, or a model whose config cannot be wrapped.
+    Raises `InvalidEngineArguments` for arguments that the gateway owns, plugins that nobody vouches for, or a model
+    whose config cannot be wrapped.
     """
     import torch
+    from vllm import envs
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
     from vllm.transformers_utils.config import get_config
     from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -125,6 +127,8 @@ def plan_engine(
     parser = make_arg_parser(FlexibleArgumentParser(prog="unlearn serve"))
     args = parser.parse_args([*arguments, *extra_args])
     if reason := flags.refusal(args, own=parser.parse_args(arguments)):
+        raise InvalidEngineArguments(reason)
+    if reason := plugins.refusal(plugins.installed(), settings.allowed_plugins, envs.VLLM_PLUGINS):
         raise InvalidEngineArguments(reason)
     validate_parsed_serve_args(args)
 

@@ -14,7 +14,11 @@ def plugin_environment(folder: Path, *modules: str) -> Mapping[str, str]:
     metadata = folder / "test_plugins-0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: test-plugins\nVersion: 0\n")
-    entries = [f"{module.rpartition('.')[2]} = {module}:apply" for module in modules]
+    names = [module.rpartition(".")[2] for module in modules]
+    entries = [f"{name} = {module}:apply" for name, module in zip(names, modules, strict=True)]
     (metadata / "entry_points.txt").write_text("\n".join(["[vllm.general_plugins]", *entries, ""]))
     paths = [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+    return {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "UNLEARN_VLLM_PLUGINS": ",".join(names),
+    }

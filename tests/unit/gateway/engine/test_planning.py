@@ -43,6 +43,13 @@ def plan(checkpoint: str, *extra: str, spare_rows: int = 0, **changes: Any) -> A
     )
 
 
+def plugin_metadata(folder: Path, group: str, name: str, value: str) -> None:
+    package = folder / "steering-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: steering\nVersion: 1\n")
+    (package / "entry_points.txt").write_text(f"[{group}]\n{name} = {value}\n")
+
+
 def test_the_wrapper_is_laid_out_from_the_models_own_config(checkpoint: str) -> None:
     made = plan(checkpoint, "--max-model-len", "128")
     assert made.layout == Layout(("LlamaForCausalLM",), vocab_size=500, soft_rows=64)
@@ -77,6 +84,14 @@ def test_overrides_of_the_operator_are_kept_beside_ours(checkpoint: str) -> None
         ("--model-impl", "transformers"),
         ("--model-class-overrides.LlamaForCausalLM", "a:B"),
         ("--convert", "embed"),
+        ("--logits-processors", "steering:Processor"),
+        ("--worker-cls=steering.Worker",),
+        ("--scheduler-cls", "steering.Scheduler"),
+        ("--io-processor-plugin", "steering"),
+        ("--kv-transfer-config", '{"kv_connector": "LMCacheConnectorV1", "kv_role": "kv_both"}'),
+        ("--enable-return-routed-experts",),
+        ("--enable-mm-embeds",),
+        ("--tool-server", "demo"),
         ("--ssl-keyfile", "key.pem"),
         ("another-model",),
     ],
@@ -106,6 +121,15 @@ def test_other_arguments_are_passed_on_abbreviated_dotted_and_from_a_file(checkp
     file.write_text("max-num-seqs: 7\n")
     args = plan(checkpoint, "--config", str(file), "--max-model", "128", "--hf-overrides.rope_theta", "5.0", "-O1").args
     assert (args.max_num_seqs, args.max_model_len, args.hf_overrides["rope_theta"]) == (7, 128, 5.0)
+
+
+def test_a_plugin_that_nobody_vouches_for(checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installed package brings it: by its metadata on the path."""
+    plugin_metadata(tmp_path, "vllm.logits_processors", "steer", "steering:Processor")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InvalidEngineArguments, match=r"steer .* could take back what the adapters do"):
+        plan(checkpoint)
+    assert plan(checkpoint, vllm_plugins="other, steer").layout.vocab_size == 500
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from fastapi import FastAPI
 from gateway.http import fields
 from gateway.http.fields import BODIES
 from gateway.http.routes import CLOSED, KEYED_ROUTES, MODEL_ROUTES, SERVED, close_routes, unjudged
+from gateway.http.shapes import Kinds, Object
 from tests.unit.gateway.http import vllm_api
 
-NESTED = {
+NESTED: dict[str, Object | Kinds] = {
     "parts": fields.PARTS,
     "chat messages": fields.CHAT_MESSAGE,
     "structured_outputs": fields.STRUCTURED_OUTPUTS,
