@@ -8,6 +8,7 @@ GatewayError
 ├── Forbidden (403)                 an operator-only plan or route
 │   └── WrongRole                   a key that is not for this
 ├── NotFound (404)
+├── MethodNotAllowed (405)
 ├── Conflict (409)
 │   ├── StateConflict               the request is not in a state that allows the step
 │   ├── IdempotencyConflict         the same key came with another body
@@ -87,6 +88,12 @@ class NotFound(GatewayError):
     status = 404
     type = "invalid_request_error"
     code = "not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
 
 
 class Conflict(GatewayError):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from gateway.access.rates import RateLimiter
@@ -14,7 +15,9 @@ from gateway.access.service import KeyService
 from gateway.http import doctor, forget, keys
 from gateway.http.auth import Gatekeeper
 from gateway.http.middleware import AdapterHolder, GatewayMiddleware
+from gateway.http.openapi import describe
 from gateway.http.routes import close_routes
+from gateway.http.routing import route_error
 from gateway.policy.active import ActivePolicy
 from gateway.requests.service import UnlearningService
 from gateway.selfcheck.run import SelfCheck
@@ -41,6 +44,7 @@ def assemble(
     """Turn vLLM's `app` into the gateway's: close what is not served, add our routes, put the middleware in front."""
     close_routes(app)
     app.title = "Unlearning gateway"
+    app.add_exception_handler(HTTPException, route_error)
     # vLLM's error handler tells its own server to stop when the engine died; `serve` watches the engine itself.
     app.state.server = SimpleNamespace(should_exit=False)
     app.state.unlearning = service
@@ -49,6 +53,7 @@ def assemble(
     app.include_router(forget.router)
     app.include_router(keys.router)
     app.include_router(doctor.router)
+    describe(app)
     # Around the app, not in it: vLLM has built its middleware stack already.
     return GatewayMiddleware(
         app,

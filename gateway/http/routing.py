@@ -1,19 +1,22 @@
-"""The route class of the gateway's own routes."""
+"""The route class of the gateway's own routes, and what is said where there is no route."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
-from gateway.errors import GatewayError, InvalidRequest, Unprocessable
+from gateway.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, Unprocessable
 from gateway.requests.items import KINDS
 
 _SHOWN = 5
+#: Of a path of the caller's, as an error quotes it.
+_QUOTED = 60
 
 
 class GatewayRoute(APIRoute):
@@ -29,15 +32,23 @@ class GatewayRoute(APIRoute):
                 return _response(_unprocessable(error))
             except GatewayError as error:
                 return _response(error)
-            except HTTPException:  # FastAPI's own, for a body that its JSON parser refuses altogether
-                return _response(InvalidRequest("the body cannot be read as JSON"))
 
         return validated
 
 
-def _response(error: GatewayError) -> JSONResponse:
-    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
-    return JSONResponse(error.body(), error.status, headers)
+def route_error(request: Request, error: Exception) -> Response:
+    """What Starlette and FastAPI say of a request that gets to no route, in OpenAI's shape."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _response(NotFound(f"there is no {request.url.path[:_QUOTED]}"))
+    if error.status_code == 405:
+        return _response(MethodNotAllowed(f"the route does not take {request.method}"), error.headers)
+    return _response(InvalidRequest("the body cannot be read as JSON"))
+
+
+def _response(error: GatewayError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    again = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    return JSONResponse(error.body(), error.status, {**(headers or {}), **again})
 
 
 def _unprocessable(error: RequestValidationError) -> Unprocessable:
