@@ -1,0 +1,95 @@
+"""Requests made up from the service's own OpenAPI document: sound ones, and ones with something wrong.
+
+A few of each operation in the tier; `make fuzz` makes many more, other ones each time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import content_type_conformance
+
+from tests.engine.service import Service
+from tests.engine.test_ways_around import CHAT, COMPLETIONS, MESSAGES, RESPONSES
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
+#: The self-check takes seconds, and has tests of its own.
+SLOW = {"POST /doctor"}
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+#: What an answer's length and number are asked for by: what is made up would be for thousands of tokens.
+BOUNDED = {
+    CHAT: ("max_tokens", "max_completion_tokens", "n"),
+    COMPLETIONS: ("max_tokens", "n"),
+    RESPONSES: ("max_output_tokens",),
+    MESSAGES: ("max_tokens",),
+}
+MOST = 3
+
+
+def bounded(path: str, body: Any, model: str | None) -> Any:
+    """The body for a few tokens, and for the served model where one is given."""
+    if path not in BOUNDED or not isinstance(body, dict):
+        return body
+    first = BOUNDED[path][0]
+    body = {first: MOST, **body} if body.get(first, MOST) is not None else {**body, first: MOST}
+    few = {name: MOST for name in BOUNDED[path] if isinstance(body.get(name), int) and body[name] > MOST}
+    return {**body, **few, **({} if model is None else {"model": model})}
+
+
+def check(response: schemathesis.Response) -> None:
+    """No fault of the service's, errors in OpenAI's shape, and of the kinds of content that the document names."""
+    assert response.status_code < 500, response.text
+    if response.status_code >= 400:
+        error = json.loads(response.content)["error"]
+        assert error["message"]
+        assert error["type"]
+
+
+def test_requests_made_up_from_the_openapi_document(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = schemathesis.openapi.from_dict(service.get("/openapi.json").json())
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+    assert {operation.path for operation in operations} >= {"/v1/chat/completions", "/v1/responses", "/forget"}
+    came: dict[str, Counter[int]] = {}
+    for operation in operations:
+        if operation.label not in SLOW:
+            came[operation.label] = made_up(service, operation)
+    assert all(sum(answers.values()) for answers in came.values())
+    with capsys.disabled():
+        if EXAMPLES > 100:
+            for label, answers in came.items():
+                print(f"{label}: {dict(sorted(answers.items()))}")  # noqa: T201  # what `make fuzz` is run for
+
+
+def made_up(service: Service, operation: Any) -> Counter[int]:
+    """Statuses of the answers to requests for one operation. Fails with the request, made as small as it can be."""
+    answers: Counter[int] = Counter()
+    cases = st.one_of([operation.as_strategy(generation_mode=mode) for mode in MODES])
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=EXAMPLES <= 100,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink) if EXAMPLES > 100 else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases, st.booleans())
+    def ask(case: Case[Any], served: bool) -> None:
+        case.body = bounded(operation.path, case.body, service.model if served else None)
+        headers = {"authorization": f"Bearer {service.token}"}
+        response = case.call(base_url=service.url, headers=headers, timeout=120)
+        answers[response.status_code] += 1
+        check(response)
+        case.validate_response(response, checks=[content_type_conformance])
+
+    ask()
+    return answers
