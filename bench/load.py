@@ -12,15 +12,19 @@ from dataclasses import dataclass
 
 import httpx
 
+_QUESTION = "Describe a day at the sea in summer, from the early morning to the late evening."
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to measure. Requests take turns with the `headers`, and so with the plans they name."""
+    """One thing to measure. Requests take turns with the `headers`, and so with the plans they name, and with the
+    `questions`."""
 
     name: str
     url: str
     model: str
     headers: Sequence[Mapping[str, str]] = ({},)
+    questions: Sequence[str] = (_QUESTION,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ async def measure(target: Target, *, concurrency: int, requests: int, output_tok
         async def run() -> None:
             while (number := next(numbers)) < requests:
                 headers = target.headers[number % len(target.headers)]
-                times_to_first.append(await _one(client, target.model, headers, f"{seed}-{number}", output_tokens))
+                question = f"[{seed}-{number}] {target.questions[number % len(target.questions)]}"
+                times_to_first.append(await _one(client, target.model, headers, question, output_tokens))
 
         started = time.perf_counter()
         await asyncio.gather(*(run() for _ in range(concurrency)))
@@ -50,9 +55,8 @@ async def measure(target: Target, *, concurrency: int, requests: int, output_tok
 
 
 async def _one(
-    client: httpx.AsyncClient, model: str, headers: Mapping[str, str], salt: str, output_tokens: int
+    client: httpx.AsyncClient, model: str, headers: Mapping[str, str], question: str, output_tokens: int
 ) -> float:
-    question = f"[{salt}] Describe a day at the sea in summer, from the early morning to the late evening."
     body = {
         "model": model,
         "messages": [{"role": "user", "content": question}],

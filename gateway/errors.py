@@ -21,6 +21,7 @@ GatewayError
 ├── PolicyUnavailable (503)         the policy is unknown or too old; refused, never served without
 ├── KeysUnavailable (503)           the API keys are unknown or too old
 ├── AdapterUnavailable (503)        an adapter the plan needs cannot be installed
+├── AdaptersNotApplied (503)        a worker has applied something else than the plan
 ├── LogitsFault (503)               the model gave logits that are not finite, and no adapter is to blame
 ├── StoreUnavailable (503)          Redis is away
 │   └── DataLost                    Redis does not hold what it held: never believed
@@ -165,6 +166,13 @@ class AdapterUnavailable(GatewayError):
     status = 503
     type = "server_error"
     code = "adapter_unavailable"
+    retry_after_s = 5
+
+
+class AdaptersNotApplied(GatewayError):
+    status = 503
+    type = "server_error"
+    code = "adapters_not_applied"
     retry_after_s = 5
 
 

@@ -106,6 +106,13 @@ class Settings(BaseSettings):
     offset_slots: int = Field(
         default=4, ge=1, le=64, description="how many different offsets, and LoRAs on the target, may run in one batch"
     )
+    offset_sets: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        description="how many different sets of offsets, and of LoRAs on the target, stay loaded in host memory and on "
+        "disk while no request uses them",
+    )
     offset_rank: Annotated[Literal[8, 16, 32, 64, 128, 256], BeforeValidator(_number)] = Field(
         default=64,
         description="largest rank of an offset or a LoRA on the target; a merge of several is reduced to it",

@@ -15,7 +15,7 @@ from adapters.examples import Example
 from adapters.models.tokens import encode_pair
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.engine.layout import Layout
-from gateway.engine.planning import EnginePlan, is_cpu_build
+from gateway.engine.planning import EnginePlan, InvalidEngineArguments, is_cpu_build
 
 
 def set_environment(local_model: bool) -> None:
@@ -40,7 +40,8 @@ def set_environment(local_model: bool) -> None:
 
 
 async def start_engine(plan: EnginePlan) -> Any:
-    """Start vLLM; minutes on a cold compile cache. Returns the `AsyncLLM`.
+    """Start vLLM; minutes on a cold compile cache. Returns the `AsyncLLM`. Raises `InvalidEngineArguments` where its
+    workers cannot say what they apply.
 
     It is built in a thread: the event loop goes on answering probes meanwhile.
     """
@@ -71,6 +72,10 @@ async def start_engine(plan: EnginePlan) -> Any:
     engine = await asyncio.to_thread(build)
     if is_cpu_build():
         await engine.collective_rpc("keep_seeds")
+    for reason in await engine.collective_rpc("record_applied"):
+        if reason is not None:
+            engine.shutdown()
+            raise InvalidEngineArguments(f"workers cannot say which adapters they applied: {reason}")
     return engine
 
 

@@ -20,6 +20,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineGenerateError
 
+from gateway.engine.applied import AppliedCheck
 from gateway.engine.faults import FaultWatch, LogitsNotFinite, check_prompt, is_fault
 from gateway.engine.grammars import GrammarCheck
 from gateway.engine.guard import filtered
@@ -82,6 +83,7 @@ class UnlearningEngine(EngineClient):
         self._watches = watches
         self._holdings = holdings
         self._faults = FaultWatch(engine)
+        self._applied = AppliedCheck(engine, holdings, metrics)
         self._grammars = GrammarCheck(engine)
         self._layout = layout
         self._salts = salts
@@ -182,11 +184,12 @@ class UnlearningEngine(EngineClient):
             context.overhead_s += time.perf_counter() - waiting
             if not context.answering:
                 self._metrics.overhead.observe(context.overhead_s)
-            outputs = self.engine.generate(prompt, params, request_id, **kwargs)
+            outputs = self._applied.generate(plan.adapters, prompt, params, request_id, **kwargs)
             try:
                 async for output in outputs:
                     check_prompt(output)
                     await self._check_grammar(params, output)
+                    context.confirm(plan)
                     yield trim_output(output, len(virtual))
             except (EngineGenerateError, LogitsNotFinite) as error:
                 if not is_fault(error):

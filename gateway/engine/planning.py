@@ -15,8 +15,6 @@ from gateway.engine.layout import Layout
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 
-#: LoRAs vLLM keeps in host memory; beyond them it reads their folders again.
-_HOST_LORAS = 32
 WORKER_EXTENSION = "gateway.engine.inside.extension.UnlearningWorkerExtension"
 
 
@@ -154,7 +152,8 @@ def plan_engine(
         args.enable_lora = True
         args.max_loras = settings.offset_slots
         args.max_lora_rank = settings.offset_rank
-        args.max_cpu_loras = max(settings.offset_slots, _HOST_LORAS)
+        # Beyond these vLLM reads a folder again, in the middle of a step.
+        args.max_cpu_loras = max(settings.offset_slots, settings.offset_sets)
     return EnginePlan(args, layout, int(config.hidden_size))
 
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gateway.access")
 
 PLAN_HEADER = b"x-unlearning-plan"
+#: Where a router wants a caller's next request to go; it comes back as it came, for the caller to send again.
+SESSION_HEADER = b"x-session-token"
+_LONGEST_SESSION = 1024
 FORGET = "/forget"
 KEYS = "/keys"
 DOCTOR = "/doctor"
@@ -93,7 +96,7 @@ class GatewayMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        guard = _ResponseGuard(send)
+        guard = _ResponseGuard(send, _session(scope))
         try:
             await self._serve(scope, receive, guard, started)
         except GatewayError as error:
@@ -188,14 +191,22 @@ def _is_under(prefix: str, path: str) -> bool:
 
 
 def _headers(context: policy_context.PolicyContext) -> list[tuple[bytes, bytes]]:
+    digests = [(b"x-unlearning-digests", context.digests.encode())] if context.answering else []
     return [
         (b"x-unlearning-applied", context.header.encode()),
+        *digests,
         (b"x-gateway-overhead-ms", f"{1000 * context.overhead_s:.2f}".encode()),
     ]
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _session(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The header to answer with where the caller has sent a token; one that is too long for a header is dropped."""
+    tokens = [value for name, value in scope["headers"] if name == SESSION_HEADER]
+    return [(SESSION_HEADER, tokens[-1])] if tokens and len(tokens[-1]) <= _LONGEST_SESSION else []
 
 
 def _must_go_out(message: Message) -> bool:
@@ -219,10 +230,12 @@ class _ResponseGuard:
     is complete; it is replaced where the engine's door has refused the request by then.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """headers: of every answer."""
         self._send = send
+        self._headers = headers
         self._context: policy_context.PolicyContext | None = None
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._limits: list[tuple[bytes, bytes]] = []
         self._held: list[Message] = []
         self._replaced = False
         self.status: int | None = None
@@ -230,7 +243,7 @@ class _ResponseGuard:
     def follow(self, context: policy_context.PolicyContext, headers: Mapping[str, str]) -> None:
         """Hold the answer back until this context's request is being answered, and add its headers and these."""
         self._context = context
-        self._headers = _encoded(headers)
+        self._limits = _encoded(headers)
 
     async def __call__(self, message: Message) -> None:
         if self._replaced:
@@ -253,11 +266,8 @@ class _ResponseGuard:
     async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self._context is not None:
-                message = {
-                    **message,
-                    "headers": [*message.get("headers", []), *self._headers, *_headers(self._context)],
-                }
+            own = [] if self._context is None else _headers(self._context)
+            message = {**message, "headers": [*message.get("headers", []), *self._headers, *self._limits, *own]}
         await self._send(message)
 
     async def refuse(self, error: GatewayError) -> None:
@@ -267,8 +277,12 @@ class _ResponseGuard:
             await self._send({"type": "http.response.body", "body": b"data: " + body + b"\n\n", "more_body": False})
             return
         self.status = error.status
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        headers += self._headers or _encoded(error.headers)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            *self._headers,
+            *(self._limits or _encoded(error.headers)),
+        ]
         if error.retry_after_s is not None:
             headers.append((b"retry-after", str(error.retry_after_s).encode()))
         if error.status == 401:

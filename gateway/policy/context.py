@@ -26,6 +26,7 @@ class PolicyContext:
         applied: ids of the requests that apply, those of its prompts included as far as these are known;
             `<id>;interim` of those that have a prompt refused.
         overhead_s: what the gateway itself spent before the engine got the prompt.
+        confirmed: digests of the adapters that a worker says it applied to one of its prompts.
         answering: whether the engine has given a first output.
         refused: whether the answer is a refusal, because a request guards.
         refusal: why the door refused the request, where it did so before any output.
@@ -37,6 +38,7 @@ class PolicyContext:
     overhead_s: float = 0.0
     matched: MatchedPlans | None = None
     applied: dict[str, None] = field(default_factory=dict)
+    confirmed: dict[str, None] = field(default_factory=dict)
     answering: bool = False
     refused: bool = False
     refusal: GatewayError | None = None
@@ -46,6 +48,15 @@ class PolicyContext:
         """Note what applies to one of its prompts."""
         self.applied.update(dict.fromkeys(plan.requests))
         self.applied.update(dict.fromkeys(f"{request_id};interim" for request_id in plan.guards))
+
+    def confirm(self, plan: Plan) -> None:
+        """Note that a worker says it applied this plan to an output."""
+        self.confirmed.update(dict.fromkeys(adapter.digest for adapter in plan.adapters))
+
+    @property
+    def digests(self) -> str:
+        """Value of the `x-unlearning-digests` header."""
+        return ",".join(self.confirmed) or "none"
 
     @property
     def header(self) -> str:

@@ -45,6 +45,7 @@ from gateway.selfcheck.engine import TOLERANCE
 from gateway.selfcheck.run import SelfCheck
 from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
+from gateway.service.residency_metrics import ResidencyMetrics
 from gateway.service.scratch import scratch_folder
 from gateway.settings import Settings
 from gateway.store.api_keys import ApiKeyStore
@@ -59,6 +60,7 @@ from gateway.store.vault import PayloadVault, load_or_create_key
 
 if TYPE_CHECKING:
     from gateway.engine.memory import PairMemory
+    from gateway.engine.residency.census import Census
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +88,13 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The engine, the door in front of it, and the adapters in it."""
+    """The engine, the door in front of it, and the adapters in it, as the gateway's books and the workers have them."""
 
     plan: EnginePlan
     llm: Any
     door: Any
     holdings: Holdings
+    census: Census
     plans: PlanBuilder
     shelf: Shelf
     model: ServedModel
@@ -214,6 +217,7 @@ async def start_engine(
     # These import vLLM, which reads its environment at import: only now is that complete.
     from gateway.engine.door import UnlearningEngine
     from gateway.engine.memory import pair_memory
+    from gateway.engine.residency.census import Census
     from gateway.engine.residency.rpc import LoraRpc, RowRpc
 
     metrics.rows_total.set(settings.soft_rows)
@@ -223,7 +227,9 @@ async def start_engine(
     loras = None
     if plan.layout.takes_loras:
         folder = stack.enter_context(scratch_folder(settings.cache_dir / "loras"))
-        loras = LoraLibrary(LoraRpc(llm), shelf, folder, metrics, max_rank=settings.offset_rank)
+        loras = LoraLibrary(
+            LoraRpc(llm), shelf, folder, metrics, max_rank=settings.offset_rank, kept=settings.offset_sets
+        )
     holdings = Holdings(rows, loras)
     door = UnlearningEngine(
         llm, plan.layout, plans, holdings, metrics, reserved_tokens=settings.prompt_budget, watches=settings.watch
@@ -241,7 +247,8 @@ async def start_engine(
         pair=pair,
         target_lora=plan.layout.target_lora,
     )
-    return Engine(plan, llm, door, holdings, plans, shelf, served)
+    census = Census(llm, holdings, ResidencyMetrics())
+    return Engine(plan, llm, door, holdings, census, plans, shelf, served)
 
 
 def engine_checks(engine: Engine, settings: Settings) -> EngineSelfCheck:

@@ -57,6 +57,11 @@ class GatewayMetrics:
         self.adapter_faults = Counter(
             "unlearning_adapter_faults", "Adapters taken out of service for logits not finite", registry=registry
         )
+        self.not_applied = Counter(
+            "unlearning_not_applied",
+            "Generations ended because a worker had not applied what the plan says",
+            registry=registry,
+        )
         self.engine_requests = Gauge(
             "unlearning_engine_requests", "Sequences that vLLM has not finished", registry=registry
         )

@@ -34,6 +34,7 @@ from gateway.service.gateway import Gateway, ModelSource, open_gateway
 from gateway.service.housekeeping import supervise
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.logs import configure_logging, progress_reporter
+from gateway.service.residency_metrics import POLL_S as RESIDENCY_S
 from gateway.service.supervisor import WorkerSupervisor, end_children, settings_environment
 from gateway.settings import Settings
 from gateway.store.embedded import until_it_answers
@@ -162,6 +163,7 @@ class _Service:
             keep("policy", policy.refresh, POLL_S)
             keep("keys", gateway.keyring.refresh, KEYS_S)
             keep("rates", gateway.rates.renew, RENEW_S)
+            keep("residency", engine.census.take, RESIDENCY_S)
             keep("erasure", Erasure(stores.requests, stores.blobs, engine.holdings, policy).sweep, ERASURE_S)
             if stores.own_redis is not None:  # ours to start again when it died
                 keep("redis", partial(until_it_answers, stores.own_redis), _HEALTH_POLL_S)

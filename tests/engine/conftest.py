@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from adapters.models.hardware import compute_dtype
-from tests.engine import broken_decode, cuda_like
+from tests.engine import broken_decode, cuda_like, disloyal_worker
 from tests.engine.pairs import save_random
 from tests.engine.plugin import plugin_environment
 from tests.engine.service import Service, running
@@ -31,8 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running service; requests are put straight into its store."""
     folder = tmp_path_factory.mktemp("service")
-    plugins = plugin_environment(folder, cuda_like.__name__, broken_decode.__name__)
-    environment = {**plugins, broken_decode.SWITCH: str(folder / broken_decode.SWITCH)}
+    modules = (cuda_like, broken_decode, disloyal_worker)
+    switches = {module.SWITCH: str(folder / module.SWITCH) for module in (broken_decode, disloyal_worker)}
+    environment = {**plugin_environment(folder, *(module.__name__ for module in modules)), **switches}
     with running(folder, environment=environment, policy_staleness_s=30.0) as service:
         yield service
 

@@ -191,11 +191,20 @@ class Service:
 
     def put_entry(self, rows: torch.Tensor, entry: ScopeEntry, *, guards: bool = False) -> str:
         """The same, applied where this entry says."""
+        return self._put_scoped({"soft_prompt": rows}, {}, entry, guards=guards)
+
+    def put_matched_offset(self, tensors: dict[str, torch.Tensor], spec: OffsetSpec, items: Sequence[Example]) -> str:
+        """`put_offset`, applied to prompts that are about these items."""
+        return self._put_scoped(tensors, {"offset": spec}, build(items, phrasebook("en"), self.detectors))
+
+    def _put_scoped(
+        self, tensors: dict[str, torch.Tensor], manifest: dict[str, Any], entry: ScopeEntry, *, guards: bool = False
+    ) -> str:
         request_id = new_request_id()
         sealed = self.vault.seal_scope(request_id, entry.to_bytes())
         made: dict[str, Any] = {"id": request_id, "scope": {"prompts": "matched", "otherwise": "always"}}
         made["guard"] = sealed if guards else b""
-        asyncio.run(self._put_request({"soft_prompt": rows}, {}, **made))
+        asyncio.run(self._put_request(tensors, manifest, **made))
         self._redis(lambda redis: redis.set(keys.of(request_id).scope, sealed))
         return request_id
 

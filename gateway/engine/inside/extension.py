@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from gateway.engine.inside.applied import AppliedRecord, UnknownRunner
+from gateway.engine.inside.loaded_loras import LoadedLoras
 from gateway.engine.inside.seeds import keep_seeds
 from gateway.engine.residency.lora_folder import MARK, RULE, artifact_name, engine_name
 
@@ -21,22 +24,25 @@ class UnlearningWorkerExtension:
     """Mixed into vLLM's worker class by `worker_extension_cls`; arguments cross processes as ints and bytes."""
 
     model_runner: Any
+    _applied: AppliedRecord
+    _loras: LoadedLoras
 
     def _unlearning_model(self) -> UnlearningForCausalLM:
         model: UnlearningForCausalLM = self.model_runner.get_model()
         return model
 
-    def install_soft_prompt(self, rows: list[int], artifact: bytes) -> str | None:
-        """Write the artifact's rows into the table. Returns None, or what was wrong with it.
+    def install_soft_prompt(self, rows: list[int], artifact: bytes) -> tuple[str | None, str | None]:
+        """Write the artifact's rows into the table. Returns (its digest, None), or (None, what was wrong with it).
 
         The reason is returned, not raised: what a worker raises reaches the service as an unreadable failure of
         the whole call.
         """
+        digest = hashlib.sha256(artifact).hexdigest()
         try:
-            self._unlearning_model().soft_table.install(rows, load(artifact)[TENSOR])
+            self._unlearning_model().soft_table.install(rows, load(artifact)[TENSOR], digest)
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            return f"{type(error).__name__}: {error}"
-        return None
+            return None, f"{type(error).__name__}: {error}"
+        return digest, None
 
     def evict_soft_prompt(self, rows: list[int]) -> None:
         """Zero the rows, so that a stale id could never speak for a retired adapter."""
@@ -54,6 +60,24 @@ class UnlearningWorkerExtension:
     def keep_seeds(self) -> None:
         """Once, where the engine runs on a CPU."""
         keep_seeds(self.model_runner)
+
+    def record_applied(self) -> str | None:
+        """Once: from now on each output says what was applied. Returns None, or why this runner cannot be asked."""
+        model = self._unlearning_model()
+        self._loras = LoadedLoras(self.model_runner.lora_manager if model.layout.takes_loras else None, model)
+        try:
+            self._applied = AppliedRecord(self.model_runner, model.soft_table, self._loras)
+        except UnknownRunner as error:
+            return str(error)
+        return None
+
+    def applied_to(self, requests: list[str]) -> dict[str, str]:
+        """What was last applied to each of these engine requests, for a log."""
+        return self._applied.of(requests)
+
+    def resident_adapters(self) -> tuple[dict[str, int], list[tuple[str, bool, bool]]]:
+        """Rows of each soft prompt by digest; (name, whether it is in a slot, whether it is pinned) of each LoRA."""
+        return self._unlearning_model().soft_table.resident(), self._loras.resident()
 
     def set_needs_both_logits(self, needed: bool) -> None:
         """Whether an offset is loaded whose rule is no plain sum."""

@@ -28,6 +28,12 @@ class Holding:
         """Rows of the soft table, in prompt order."""
         return self._lease.rows
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Digests of the soft prompts, and the name of the LoRA."""
+        soft = frozenset(slot.digest for slot in self._lease.slots)
+        return soft if self.lora is None else soft | {self.lora.name}
+
     def share(self) -> Holding:
         """One more reference. Raises `AdapterUnavailable` when the last one is gone."""
         if not self._references:
@@ -95,6 +101,12 @@ class Holdings:
         finally:
             self._rows.release(staying)
 
+    def kept(self) -> frozenset[str]:
+        """What is preloaded: digests of soft prompts, and the name of the LoRA."""
+        if self._preloaded is None:
+            return frozenset()
+        return self._preloaded.names
+
     def digests(self) -> frozenset[str]:
         """Adapters that are in the engine, alone or as part of a merge."""
         rows = self._rows.digests()
@@ -104,6 +116,17 @@ class Holdings:
         """Take an adapter out of the engine; what is held goes when it is released."""
         rows = await self._rows.evict(digest)
         return (self._loras is not None and await self._loras.evict(digest)) or rows
+
+    async def repair(self, adapters: Sequence[AdapterRef]) -> None:
+        """Bring adapters that are in by the gateway's books, and not by a worker's word, in once more.
+
+        Raises `AdapterUnavailable`.
+        """
+        for adapter in _with_rows(adapters):
+            await self._rows.repair(adapter.digest)
+        digests = [adapter.digest for adapter in adapters if adapter.footprint.rank]
+        if digests and self._loras is not None:
+            await self._loras.repair(digests)
 
     def take_out(self, holding: Holding) -> AdapterUnavailable:
         """For `Holding`."""

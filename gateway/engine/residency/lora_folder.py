@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from adapters.artifact.artifact import SOFT_PROMPT, TARGET, Artifact
 from adapters.artifact.spec import DD_RANK, ULD, OffsetSpec
 from gateway.engine.inside.combine import RULE_WIDTH, Kind, rule_columns, target_columns
+from gateway.engine.statement import UNKNOWN, set_name
 
 _PREFIX = "base_model.model."
 RULE, MARK = "pair.rule", "mark"
+_WEIGHTS = "adapter_model.safetensors"
+#: Which adapters the folder is made of, and the digest of its weights.
+_CONTENTS = "contents.json"
 
 
 def rule_of(spec: OffsetSpec) -> torch.Tensor:
@@ -48,8 +55,10 @@ def artifact_name(module: str) -> str:
     return module if changes_target(module) else module.removeprefix("pair.")
 
 
-def write_lora_folder(artifact: Artifact, folder: Path) -> None:
+def write_lora_folder(artifact: Artifact, folder: Path, members: Sequence[str]) -> None:
     """Make `folder`, all at once; one that is there already is replaced.
+
+    members: digests of the adapters that the artifact is, or is merged from; the worker reads them back.
 
     The rule is a LoRA on a layer of the engine's that is fed with ones: A picks the first, B holds the constants. An
     offset has its own on the pair's `rule`, a LoRA on the target marks its tokens through `mark`.
@@ -71,12 +80,35 @@ def write_lora_folder(artifact: Artifact, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
-        save_file(tensors, staging / "adapter_model.safetensors")
+        save_file(tensors, staging / _WEIGHTS)
+        contents = {"adapters": list(members), "weights": _digest_of(staging / _WEIGHTS)}
+        (staging / _CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
         (staging / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def read_contents(folder: Path) -> tuple[str, bool]:
+    """(name of the set of adapters that the folder is made of, whether it changes the pair).
+
+    The name is `UNKNOWN` where the weights are not those that were written, or nothing is said of them.
+    """
+    try:
+        contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+        if contents["weights"] != _digest_of(folder / _WEIGHTS):
+            return UNKNOWN, True
+        with safe_open(folder / _WEIGHTS, "pt") as weights:
+            changes_pair = any(name.startswith(f"{_PREFIX}pair.") for name in weights.keys())  # noqa: SIM118
+        return set_name(contents["adapters"]), changes_pair
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return UNKNOWN, True
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _constants(layer: str, columns: torch.Tensor, rank: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:

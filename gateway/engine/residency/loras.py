@@ -2,13 +2,13 @@
 
 A request has one LoRA in vLLM, so those of a plan are merged into one, built here, off the request path. vLLM
 swaps LoRAs between its slots by itself and makes requests wait for one; a folder stays on disk for as long as a request
-may make vLLM read it again. Of those that no request holds, the least recently used go when there are too many.
+may make vLLM read it again. Of those that no request holds, some go when there are too many: first those that were used
+once, then the least recently used of the others. So sets that come by once do not push out those that come again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import logging
 import shutil
@@ -24,10 +24,16 @@ from adapters.artifact.merge import merge_loras
 from adapters.errors import InvalidArtifact
 from gateway.engine.residency.lora_folder import module_names, write_lora_folder
 from gateway.engine.residency.rows import RETRY_AFTER_S, ArtifactSource
+from gateway.engine.statement import set_name
 from gateway.errors import AdapterUnavailable
 from gateway.service.metrics import GatewayMetrics
 
 logger = logging.getLogger(__name__)
+
+#: vLLM's second model runner keeps the numbers of LoRAs in 32 bits.
+_MOST_IDS = 2**31
+#: Sets that may be waiting to be loaded; they are loaded one after another.
+_MOST_LOADING = 32
 
 
 class LoraEngine(Protocol):
@@ -52,13 +58,6 @@ class Lora:
     folder: Path
 
 
-def merged_name(digests: Sequence[str]) -> str:
-    """The digest of one adapter, or of the sorted set of several."""
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("|".join(sorted(digests)).encode()).hexdigest()
-
-
 class LoraLibrary:
     """The LoRAs of one engine: `acquire` / `release`, `evict`."""
 
@@ -70,19 +69,24 @@ class LoraLibrary:
         metrics: GatewayMetrics,
         *,
         max_rank: int,
-        kept: int = 64,
+        kept: int,
+        wait_s: float = 10.0,
     ) -> None:
         """folder: where LoRAs lie for the engine to load. max_rank: of a merge, as the engine takes it. kept: LoRAs
-        that stay loaded, each a folder on disk, while no request holds them."""
+        that stay loaded, each a folder on disk, while no request holds them. wait_s: how long a request waits for one
+        to be loaded; loading goes on without it."""
         self._engine = engine
         self._max_rank = max_rank
         self._kept = kept
         self._source = source
         self._folder = folder
         self._metrics = metrics
-        self._ids = itertools.count(1)  # to vLLM 0 is no LoRA
+        self._wait_s = wait_s
+        self._ids = itertools.cycle(range(1, _MOST_IDS))  # to vLLM 0 is no LoRA
         self._loaded: OrderedDict[str, Lora] = OrderedDict()  # least recently used first
         self._members: dict[str, frozenset[str]] = {}
+        self._often: OrderedDict[str, None] = OrderedDict()  # used again since they were loaded
+        self._loading: dict[str, asyncio.Task[Lora]] = {}
         self._holders: dict[str, int] = {}
         self._failed: dict[str, tuple[float, str]] = {}
         self._faulted: set[str] = set()
@@ -92,27 +96,26 @@ class LoraLibrary:
     async def acquire(self, digests: Sequence[str]) -> Lora | None:
         """Hold the LoRA of this set of adapters, loading it first when it is absent; None for an empty set.
 
-        Raises `AdapterUnavailable`; nothing is held then.
+        Raises `AdapterUnavailable`, also where that takes too long; nothing is held then.
         """
         if not digests:
             return None
-        name = merged_name(digests)
+        name = set_name(digests)
         self._refuse_failed([name, *digests])
-        lora = self._loaded.get(name) or await self._load(name, digests)
-        self._loaded.move_to_end(name)
-        self._holders[name] = self._holders.get(name, 0) + 1
-        return lora
+        lora = self._loaded.get(name)
+        if lora is not None:
+            self._used_again(name)
+        self._holders[name] = self._holders.get(name, 0) + 1  # before it is waited for: it must not go meanwhile
+        try:
+            return lora or await self._wait_for(name, digests)
+        except BaseException:
+            await self._let_go(name)
+            raise
 
     async def release(self, lora: Lora | None) -> None:
         """Let go of what `acquire` gave."""
-        if lora is None:
-            return
-        self._holders[lora.name] -= 1
-        if not self._holders[lora.name]:
-            del self._holders[lora.name]
-            if lora.name in self._doomed:
-                async with self._lock:
-                    await self._unload(lora.name)
+        if lora is not None:
+            await self._let_go(lora.name)
 
     def digests(self) -> frozenset[str]:
         """Adapters that are loaded, alone or as part of a merge."""
@@ -125,6 +128,15 @@ class LoraLibrary:
             for name in names:
                 await self._unload(name)
         return bool(names)
+
+    async def repair(self, digests: Sequence[str]) -> None:
+        """Write a loaded set's folder once more, and have the engine load it again. Raises `AdapterUnavailable`."""
+        name = set_name(digests)
+        async with self._lock:
+            lora = self._loaded.get(name)
+            if lora is not None:
+                await self._engine.remove(lora)
+                await self._write_and_add(lora, digests)
 
     def take_out(self, lora: Lora) -> AdapterUnavailable:
         """Refuse an adapter whose logits were not finite. Returns the error to answer with.
@@ -140,6 +152,45 @@ class LoraLibrary:
             self._metrics.adapter_faults.inc()
             logger.error("adapter out of service digest=%s for_good=%s reason=logits not finite", lora.name[:12], again)
         return AdapterUnavailable(reason)
+
+    async def _let_go(self, name: str) -> None:
+        self._holders[name] -= 1
+        if not self._holders[name]:
+            del self._holders[name]
+            if name in self._doomed:
+                async with self._lock:
+                    await self._unload(name)
+
+    async def _wait_for(self, name: str, digests: Sequence[str]) -> Lora:
+        """The set's LoRA once it is loaded, by a task that outlives whoever waits for it."""
+        task = self._loading.get(name)
+        if task is None:
+            if len(self._loading) >= _MOST_LOADING:
+                raise AdapterUnavailable(f"{len(self._loading)} other sets of adapters are being loaded; ask again")
+            task = self._loading[name] = asyncio.create_task(self._load(name, digests))
+            task.add_done_callback(lambda done: self._loading_ended(name, done))
+        try:
+            async with asyncio.timeout(self._wait_s):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise AdapterUnavailable(f"adapters {name[:12]} are still being loaded; ask again") from None
+
+    def _loading_ended(self, name: str, task: asyncio.Task[Lora]) -> None:
+        del self._loading[name]
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; nobody may
+
+    def _used_again(self, name: str) -> None:
+        self._loaded.move_to_end(name)
+        self._often[name] = None
+        self._often.move_to_end(name)
+        while len(self._often) > max(1, self._kept * 3 // 4):
+            self._often.popitem(last=False)
+
+    def _next_id(self) -> int:
+        """A number that no loaded LoRA has."""
+        taken = {lora.id for lora in self._loaded.values()}
+        return next(number for number in self._ids if number not in taken)
 
     async def _load(self, name: str, digests: Sequence[str]) -> Lora:
         async with self._lock:
@@ -167,38 +218,43 @@ class LoraLibrary:
                 1000 * (time.monotonic() - started),
             )
             idle = [other for other in self._loaded if other != name and not self._holders.get(other)]
+            idle.sort(key=lambda other: other in self._often)  # stable: within both, the least recently used first
             for other in idle[: max(0, len(idle) - self._kept)]:
                 await self._unload(other)
             return lora
 
     async def _bring_in(self, name: str, digests: Sequence[str]) -> Lora:
-        contents = [await self._source.get(digest) for digest in sorted(digests)]
-        lora = Lora(next(self._ids), name, self._folder / name)
+        lora = Lora(self._next_id(), name, self._folder / name)
         try:
-            artifact = await asyncio.to_thread(_read, contents, self._max_rank)
-            await asyncio.to_thread(write_lora_folder, artifact, lora.folder)
-        except InvalidArtifact as error:
-            raise AdapterUnavailable(f"adapter {name[:12]} cannot be used: {error}") from error
-        except OSError as error:
-            raise AdapterUnavailable(f"adapter {name[:12]} cannot be written to disk: {error.strerror}") from error
-        kept = artifact.manifest.config.get("kept") if len(digests) > 1 else None
-        if kept is not None and kept < 1:
-            logger.info(
-                "merge made smaller digest=%s merged=%d rank=%d least_kept=%.5f",
-                name[:12],
-                len(digests),
-                self._max_rank,
-                kept,
-            )
-        spec = artifact.manifest.offset
-        plain_sum = spec is None or spec.is_plain_sum
-        try:
-            await self._engine.add(lora, module_names(artifact), plain_sum=plain_sum)
+            await self._write_and_add(lora, digests)
         except BaseException:
             # A load that was cancelled may have happened.
             await self._discard(lora)
             raise
         return lora
+
+    async def _write_and_add(self, lora: Lora, digests: Sequence[str]) -> None:
+        members = sorted(digests)
+        contents = [await self._source.get(digest) for digest in members]
+        try:
+            artifact = await asyncio.to_thread(_read, contents, self._max_rank)
+            await asyncio.to_thread(write_lora_folder, artifact, lora.folder, members)
+        except InvalidArtifact as error:
+            raise AdapterUnavailable(f"adapter {lora.name[:12]} cannot be used: {error}") from error
+        except OSError as error:
+            raise AdapterUnavailable(f"adapter {lora.name[:12]} cannot be written to disk: {error.strerror}") from error
+        kept = artifact.manifest.config.get("kept") if len(members) > 1 else None
+        if kept is not None and kept < 1:
+            logger.info(
+                "merge made smaller digest=%s merged=%d rank=%d least_kept=%.5f",
+                lora.name[:12],
+                len(members),
+                self._max_rank,
+                kept,
+            )
+        spec = artifact.manifest.offset
+        plain_sum = spec is None or spec.is_plain_sum
+        await self._engine.add(lora, module_names(artifact), plain_sum=plain_sum)
 
     async def _unload(self, name: str) -> None:
         if self._holders.get(name):
@@ -206,6 +262,7 @@ class LoraLibrary:
             return
         lora = self._loaded.pop(name, None)
         self._members.pop(name, None)
+        self._often.pop(name, None)
         self._doomed.discard(name)
         self._metrics.loras_loaded.set(len(self._loaded))
         if lora is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.engine.residency.slots import NoFreeRows, Slot, SlotTable
+from gateway.engine.residency.slots import Slot, SlotTable
 from gateway.errors import AdapterUnavailable
 from gateway.policy.plan import AdapterRef
 from gateway.service.metrics import GatewayMetrics
@@ -77,17 +78,23 @@ class Residency:
     async def acquire(self, adapters: Sequence[AdapterRef]) -> Lease:
         """Hold every adapter, installing those that are absent.
 
-        Raises `AdapterUnavailable` when one cannot be installed, or no room comes free in time; nothing is held then.
+        All of them are held at once or none: a request that waits for room takes none away meanwhile. Raises
+        `AdapterUnavailable` when one cannot be installed, or no room comes free in time; nothing is held then.
         """
-        held: list[Slot] = []
-        try:
-            for adapter in adapters:
-                slot = self._table.acquire(adapter.digest)
-                held.append(slot if slot is not None else await self._install(adapter))
-        except BaseException:
-            self.release(Lease(tuple(held)))
-            raise
-        return Lease(tuple(held))
+        if not self._absent(adapters):
+            return self._hold(adapters)
+        deadline = time.monotonic() + self._wait_s
+        artifacts: dict[str, bytes] = {}
+        while True:
+            self._released.clear()
+            for adapter in self._absent(adapters):
+                if adapter.digest not in artifacts:
+                    artifacts[adapter.digest] = await self._fetch(adapter)
+            lease = await self._install_absent(adapters, artifacts, deadline)
+            if lease is not None:
+                return lease
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._released.wait(), max(0.0, deadline - time.monotonic()))
 
     def release(self, lease: Lease) -> None:
         """Let go of every adapter of the lease."""
@@ -97,12 +104,19 @@ class Residency:
 
     def acquire_resident(self, adapters: Sequence[AdapterRef]) -> Lease:
         """Hold those that are in the engine already."""
-        slots = (self._table.acquire(adapter.digest) for adapter in adapters)
-        return Lease(tuple(slot for slot in slots if slot is not None))
+        return self._hold(adapters)
 
     def digests(self) -> frozenset[str]:
         """Adapters that have rows."""
         return self._table.digests()
+
+    async def repair(self, digest: str) -> None:
+        """Write a resident adapter's rows once more, where they are. Raises `AdapterUnavailable`."""
+        artifact = await self._source.get(digest)
+        async with self._install_lock:
+            slot = self._table.slot(digest)
+            if slot is not None:
+                await self._writer.install(slot.rows, artifact)
 
     async def evict(self, digest: str) -> bool:
         """Take an adapter nobody holds out of the engine; False when it is held or absent."""
@@ -113,59 +127,95 @@ class Residency:
                 self._observe()
         return slot is not None
 
-    async def _install(self, adapter: AdapterRef) -> Slot:
-        async with self._install_lock:
-            slot = self._table.acquire(adapter.digest)  # somebody else installed it meanwhile
-            if slot is not None:
-                return slot
-            self._refuse_if_failed_lately(adapter)
-            try:
-                artifact = await self._source.get(adapter.digest)
-                slot = await self._reserve(adapter)
-                return await self._write(slot, artifact)
-            except AdapterUnavailable as error:
-                self._remember(adapter, error)
-                raise
+    def _absent(self, adapters: Sequence[AdapterRef]) -> list[AdapterRef]:
+        return [adapter for adapter in adapters if not self._table.is_resident(adapter.digest)]
 
-    async def _reserve(self, adapter: AdapterRef) -> Slot:
-        deadline = time.monotonic() + self._wait_s
-        while True:
-            self._released.clear()
-            try:
-                slot, evicted = self._table.reserve(adapter.digest, adapter.footprint.rows)
-            except NoFreeRows as error:
-                remaining = deadline - time.monotonic()
-                if adapter.footprint.rows > self._table.size or remaining <= 0:
-                    raise AdapterUnavailable(f"no room for adapter {adapter.digest[:12]}: {error}") from error
-                try:
-                    await asyncio.wait_for(self._released.wait(), remaining)
-                except TimeoutError:
-                    continue
-            else:
-                for old in evicted:
-                    logger.info("evicted adapter digest=%s rows=%d", old.digest[:12], len(old.rows))
-                self._metrics.evictions.inc(len(evicted))
-                return slot
+    def _hold(self, adapters: Sequence[AdapterRef]) -> Lease:
+        """Hold those that are resident."""
+        slots = [self._table.acquire(adapter.digest) for adapter in adapters]
+        return Lease(tuple(slot for slot in slots if slot is not None))
 
-    async def _write(self, slot: Slot, artifact: bytes) -> Slot:
-        started = time.monotonic()
+    async def _fetch(self, adapter: AdapterRef) -> bytes:
+        self._refuse_if_failed_lately(adapter)
         try:
-            await self._writer.install(slot.rows, artifact)
-        except BaseException:
-            self._table.cancel(slot.digest)
+            return await self._source.get(adapter.digest)
+        except AdapterUnavailable as error:
+            self._remember(adapter, error)
             raise
+
+    async def _install_absent(
+        self, adapters: Sequence[AdapterRef], artifacts: Mapping[str, bytes], deadline: float
+    ) -> Lease | None:
+        """Write what is absent and hold everything; None where there was no room, or more was absent than fetched.
+
+        Raises `AdapterUnavailable` for a failure, and where there is no time left to wait for room.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await self._install_lock.acquire()
+        except TimeoutError:
+            raise AdapterUnavailable("other adapters are being installed, and the turn did not come in time") from None
+        try:
+            absent = self._absent(adapters)
+            if any(adapter.digest not in artifacts for adapter in absent):
+                return None
+            if not self._table.fits({adapter.digest: adapter.footprint.rows for adapter in adapters}):
+                self._refuse_if_no_room(adapters, deadline)
+                return None
+            held = self._hold([adapter for adapter in adapters if adapter not in absent])
+            try:
+                await self._write_all([self._reserve(adapter) for adapter in absent], artifacts, absent)
+                return self._hold(adapters)
+            finally:
+                self.release(held)
+        finally:
+            self._install_lock.release()
+
+    def _refuse_if_no_room(self, adapters: Sequence[AdapterRef], deadline: float) -> None:
+        needed = sum(adapter.footprint.rows for adapter in adapters)
+        if needed > self._table.size or time.monotonic() >= deadline:
+            raise AdapterUnavailable(
+                f"no room for {len(adapters)} adapters: {needed} of {self._table.size} rows are needed, and too few "
+                "can be freed"
+            )
+
+    def _reserve(self, adapter: AdapterRef) -> Slot:
+        slot, evicted = self._table.reserve(adapter.digest, adapter.footprint.rows)
+        for old in evicted:
+            logger.info("evicted adapter digest=%s rows=%d", old.digest[:12], len(old.rows))
+        self._metrics.evictions.inc(len(evicted))
+        return slot
+
+    async def _write_all(
+        self, slots: Sequence[Slot], artifacts: Mapping[str, bytes], adapters: Sequence[AdapterRef]
+    ) -> None:
+        """Write reserved slots; of those that are not written by a failure, the rows are given back."""
+        waiting = list(slots)
+        try:
+            for slot, adapter in zip(slots, adapters, strict=True):
+                try:
+                    await self._write(slot, artifacts[slot.digest])
+                except AdapterUnavailable as error:
+                    self._remember(adapter, error)
+                    raise
+                waiting.remove(slot)
+        finally:
+            for slot in waiting:
+                self._table.cancel(slot.digest)
+            self._observe()
+
+    async def _write(self, slot: Slot, artifact: bytes) -> None:
+        started = time.monotonic()
+        await self._writer.install(slot.rows, artifact)
         self._table.commit(slot.digest)
         self._failed.pop(slot.digest, None)
-        self._table.acquire(slot.digest)
         self._metrics.installs.inc()
-        self._observe()
         logger.info(
             "installed adapter digest=%s rows=%d ms=%.1f",
             slot.digest[:12],
             len(slot.rows),
             1000 * (time.monotonic() - started),
         )
-        return slot
 
     def _remember(self, adapter: AdapterRef, error: AdapterUnavailable) -> None:
         self._metrics.install_failures.inc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from vllm.lora.request import LoRARequest
@@ -71,10 +72,12 @@ class RowRpc:
         self._engine = engine
 
     async def install(self, rows: Sequence[int], artifact: bytes) -> None:
-        """Write an artifact's rows. Raises `AdapterUnavailable` with the engine's reason."""
-        reasons = await self._engine.collective_rpc("install_soft_prompt", args=(list(rows), artifact))
-        for reason in reasons:
-            if reason is not None:
+        """Write an artifact's rows. Raises `AdapterUnavailable` with the engine's reason, or where a worker has written
+        something else."""
+        wanted = hashlib.sha256(artifact).hexdigest()
+        for digest, reason in await self._engine.collective_rpc("install_soft_prompt", args=(list(rows), artifact)):
+            if digest != wanted:
+                reason = reason or f"a worker has written {digest[:12]}"
                 raise AdapterUnavailable(f"the engine refused the adapter: {reason}")
 
     async def evict(self, rows: Sequence[int]) -> None:

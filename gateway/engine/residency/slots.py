@@ -7,6 +7,7 @@ recently used first, when another adapter needs room. A row that a request holds
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -47,6 +48,14 @@ class SlotTable:
         """Digests whose rows are written, least recently used first."""
         return tuple(self._resident)
 
+    def is_resident(self, digest: str) -> bool:
+        """Whether the adapter's rows are written."""
+        return digest in self._resident
+
+    def slot(self, digest: str) -> Slot | None:
+        """Where a resident adapter's rows are; it is not held."""
+        return self._resident.get(digest)
+
     def holders(self, digest: str) -> int:
         """How many requests hold the adapter."""
         return self._held.get(digest, 0)
@@ -68,6 +77,13 @@ class SlotTable:
             del self._held[digest]
         else:
             self._held[digest] = count - 1
+
+    def fits(self, needed: Mapping[str, int]) -> bool:
+        """Whether these adapters, by digest the rows of each, can be in the table at the same time, beside those that
+        requests hold and those that are being written."""
+        missing = sum(count for digest, count in needed.items() if digest not in self._resident)
+        idle = (slot for slot in self._resident.values() if not self._held.get(slot.digest))
+        return missing <= len(self._free) + sum(len(slot.rows) for slot in idle if slot.digest not in needed)
 
     def reserve(self, digest: str, count: int) -> tuple[Slot, tuple[Slot, ...]]:
         """Set `count` rows aside for an adapter that is about to be written.

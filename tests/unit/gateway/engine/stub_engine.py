@@ -56,7 +56,13 @@ class StubEngine:
 
 
 def library(
-    engine: StubEngine, folder: Path, metrics: GatewayMetrics | None = None, *, max_rank: int = 64, kept: int = 64
+    engine: StubEngine,
+    folder: Path,
+    metrics: GatewayMetrics | None = None,
+    *,
+    max_rank: int = 64,
+    kept: int = 64,
+    wait_s: float = 10.0,
 ) -> LoraLibrary:
     metrics = metrics or GatewayMetrics(CollectorRegistry())
-    return LoraLibrary(engine, engine, folder, metrics, max_rank=max_rank, kept=kept)
+    return LoraLibrary(engine, engine, folder, metrics, max_rank=max_rank, kept=kept, wait_s=wait_s)

@@ -165,7 +165,7 @@ def test_without_a_pair_there_are_no_loras(checkpoint: str) -> None:
     assert not made.args.enable_lora
 
 
-@pytest.mark.parametrize(("slots", "on_host"), [(2, 32), (48, 48)])
+@pytest.mark.parametrize(("slots", "on_host"), [(2, 64), (48, 64)])
 def test_a_pair_is_served_through_loras(checkpoint: str, slots: int, on_host: int) -> None:
     made = plan(checkpoint, offset_layers=1, offset_slots=slots, offset_rank=128)
     assert made.layout.pair == PairSpec(1)
@@ -173,6 +173,7 @@ def test_a_pair_is_served_through_loras(checkpoint: str, slots: int, on_host: in
     assert made.args.hf_overrides["vocab_size"] == made.layout.outer_vocab_size == 564
     args = made.args
     assert (args.enable_lora, args.max_loras, args.max_lora_rank, args.max_cpu_loras) == (True, slots, 128, on_host)
+    assert plan(checkpoint, offset_layers=1, offset_slots=48, offset_sets=8).args.max_cpu_loras == 48
 
 
 def llama(**changes: Any) -> LlamaConfig:

@@ -25,8 +25,10 @@ def assembled(app: FastAPI) -> Any:
     return assemble(
         app,
         service=UNUSED,
+        key_service=UNUSED,
         self_check=UNUSED,
         gatekeeper=Gatekeeper("op"),
+        rates=UNUSED,
         policy=UNUSED,
         holder=UNUSED,
         store=UNUSED,

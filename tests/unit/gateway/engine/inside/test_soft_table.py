@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gateway.engine.inside.soft_table import SoftTable
+from gateway.engine.statement import UNKNOWN
 
 V, ROWS, HIDDEN = 10, 4, 3
 
@@ -13,7 +14,7 @@ V, ROWS, HIDDEN = 10, 4, 3
 @pytest.fixture
 def table() -> SoftTable:
     table = SoftTable(ROWS, HIDDEN, V, torch.float32)
-    table.install([0, 2], torch.tensor([[1.0, 2, 3], [4, 5, 6]]))
+    table.install([0, 2], torch.tensor([[1.0, 2, 3], [4, 5, 6]]), "a")
     return table
 
 
@@ -52,8 +53,45 @@ def test_bad_rows_are_refused_and_change_nothing(
 ) -> None:
     before = table.table.clone()
     with pytest.raises(ValueError, match=reason):
-        table.install(rows, values)
+        table.install(rows, values, "b")
     assert torch.equal(table.table, before)
+    assert table.resident() == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "digests"),
+    [
+        ([0, 2], ("a",)),
+        ([1, 0, 2], ("b", "a")),
+        ([0, 2, 1], ("a", "b")),
+        ([], ()),
+        ([0], (UNKNOWN,)),
+        ([2, 0], (UNKNOWN,)),
+        ([0, 1], (UNKNOWN,)),
+        ([3, 1], (UNKNOWN,)),
+        ([1, 2], ("b", UNKNOWN)),
+    ],
+)
+def test_rows_are_told_by_what_was_written_there(table: SoftTable, rows: list[int], digests: tuple[str, ...]) -> None:
+    """A part of an adapter, its rows in another order, and a row that nobody has are no adapter."""
+    table.install([1], torch.ones(1, HIDDEN), "b")
+    assert table.digests_at(rows) == digests
+
+
+def test_rows_that_are_evicted_or_written_over_are_nobodys(table: SoftTable) -> None:
+    table.evict([2])
+    assert table.digests_at([0, 2]) == (UNKNOWN,)
+    assert table.resident() == {"a": 1}
+    table.install([0, 2], torch.ones(2, HIDDEN), "c")
+    assert (table.digests_at([0, 2]), table.resident()) == (("c",), {"c": 2})
+
+
+def test_each_change_of_the_table_is_another_version(table: SoftTable) -> None:
+    seen = [table.version]
+    table.evict([3])
+    seen.append(table.version)
+    table.install([3], torch.ones(1, HIDDEN), "d")
+    assert len({*seen, table.version}) == 3
 
 
 def test_the_table_is_no_checkpoint_weight(table: SoftTable) -> None:

@@ -13,7 +13,14 @@ from vllm.lora.peft_helper import PEFTHelper
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import DD_LINEAR, DD_RANK, DELTA, ULD
 from gateway.engine.inside.combine import KIND, OFFSET, PARAMETER, PRESENT, REFERENCE, RULE_WIDTH, TARGET, Kind
-from gateway.engine.residency.lora_folder import changes_target, engine_name, module_names, write_lora_folder
+from gateway.engine.residency.lora_folder import (
+    changes_target,
+    engine_name,
+    module_names,
+    read_contents,
+    write_lora_folder,
+)
+from gateway.engine.statement import UNKNOWN, set_name
 from tests.unit.gateway.engine.samples import SHAPES, offset_artifact, target_artifact
 
 EXPECTED = {name.rpartition(".")[2] for name in SHAPES} | {"rule", "mark"}
@@ -29,7 +36,7 @@ def load(folder: Path) -> LoRAModel:
 
 
 def written(artifact: Artifact, folder: Path) -> LoRAModel:
-    write_lora_folder(artifact, folder / "adapter")
+    write_lora_folder(artifact, folder / "adapter", [artifact.digest])
     return load(folder / "adapter")
 
 
@@ -93,7 +100,36 @@ def test_a_folder_that_is_there_is_replaced_and_nothing_else_is_left(tmp_path: P
     assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
+        "contents.json",
     }
+
+
+def test_a_folder_says_which_adapters_it_is(tmp_path: Path) -> None:
+    offset, target = offset_artifact(), target_artifact()
+    write_lora_folder(offset, tmp_path / "one", ["a"])
+    write_lora_folder(target, tmp_path / "several", ["b", "a"])
+    write_lora_folder(target_artifact(beside=offset), tmp_path / "both", ["c"])
+    assert read_contents(tmp_path / "one") == ("a", True)
+    assert read_contents(tmp_path / "several") == (set_name(["a", "b"]), bool(target.manifest.offset))
+    assert read_contents(tmp_path / "both") == ("c", True)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "contents.json"])
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"not what was written", b"{}"])
+def test_a_folder_that_is_not_as_it_was_written_is_unknown(tmp_path: Path, name: str, content: bytes | None) -> None:
+    write_lora_folder(offset_artifact(), tmp_path / "adapter", ["a"])
+    path = tmp_path / "adapter" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert read_contents(tmp_path / "adapter")[0] == UNKNOWN
+
+
+def test_the_weights_of_another_adapter_are_unknown(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_lora_folder(offset_artifact(number), tmp_path / str(number), [str(number)])
+    (tmp_path / "2" / "adapter_model.safetensors").replace(tmp_path / "1" / "adapter_model.safetensors")
+    assert read_contents(tmp_path / "1")[0] == UNKNOWN
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +138,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("gateway.engine.residency.lora_folder.save_file", full)
     with pytest.raises(OSError, match="No space"):
-        write_lora_folder(offset_artifact(), tmp_path / "adapter")
+        write_lora_folder(offset_artifact(), tmp_path / "adapter", ["a"])
     assert list(tmp_path.iterdir()) == []
 
 

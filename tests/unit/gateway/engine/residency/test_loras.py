@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from safetensors.torch import load_file
 from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import DD_LINEAR, DD_RANK, DELTA, ULD, PairSpec
 from gateway.engine.residency import loras
-from gateway.engine.residency.loras import Lora, LoraLibrary, merged_name
+from gateway.engine.residency.loras import Lora, LoraLibrary
 from gateway.engine.residency.rows import RETRY_AFTER_S
+from gateway.engine.statement import set_name
 from gateway.errors import AdapterUnavailable
 from gateway.service.metrics import GatewayMetrics
 from tests.unit.gateway.engine.samples import SHAPES, offset_artifact, target_artifact
@@ -97,7 +99,7 @@ async def test_a_set_is_one_merged_offset_in_whatever_order(lora_library: LoraLi
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
     merged = await held(lora_library, a, b)
     assert await held(lora_library, b, a) is merged
-    assert merged.name == merged_name([b, a])
+    assert merged.name == set_name([b, a])
     assert merged.name not in (a, b)
     alone = await held(lora_library, a)
     assert alone.id != merged.id
@@ -251,20 +253,72 @@ async def test_a_disk_that_takes_no_folder(engine: StubEngine, tmp_path: Path) -
         await library(engine, tmp_path / "file" / "offsets").acquire([engine.store(offset_artifact())])
 
 
+async def test_a_load_goes_on_when_who_asked_for_it_leaves(lora_library: LoraLibrary, engine: StubEngine) -> None:
+    digest = engine.store(offset_artifact())
+    engine.gate.clear()
+    loading = asyncio.create_task(held(lora_library, digest))
+    await engine.entered.wait()
+    loading.cancel()
+    with suppress(asyncio.CancelledError):
+        await loading
+    engine.gate.set()
+    assert (await held(lora_library, digest)).name == digest
+    assert engine.added == [digest]
+
+
 async def test_a_load_that_is_cancelled_leaves_nothing_in_the_engine(
     lora_library: LoraLibrary, engine: StubEngine, tmp_path: Path
 ) -> None:
     a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
     engine.gate.clear()
-    loading = asyncio.create_task(held(lora_library, a))
+    before = asyncio.all_tasks()
+    waiting = asyncio.create_task(held(lora_library, a))
     await engine.entered.wait()
-    loading.cancel()
+    (load,) = asyncio.all_tasks() - before - {waiting}
+    load.cancel()
     with suppress(asyncio.CancelledError):
-        await loading
+        await waiting
     assert (engine.loaded, folders(tmp_path)) == ({}, set())
     engine.gate.set()
     for digest in (b, a):
         assert (await held(lora_library, digest)).name == digest
+
+
+async def test_a_set_that_takes_long_is_refused_and_is_there_when_it_is_asked_for_again(
+    engine: StubEngine, tmp_path: Path
+) -> None:
+    lora_library = library(engine, tmp_path, wait_s=0.01)
+    a, b = engine.store(offset_artifact(1)), engine.store(offset_artifact(2))
+    engine.gate.clear()
+    for _ in range(2):
+        with pytest.raises(AdapterUnavailable, match="still being loaded") as refused:
+            await lora_library.acquire([a, b])
+        assert refused.value.retry_after_s
+    engine.gate.set()
+    await settled()
+    assert (await held(lora_library, b, a)).name == set_name([a, b])
+    assert len(engine.added) == 1
+
+
+async def test_no_more_sets_wait_to_be_loaded_than_are_loaded_in_time(engine: StubEngine, tmp_path: Path) -> None:
+    lora_library = library(engine, tmp_path)
+    content = offset_artifact().to_bytes()
+    engine.artifacts = {f"digest-{number}": content for number in range(512)}
+    engine.gate.clear()
+    asked = [asyncio.create_task(held(lora_library, digest)) for digest in engine.artifacts]
+    await engine.entered.wait()
+    refused = [task.exception() for task in asked if task.done()]
+    assert 0 < len(asked) - len(refused) < 100
+    assert all(isinstance(error, AdapterUnavailable) and error.retry_after_s for error in refused)
+    engine.gate.set()
+    served = [task for task in asked if not task.done()]
+    assert {(await task).name for task in served} == set(engine.added)
+
+
+async def settled() -> None:
+    """Until no load is going on."""
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0.001)
 
 
 async def test_a_fault_takes_its_adapter_out_of_service_and_no_other(
@@ -312,16 +366,71 @@ async def test_a_merge_that_is_out_of_service_leaves_its_parts_in_it(
         assert (await held(lora_library, digest)).name == digest
 
 
+async def rotate(lora_library: LoraLibrary, digests: Iterable[str]) -> None:
+    """One request after another."""
+    for digest in digests:
+        await lora_library.release(await lora_library.acquire([digest]))
+
+
 async def test_of_those_that_nobody_holds_the_least_recently_used_go(engine: StubEngine, tmp_path: Path) -> None:
     lora_library = library(engine, tmp_path, kept=1)
-    a, b, c, d, e = (engine.store(offset_artifact(seed)) for seed in range(5))
+    a, b, c, d = (engine.store(offset_artifact(seed)) for seed in range(4))
     running = await held(lora_library, a)
-    for digest in (b, c, b, d):
-        await lora_library.release(await lora_library.acquire([digest]))
-    assert folders(tmp_path) == {a, b, d}, "c was used before b"
+    await rotate(lora_library, (b, c, d))
+    assert folders(tmp_path) == {a, c, d}, "one that is not held, and the last"
     await lora_library.release(running)
-    await lora_library.release(await lora_library.acquire([e]))
-    assert folders(tmp_path) == {lora.name for lora in engine.loaded.values()} == {d, e}
+    await rotate(lora_library, (b,))
+    assert folders(tmp_path) == {lora.name for lora in engine.loaded.values()} == {d, b}
+
+
+async def test_sets_that_come_again_are_not_pushed_out_by_those_that_come_once(
+    engine: StubEngine, tmp_path: Path
+) -> None:
+    lora_library = library(engine, tmp_path, kept=8)
+    content = offset_artifact().to_bytes()
+    engine.artifacts = {f"digest-{number}": content for number in range(100)}
+    often, once = list(engine.artifacts)[:4], list(engine.artifacts)[4:]
+    await rotate(lora_library, often * 2)
+    await rotate(lora_library, once)
+    await rotate(lora_library, often)
+    assert engine.added == [*often, *once]
+
+
+async def test_what_came_often_and_comes_no_more_goes(engine: StubEngine, tmp_path: Path) -> None:
+    lora_library = library(engine, tmp_path, kept=4)
+    content = offset_artifact().to_bytes()
+    engine.artifacts = {f"digest-{number}": content for number in range(20)}
+    digests = list(engine.artifacts)
+    await rotate(lora_library, digests[:4] * 2)
+    for digest in digests[4:]:
+        await rotate(lora_library, [digest] * 2)
+    assert not folders(tmp_path) & set(digests[:4])
+
+
+async def test_many_more_sets_than_are_kept_each_get_their_own(engine: StubEngine, tmp_path: Path) -> None:
+    """Twice around: what is kept stays bounded, and no set is served with another's LoRA."""
+    lora_library = library(engine, tmp_path, kept=64)
+    content = offset_artifact().to_bytes()
+    engine.artifacts = {f"digest-{number}": content for number in range(128)}
+    for digest in [*engine.artifacts] * 2:
+        lora = await held(lora_library, digest)
+        assert (lora.name, engine.loaded[lora.id]) == (digest, lora)
+        await lora_library.release(lora)
+        assert len(engine.loaded) <= 65
+
+
+async def test_numbers_begin_again_where_they_end_and_spare_those_in_use(
+    engine: StubEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.engine.residency.loras._MOST_IDS", 6)
+    lora_library = library(engine, tmp_path, kept=1)
+    content = offset_artifact().to_bytes()
+    engine.artifacts = {f"digest-{number}": content for number in range(20)}
+    first, *others = engine.artifacts
+    running = await held(lora_library, first)
+    await rotate(lora_library, others)
+    assert engine.loaded[running.id] is running
+    assert set(engine.loaded) < set(range(1, 6))
 
 
 async def test_there_are_as_many_as_requests_hold_and_no_id_comes_twice(engine: StubEngine, tmp_path: Path) -> None:
@@ -340,9 +449,9 @@ async def test_there_are_as_many_as_requests_hold_and_no_id_comes_twice(engine: 
 def test_a_merge_has_a_name_of_its_own_whatever_the_order() -> None:
     artifacts: list[Artifact] = [offset_artifact(seed) for seed in range(3)]
     a, b, c = (artifact.digest for artifact in artifacts)
-    assert merged_name([a]) == a
-    assert merged_name([a, b, c]) == merged_name([c, a, b])
-    assert len({merged_name(names) for names in ([a, b], [b, c], [a, c], [a, b, c])}) == 4
+    assert set_name([a]) == a
+    assert set_name([a, b, c]) == set_name([c, a, b])
+    assert len({set_name(names) for names in ([a, b], [b, c], [a, c], [a, b, c])}) == 4
 
 
 async def test_a_lora_on_the_target_is_loaded_like_an_offset(lora_library: LoraLibrary, engine: StubEngine) -> None:
@@ -358,7 +467,7 @@ async def test_an_offset_and_a_lora_on_the_target_are_one_lora(
     """An offset of any kind: the two change different layers, so there is nothing that would have to add up."""
     digests = [engine.store(offset_artifact(1, kind=kind, parameter=parameter)), engine.store(target_artifact(2))]
     loaded = await held(lora_library, *digests)
-    assert loaded.name == merged_name(digests)
+    assert loaded.name == set_name(digests)
     assert engine.modules[loaded.id] == sorted(f"{part}.{name}" for part in ("offset", "target") for name in SHAPES)
     assert engine.plain == {loaded.id: plain}
     assert await held(lora_library, *reversed(digests)) is loaded

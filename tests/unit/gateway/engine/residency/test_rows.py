@@ -131,6 +131,57 @@ async def test_and_is_refused_when_they_never_come_free() -> None:
         await residency.acquire([ref("b", 1)])
 
 
+async def test_one_that_waits_for_room_takes_none_away() -> None:
+    engine = Engine()
+    residency = build(engine, rows=4, wait_s=5)
+    running = await residency.acquire([ref("x", 3)])
+    waiting = asyncio.create_task(residency.acquire([ref("a", 1), ref("b", 2)]))
+    await asyncio.sleep(0.01)
+    small = await residency.acquire([ref("c", 1)])
+    assert not waiting.done()
+    residency.release(running)
+    residency.release(small)
+    assert [engine.table[row] for row in (await waiting).rows] == [b"a", b"b", b"b"]
+
+
+async def test_prompts_about_more_than_the_table_holds_take_turns() -> None:
+    engine = Engine()
+    residency = build(engine, rows=8, wait_s=5)
+
+    async def serve(number: int) -> bool:
+        wanted = [ref(f"{number}-{part}", 3) for part in range(2)]
+        lease = await residency.acquire(wanted)
+        await asyncio.sleep(0)
+        right = [engine.table[row] for row in lease.rows] == [each.digest.encode() for each in wanted for _ in range(3)]
+        residency.release(lease)
+        return right
+
+    assert all(await asyncio.gather(*(serve(number) for number in range(40))))
+
+
+async def test_waiting_for_the_turn_to_install_is_bounded_too() -> None:
+    engine = Engine()
+    engine.gate.clear()
+    residency = build(engine, wait_s=0.02)
+    stuck = asyncio.create_task(residency.acquire([ref("a")]))
+    await asyncio.sleep(0)
+    with pytest.raises(AdapterUnavailable, match="turn") as refused:
+        await residency.acquire([ref("b")])
+    assert refused.value.retry_after_s
+    engine.gate.set()
+    residency.release(await stuck)
+    residency.release(await residency.acquire([ref("b")]))
+
+
+async def test_no_room_is_not_held_against_an_adapter() -> None:
+    residency = build(Engine(), rows=4, wait_s=0.01)
+    lease = await residency.acquire([ref("a", 4)])
+    with pytest.raises(AdapterUnavailable, match="no room"):
+        await residency.acquire([ref("b", 1)])
+    residency.release(lease)
+    assert (await residency.acquire([ref("b", 1)])).rows
+
+
 async def test_an_adapter_larger_than_the_table_is_refused_at_once() -> None:
     with pytest.raises(AdapterUnavailable, match="no room"):
         await build(Engine(), rows=4, wait_s=3600).acquire([ref("a", 5)])
