@@ -72,11 +72,20 @@ async def start_engine(plan: EnginePlan) -> Any:
     engine = await asyncio.to_thread(build)
     if is_cpu_build():
         await engine.collective_rpc("keep_seeds")
+    try:
+        await record_applied(engine)
+    except InvalidEngineArguments:
+        engine.shutdown()
+        raise
+    return engine
+
+
+async def record_applied(engine: Any) -> None:
+    """Have every worker say with each output which adapters it applied. Raises `InvalidEngineArguments` where one
+    cannot: no answer could be held to its plan."""
     for reason in await engine.collective_rpc("record_applied"):
         if reason is not None:
-            engine.shutdown()
-            raise InvalidEngineArguments(f"workers cannot say which adapters they applied: {reason}")
-    return engine
+            raise InvalidEngineArguments(f"a worker cannot say which adapters it applied: {reason}")
 
 
 def keeps_target_compiled(layout: Layout) -> bool:

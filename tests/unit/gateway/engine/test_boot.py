@@ -15,14 +15,34 @@ import pytest
 
 from adapters.artifact.spec import PairSpec
 from gateway.checkpoints.digests import CheckpointDigests
-from gateway.engine.boot import keep_to_loopback, keeps_target_compiled, named_pair, on_one_host, set_environment
+from gateway.engine.boot import (
+    keep_to_loopback,
+    keeps_target_compiled,
+    named_pair,
+    on_one_host,
+    record_applied,
+    set_environment,
+)
 from gateway.engine.layout import Layout
+from gateway.engine.planning import InvalidEngineArguments
 
 
 def test_the_pair_as_adapters_name_it(tmp_path: Path) -> None:
     digests = CheckpointDigests(tmp_path)
     for pair in (None, PairSpec(3, own_reference=True)):
         assert named_pair(pair, digests) == pair
+
+
+@pytest.mark.parametrize("said", [["a runner of tomorrow"], [None, "a runner of tomorrow"]])
+async def test_workers_that_cannot_say_what_they_apply_are_not_served_with(said: list[str | None]) -> None:
+    async def workers(method: str) -> list[str | None]:
+        assert method == "record_applied"
+        return said
+
+    with pytest.raises(InvalidEngineArguments, match="a runner of tomorrow"):
+        await record_applied(SimpleNamespace(collective_rpc=workers))
+    said[:] = [None] * len(said)
+    await record_applied(SimpleNamespace(collective_rpc=workers))
 
 
 @pytest.mark.parametrize("local", [True, False])

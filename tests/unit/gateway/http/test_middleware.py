@@ -47,6 +47,7 @@ class World:
         self.bodies: list[bytes] = []
         self.refusal: GatewayError | None = None
         self.keeps_alive = False
+        self.answers = False
         app = FastAPI()
         app.add_api_route(CHAT, self._chat, methods=["POST"])
         app.add_api_route("/v1/completions", self._stream, methods=["POST"])
@@ -68,6 +69,9 @@ class World:
         self.bodies.append(await request.body())
         bound = context.require()
         bound.refusal = self.refusal
+        if self.answers:
+            bound.answering = True
+            bound.confirm(bound.plan)
         holding: Any = bound.holding
         assert holding is self
         return {"applied": bound.plan.applied, "holding": self.holding}
@@ -139,6 +143,32 @@ async def test_the_route_runs_with_the_active_plan_held(world: World) -> None:
     assert response.headers["x-unlearning-applied"] == "req_a"
     assert float(response.headers["x-gateway-overhead-ms"]) >= 0
     assert (world.held, world.holding, world.lifecycle.in_flight) == (["req_a"], 0, 0)
+
+
+async def test_an_answer_names_what_a_worker_has_confirmed_and_nothing_else_does(world: World) -> None:
+    silent = await world.ask("POST", CHAT, json={})
+    assert "x-unlearning-digests" not in silent.headers, "the engine had no part in it"
+    world.answers = True
+    answer = await world.ask("POST", CHAT, json={})
+    assert answer.headers["x-unlearning-digests"] == record("req_a").digest
+    answer = await world.ask("POST", CHAT, json={}, headers=operator("off"))
+    assert answer.headers["x-unlearning-digests"] == "none"
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions", "/v1/models", "/forget", "/nowhere"])
+async def test_a_session_token_comes_back_as_it_came(world: World, path: str) -> None:
+    method = "POST" if path in (CHAT, "/v1/completions") else "GET"
+    response = await world.ask(method, path, headers={"x-session-token": "bnMvcG9kLTE="})
+    assert response.headers.get_list("x-session-token") == ["bnMvcG9kLTE="]
+    assert "x-session-token" not in (await world.ask(method, path)).headers
+
+
+async def test_so_it_does_with_a_refusal_and_not_when_it_is_too_long(world: World) -> None:
+    world.missing.add("req_a")
+    response = await world.ask("POST", CHAT, json={}, headers={"x-session-token": "t"})
+    assert (response.status_code, response.headers["x-session-token"]) == (503, "t")
+    response = await world.ask("POST", CHAT, json={}, headers={"x-session-token": "t" * 1025})
+    assert "x-session-token" not in response.headers
 
 
 async def test_the_operator_may_ask_with_another_plan(world: World) -> None:

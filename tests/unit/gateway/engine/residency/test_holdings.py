@@ -12,6 +12,7 @@ from adapters.artifact.footprint import Footprint
 from gateway.engine.residency.holdings import Holdings
 from gateway.engine.residency.rows import Residency
 from gateway.engine.residency.slots import SlotTable
+from gateway.engine.statement import set_name
 from gateway.errors import AdapterUnavailable
 from gateway.policy.plan import AdapterRef
 from gateway.service.metrics import GatewayMetrics
@@ -22,9 +23,13 @@ ROWS = 8
 
 
 class Rows:
-    """`RowWriter`: takes everything."""
+    """`RowWriter`: takes everything, and notes what it was given."""
 
-    async def install(self, rows: Sequence[int], artifact: bytes) -> None: ...
+    def __init__(self) -> None:
+        self.written: list[tuple[int, ...]] = []
+
+    async def install(self, rows: Sequence[int], artifact: bytes) -> None:
+        self.written.append(tuple(rows))
 
     async def evict(self, rows: Sequence[int]) -> None: ...
 
@@ -35,7 +40,8 @@ class Setup:
     def __init__(self, folder: Path | None) -> None:
         self.engine = StubEngine()
         self.table = SlotTable(ROWS)
-        residency = Residency(self.table, self.engine, Rows(), GatewayMetrics(CollectorRegistry()), wait_s=0.01)
+        self.rows = Rows()
+        residency = Residency(self.table, self.engine, self.rows, GatewayMetrics(CollectorRegistry()), wait_s=0.01)
         self.holdings = Holdings(residency, None if folder is None else library(self.engine, folder))
 
     def adapter(self, seed: int, *, rows: int = 0, rank: int = 0) -> AdapterRef:
@@ -213,3 +219,31 @@ async def test_an_engine_without_offsets_says_its_rows() -> None:
     soft = bare.adapter(1, rows=2)
     async with bare.holdings.hold([soft]):
         assert bare.holdings.digests() == {soft.digest}
+
+
+async def test_what_is_kept_is_what_is_preloaded(setup: Setup) -> None:
+    soft, offset, both = setup.adapter(1, rows=2), setup.adapter(2, rank=2), setup.adapter(3, rows=3, rank=2)
+    assert setup.holdings.kept() == frozenset()
+    await setup.holdings.preload([soft, both])
+    assert setup.holdings.kept() == {soft.digest, both.digest}
+    await setup.holdings.preload([offset, both])
+    assert setup.holdings.kept() == {both.digest, set_name([offset.digest, both.digest])}
+    await setup.holdings.preload([])
+    assert setup.holdings.kept() == frozenset()
+
+
+async def test_a_repair_writes_once_more_what_is_there_already(setup: Setup) -> None:
+    soft, offset, both = setup.adapter(1, rows=2), setup.adapter(2, rank=2), setup.adapter(3, rows=3, rank=2)
+    async with setup.holdings.hold([soft, offset, both]) as holding:
+        (lora,) = setup.engine.loaded.values()
+        (lora.folder / "adapter_model.safetensors").unlink()
+        await setup.holdings.repair([soft, offset, both])
+        assert setup.rows.written == [tuple(holding.rows[:2]), tuple(holding.rows[2:])] * 2
+        assert setup.engine.loaded == {lora.id: lora}, "under the number that running requests have"
+        assert (lora.folder / "adapter_model.safetensors").is_file()
+
+
+async def test_there_is_nothing_to_repair_in_what_is_not_there(setup: Setup) -> None:
+    await setup.holdings.repair([setup.adapter(1, rows=2), setup.adapter(2, rank=2)])
+    assert (setup.rows.written, setup.engine.loaded) == ([], {})
+    await setup.holdings.repair([])
