@@ -147,7 +147,8 @@ class TestFacts:
         assert {word for text in PAGES.values() for word in re.findall(r"UNLEARN_[A-Z_]*[A-Z]", text)} <= known
 
     def test_each_metric_is_counted(self) -> None:
-        source = (ROOT / "gateway/service/metrics.py").read_text(encoding="utf-8")
+        sources = (ROOT / "gateway/service").glob("*metrics.py")
+        source = "".join(path.read_text(encoding="utf-8") for path in sources)
         named = set(re.findall(r"`(unlearning_\w+)", PAGES["docs/operations.md"]))
         assert {name for name in named if f'"{name.removesuffix("_total")}"' not in source} == set()
 
