@@ -72,8 +72,8 @@ class Bucket:
     level: float
     at: float
 
-    def now(self, at: float) -> float:
-        """What it holds by then."""
+    def fill(self, at: float) -> float:
+        """Let it fill until then; returns what it holds."""
         self.level = min(float(self.most), self.level + (at - self.at) * self.most / _MINUTE_S)
         self.at = at
         return self.level
@@ -166,16 +166,16 @@ class RateLimiter:
         reached: Reached | None = None
         if limits.concurrent_requests is not None and running >= limits.concurrent_requests:
             reached = Reached.CONCURRENT
-        elif requests is not None and requests.now(at) < 1:
+        elif requests is not None and requests.fill(at) < 1:
             reached = Reached.REQUESTS
-        elif tokens is not None and tokens.now(at) < 1:
+        elif tokens is not None and tokens.fill(at) < 1:
             reached = Reached.TOKENS
         elif requests is not None:
             requests.level -= 1
         return Admitted(
             reached,
-            None if requests is None else requests.now(at),
-            None if tokens is None else tokens.now(at),
+            None if requests is None else requests.fill(at),
+            None if tokens is None else tokens.fill(at),
         )
 
     async def _settle(self, key: str, limits: Limits, lease: str | None, tokens: int) -> None:
