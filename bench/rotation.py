@@ -38,7 +38,7 @@ from tests.engine.service import Service, free_port
 ENGINE_ARGS = ("--max-model-len", "1024")
 RANK = 4
 CONCURRENCY = 8
-REQUESTS = 64
+REQUESTS = 48
 OUTPUT_TOKENS = 16
 
 
@@ -114,8 +114,7 @@ def main() -> None:
             shift = turn % len(options.sets)
             for count in options.sets[shift:] + options.sets[:shift]:
                 figures[count].append(_measure(service, asked[:count], turn, options.offset_sets))
-            console.print(f"round {turn + 1} of {options.rounds} done")
-        console.print(_table(figures))
+            console.print(f"round {turn + 1} of {options.rounds}", _table(figures))
     except httpx.HTTPError as error:
         raise SystemExit(f"{error}\n{service.log_tail()}") from error
     finally:

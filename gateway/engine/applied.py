@@ -47,6 +47,10 @@ class AppliedCheck:
 
     Make it after everything else that looks at the outputs: it takes the stamps out of them. Adapters that were not
     applied are brought in once more, so that the next request may have them.
+
+    Attributes:
+        mismatches: how many outputs were not as planned. What was cached before the last of them may have been computed
+            without its adapters, under the salt of those that have them.
     """
 
     def __init__(self, engine: AsyncLLM, holdings: Holdings, metrics: GatewayMetrics) -> None:
@@ -54,6 +58,7 @@ class AppliedCheck:
         self._engine = engine
         self._holdings = holdings
         self._repaired: dict[Statement, float] = {}
+        self.mismatches = 0
         self._metrics = metrics
         self._states = processor.request_states
         self._wanted: WeakKeyDictionary[Any, Statement] = WeakKeyDictionary()
@@ -98,6 +103,7 @@ class AppliedCheck:
         wanted = self._wanted.get(state)
         if wanted is not None and stamp == wanted.stamp:
             return True
+        self.mismatches += 1
         if state.queue is not None:
             state.queue.put(NotAsPlanned(output.request_id, wanted))
         return False

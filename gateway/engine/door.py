@@ -241,10 +241,11 @@ class UnlearningEngine(EngineClient):
         return refusal(error)
 
     def _salt(self, plan: Plan, own: str | None) -> str:
-        """The plan's salt; with a client's own, and apart from what was cached before a cleaning."""
+        """The plan's salt; with a client's own, and apart from what was cached before a cleaning, or before something
+        else than a plan was applied."""
         parts = [plan.cache_salt, *([own] if own else [])]
-        if self._faults.scrubs:
-            parts.append(str(self._faults.scrubs))
+        if self._faults.scrubs or self._applied.mismatches:
+            parts.append(f"{self._faults.scrubs}+{self._applied.mismatches}")
         return self._salts.salt("|".join(parts)) if len(parts) > 1 else plan.cache_salt
 
     async def _fault(self, holding: Holding) -> GatewayError:

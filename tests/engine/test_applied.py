@@ -146,6 +146,24 @@ def test_rows_that_a_worker_has_lost_are_noticed_and_brought_in_again(
     assert ask(service, plan).headers["x-unlearning-digests"] == digest_of(service, plan.partition(":")[2])
 
 
+def test_what_was_cached_without_its_rows_is_not_used(service: Service, switch: Path, rows: torch.Tensor) -> None:
+    plan = f"candidate:{service.put_request(10 * rows[:2])}"
+    prompt = "One two three four five six seven eight nine ten. " * 25
+
+    def logprobs(*plan: str, **fields: Any) -> list[float]:
+        answer = ask(service, *plan, prompt=prompt, logprobs=0, **fields)
+        scores: list[float] = answer.json()["choices"][0]["logprobs"]["token_logprobs"] if answer.is_success else []
+        return scores
+
+    switch.write_text("forget")
+    assert logprobs(plan) == []
+    switch.unlink()
+    service.wait_until(lambda: bool(logprobs(plan)), "whole again")
+    found = logprobs(plan)
+    assert found == pytest.approx(logprobs(plan, cache_salt="nothing is cached under it"), abs=1e-3)
+    assert found != pytest.approx(logprobs("off"), abs=1e-2), "the rows change the answer"
+
+
 def test_a_lora_that_is_another_than_was_meant_is_noticed(
     service: Service, switch: Path, offset: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:

@@ -21,6 +21,11 @@ from gateway.engine.statement import UNKNOWN, Statement, pack
 _KEPT = 4096
 
 
+#: Of a request that was computed with one thing in one step and with another in the next, and from then on: its keys
+#: and values are neither's.
+_MIXED = Statement((UNKNOWN,))
+
+
 class UnknownRunner(Exception):
     """A model runner that cannot be asked which LoRA a row has."""
 
@@ -70,7 +75,6 @@ class AppliedRecord:
             self._forget(request)
         for new in scheduled.scheduled_new_reqs:  # once more for one that was preempted, under the second runner
             self._rows[new.req_id] = self._virtual(new.prompt_token_ids or ())
-            self._said.pop(new.req_id, None)
         output = self._execute(scheduled, *args, **kwargs)
         names = self._loras.active()
         known = [request for request in scheduled.num_scheduled_tokens if request in self._rows]
@@ -92,6 +96,8 @@ class AppliedRecord:
         said = self._said.get(request)
         if said is None or said.version != self._table.version or said.lora != name:
             statement = Statement(self._table.digests_at(self._rows[request]), name)
+            if said is not None and said.statement != statement:
+                statement = _MIXED
             said = self._said[request] = _Said(self._table.version, name, statement, statement.stamp)
         return said.stamp
 

@@ -42,6 +42,9 @@ class LoraEngine(Protocol):
     async def add(self, lora: Lora, modules: Sequence[str], *, plain_sum: bool) -> None:
         """Load a LoRA folder. Raises `AdapterUnavailable` with the engine's reason."""
 
+    async def reload(self, lora: Lora) -> None:
+        """Read the folder of a loaded LoRA once more. Raises `AdapterUnavailable` with the engine's reason."""
+
     async def remove(self, lora: Lora) -> None:
         """Forget it."""
 
@@ -135,8 +138,8 @@ class LoraLibrary:
         async with self._lock:
             lora = self._loaded.get(name)
             if lora is not None:
-                await self._engine.remove(lora)
-                await self._write_and_add(lora, digests)
+                await self._write(lora, digests)
+                await self._engine.reload(lora)
 
     def take_out(self, lora: Lora) -> AdapterUnavailable:
         """Refuse an adapter whose logits were not finite. Returns the error to answer with.
@@ -226,14 +229,18 @@ class LoraLibrary:
     async def _bring_in(self, name: str, digests: Sequence[str]) -> Lora:
         lora = Lora(self._next_id(), name, self._folder / name)
         try:
-            await self._write_and_add(lora, digests)
+            artifact = await self._write(lora, digests)
+            spec = artifact.manifest.offset
+            plain_sum = spec is None or spec.is_plain_sum
+            await self._engine.add(lora, module_names(artifact), plain_sum=plain_sum)
         except BaseException:
             # A load that was cancelled may have happened.
             await self._discard(lora)
             raise
         return lora
 
-    async def _write_and_add(self, lora: Lora, digests: Sequence[str]) -> None:
+    async def _write(self, lora: Lora, digests: Sequence[str]) -> Artifact:
+        """Make the LoRA's folder; returns what is in it."""
         members = sorted(digests)
         contents = [await self._source.get(digest) for digest in members]
         try:
@@ -252,9 +259,7 @@ class LoraLibrary:
                 self._max_rank,
                 kept,
             )
-        spec = artifact.manifest.offset
-        plain_sum = spec is None or spec.is_plain_sum
-        await self._engine.add(lora, module_names(artifact), plain_sum=plain_sum)
+        return artifact
 
     async def _unload(self, name: str) -> None:
         if self._holders.get(name):

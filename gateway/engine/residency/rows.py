@@ -158,6 +158,7 @@ class Residency:
         try:
             absent = self._absent(adapters)
             if any(adapter.digest not in artifacts for adapter in absent):
+                self._released.set()  # it went out meanwhile: there is nothing to wait for
                 return None
             if not self._table.fits({adapter.digest: adapter.footprint.rows for adapter in adapters}):
                 self._refuse_if_no_room(adapters, deadline)

@@ -38,15 +38,12 @@ class LoraRpc:
         if all(changes_target(module) for module in modules):
             self._without_offset.add(lora.id)
             await self._tell_without_offset()
-        try:
-            loaded = await self._engine.add_lora(lora_request(lora))
-        except Exception as error:
-            # What a worker raised arrives as an `Exception` of no other type; an engine that died has one of its own.
-            if type(error) is not Exception:
-                raise
-            raise AdapterUnavailable(f"the engine refused the adapter: {error}") from error
-        if not loaded:
-            raise AdapterUnavailable("the engine refused the adapter")
+        await self._load(lora)
+
+    async def reload(self, lora: Lora) -> None:
+        """Read its folder once more. Raises `AdapterUnavailable` with the engine's reason."""
+        await self._engine.remove_lora(lora.id)
+        await self._load(lora)
 
     async def remove(self, lora: Lora) -> None:
         """Forget it."""
@@ -57,6 +54,17 @@ class LoraRpc:
         if lora.id in self._without_offset:
             self._without_offset.discard(lora.id)
             await self._tell_without_offset()
+
+    async def _load(self, lora: Lora) -> None:
+        try:
+            loaded = await self._engine.add_lora(lora_request(lora))
+        except Exception as error:
+            # What a worker raised arrives as an `Exception` of no other type; an engine that died has one of its own.
+            if type(error) is not Exception:
+                raise
+            raise AdapterUnavailable(f"the engine refused the adapter: {error}") from error
+        if not loaded:
+            raise AdapterUnavailable("the engine refused the adapter")
 
     async def _tell(self) -> None:
         await self._engine.collective_rpc("set_needs_both_logits", args=(bool(self._not_plain),))

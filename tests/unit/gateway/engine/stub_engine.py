@@ -23,6 +23,7 @@ class StubEngine:
         self.plain: dict[int, bool] = {}
         self.modules: dict[int, list[str]] = {}
         self.added: list[str] = []
+        self.reloaded: list[str] = []
         self.refuse: set[str] = set()
         self.entered = asyncio.Event()
         self.gate = asyncio.Event()
@@ -48,6 +49,11 @@ class StubEngine:
         await self.gate.wait()
         if lora.name in self.refuse:
             raise AdapterUnavailable("the engine refused the adapter")
+
+    async def reload(self, lora: Lora) -> None:
+        assert self.loaded[lora.id] is lora
+        assert (lora.folder / "adapter_model.safetensors").is_file()
+        self.reloaded.append(lora.name)
 
     async def remove(self, lora: Lora) -> None:
         self.entered.set()

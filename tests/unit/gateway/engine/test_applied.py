@@ -119,11 +119,14 @@ def books() -> Books:
 
 
 @pytest.fixture
-def generate(engine: Engine, books: Books, metrics: GatewayMetrics) -> Generate:
+def check(engine: Engine, books: Books, metrics: GatewayMetrics) -> AppliedCheck:
     wrapped: Any = engine
     holdings: Any = books
-    check = AppliedCheck(wrapped, holdings, metrics)
+    return AppliedCheck(wrapped, holdings, metrics)
 
+
+@pytest.fixture
+def generate(check: AppliedCheck) -> Generate:
     async def collect(request: str, adapters: list[AdapterRef], n: int) -> list[Any]:
         return [each async for each in check.generate(adapters, {}, SamplingParams(n=n), request)]
 
@@ -257,3 +260,15 @@ async def test_where_that_fails_too_the_request_is_still_refused(
     engine.give("0_r", 0)
     with pytest.raises(AdaptersNotApplied):
         await answer
+
+
+async def test_what_was_cached_until_then_is_told_apart(
+    engine: Engine, generate: Generate, check: AppliedCheck
+) -> None:
+    for number, (stamp, mismatches) in enumerate([(STAMP_A, 0), (STAMP_B, 1), (STAMP_A, 1), (0, 2)]):
+        answer = generate(f"r{number}", A)
+        await asyncio.sleep(0)
+        engine.give(f"0_r{number}", stamp, last=True)
+        await asyncio.wait([answer])
+        answer.exception()
+        assert check.mismatches == mismatches

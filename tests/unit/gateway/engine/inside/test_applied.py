@@ -127,15 +127,32 @@ def test_each_request_is_stamped_with_what_its_rows_and_its_lora_are(first: bool
 
 
 @RUNNERS
-def test_it_is_said_with_every_step_and_changes_with_the_table(first: bool, waits: bool) -> None:
+def test_it_is_said_with_every_step_and_what_has_changed_once_is_never_right_again(first: bool, waits: bool) -> None:
+    """Keys and values of a step without its rows stay: a prompt may take several steps, or be computed anew."""
     worker = Worker(first=first, waits=waits)
-    whole, gone = Statement(("a",)).stamp, Statement((UNKNOWN,)).stamp
+    whole, broken = Statement(("a",)).stamp, Statement((UNKNOWN,)).stamp
     said = [stamps(worker.step({"r": ([V, V + 1, 7], 0)})), stamps(worker.step({}, ["r"]))]
     worker.table.evict([0, 1])
-    said.append(stamps(worker.step({}, ["r"])))
+    said.append(stamps(worker.step({"late": ([V, V + 1, 7], 0)}, ["r"])))
     worker.table.install([0, 1], torch.ones(2, 3), "a")
+    said.append(stamps(worker.step({"new": ([V, V + 1, 7], 0)}, ["r", "late"])))
+    said.append(stamps(worker.step({"r": ([V, V + 1, 7], 0)}, ["new"])))
+    assert said == [
+        {"r": whole},
+        {"r": whole},
+        {"r": broken, "late": broken},
+        {"r": broken, "late": broken, "new": whole},
+        {"r": broken, "new": whole},
+    ]
+
+
+def test_what_happens_to_other_rows_is_nothing_to_a_request() -> None:
+    worker = Worker()
+    said = [stamps(worker.step({"r": ([V, V + 1, 7], 2)}))]
+    worker.table.evict([4])
+    worker.table.install([4, 5], torch.ones(2, 3), "c")
     said.append(stamps(worker.step({}, ["r"])))
-    assert said == [{"r": stamp} for stamp in (whole, whole, gone, whole)]
+    assert said == [{"r": Statement(("a",), "set").stamp}] * 2
 
 
 @RUNNERS

@@ -239,8 +239,8 @@ async def test_a_repair_writes_once_more_what_is_there_already(setup: Setup) -> 
         (lora.folder / "adapter_model.safetensors").unlink()
         await setup.holdings.repair([soft, offset, both])
         assert setup.rows.written == [tuple(holding.rows[:2]), tuple(holding.rows[2:])] * 2
+        assert setup.engine.reloaded == [lora.name]
         assert setup.engine.loaded == {lora.id: lora}, "under the number that running requests have"
-        assert (lora.folder / "adapter_model.safetensors").is_file()
 
 
 async def test_there_is_nothing_to_repair_in_what_is_not_there(setup: Setup) -> None:

@@ -173,6 +173,22 @@ async def test_waiting_for_the_turn_to_install_is_bounded_too() -> None:
     residency.release(await residency.acquire([ref("b")]))
 
 
+async def test_what_goes_out_while_the_rest_comes_is_fetched_too() -> None:
+    engine = Engine()
+    residency = build(engine, wait_s=5)
+    residency.release(await residency.acquire([ref("a")]))
+    engine.gate.clear()
+    first = asyncio.create_task(residency.acquire([ref("x")]))  # has its turn
+    evicting = asyncio.create_task(residency.evict("a"))
+    await asyncio.sleep(0)
+    both = asyncio.create_task(residency.acquire([ref("a"), ref("b")]))
+    await asyncio.sleep(0.01)
+    engine.gate.set()
+    assert await evicting
+    assert [engine.table[row] for row in (await asyncio.wait_for(both, 1)).rows] == [b"a", b"a", b"b", b"b"]
+    await first
+
+
 async def test_no_room_is_not_held_against_an_adapter() -> None:
     residency = build(Engine(), rows=4, wait_s=0.01)
     lease = await residency.acquire([ref("a", 4)])
