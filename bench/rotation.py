@@ -38,7 +38,7 @@ from tests.engine.service import Service, free_port
 ENGINE_ARGS = ("--max-model-len", "1024")
 RANK = 4
 CONCURRENCY = 8
-REQUESTS = 48
+REQUESTS = 64
 OUTPUT_TOKENS = 16
 
 
