@@ -37,6 +37,7 @@ PLAN_HEADER = b"x-unlearning-plan"
 #: Where a router wants a caller's next request to go; it comes back as it came, for the caller to send again.
 SESSION_HEADER = b"x-session-token"
 _LONGEST_SESSION = 1024
+_CONTROL = frozenset({b"x-vllm-priority", b"x-data-parallel-rank"})
 FORGET = "/forget"
 KEYS = "/keys"
 DOCTOR = "/doctor"
@@ -154,7 +155,7 @@ class GatewayMiddleware:
                 policy_context.bind(context)
                 self._metrics.served.labels(plan.mode.value).inc()
                 send.follow(context, admission.headers)
-                await self._app(scope, replay(body, receive), send)
+                await self._app(_without_control(scope), replay(body, receive), send)
         logger.info(
             "served path=%s status=%s key=%s tenant=%s plan=%s applied=%s tokens=%d ms=%.0f",
             scope["path"],
@@ -207,6 +208,11 @@ def _session(scope: Scope) -> list[tuple[bytes, bytes]]:
     """The header to answer with where the caller has sent a token; one that is too long for a header is dropped."""
     tokens = [value for name, value in scope["headers"] if name == SESSION_HEADER]
     return [(SESSION_HEADER, tokens[-1])] if tokens and len(tokens[-1]) <= _LONGEST_SESSION else []
+
+
+def _without_control(scope: Scope) -> Scope:
+    """Without the headers by which vLLM takes what its fields say too: a caller's place in the queue, and a rank."""
+    return {**scope, "headers": [header for header in scope["headers"] if header[0] not in _CONTROL]}
 
 
 def _must_go_out(message: Message) -> bool:

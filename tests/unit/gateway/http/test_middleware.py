@@ -45,6 +45,7 @@ class World:
         self.holding = 0
         self.missing: set[str] = set()
         self.bodies: list[bytes] = []
+        self.headers: dict[str, str] = {}
         self.refusal: GatewayError | None = None
         self.keeps_alive = False
         self.answers = False
@@ -67,6 +68,7 @@ class World:
 
     async def _chat(self, request: Request) -> dict[str, Any]:
         self.bodies.append(await request.body())
+        self.headers = dict(request.headers)
         bound = context.require()
         bound.refusal = self.refusal
         if self.answers:
@@ -269,6 +271,13 @@ async def test_half_a_character_is_refused_with_its_field(world: World, body: by
 async def test_what_is_whole_goes_to_the_route(world: World, body: bytes) -> None:
     assert (await world.ask("POST", CHAT, content=body)).status_code == 200
     assert [json.loads(each) for each in world.bodies] == [json.loads(body)]
+
+
+async def test_headers_that_say_what_refused_fields_do_are_taken_out(world: World) -> None:
+    sent = {"X-Vllm-Priority": "-9", "X-data-parallel-rank": "7", "x-request-id": "mine"}
+    assert (await world.ask("POST", CHAT, json={}, headers=sent)).status_code == 200
+    assert world.headers["x-request-id"] == "mine"
+    assert not {"x-vllm-priority", "x-data-parallel-rank"} & world.headers.keys()
 
 
 async def test_what_is_not_served_is_refused_before_the_route(world: World) -> None:
