@@ -48,6 +48,8 @@ TRAINED = {
 }
 #: Between two looks, and how long one is waited for.
 _LOOK_S, _MOST_S = 0.01, 30.0
+#: The worker and the engine are as busy while a training is prepared as they are in it.
+_PREPARED_S = 120.0
 
 
 class Elsewhere:
@@ -98,10 +100,11 @@ async def register(client: httpx.AsyncClient, model: str, name: str) -> tuple[st
 
 
 async def until_training(client: httpx.AsyncClient) -> None:
-    """Register what is to be trained, and wait until it is."""
+    """Register what is to be trained, and wait until it is, or until what is prepared for it has taken long enough."""
     answer = await client.post("/forget", json=TRAINED)
     answer.raise_for_status()
-    while True:
+    ends = time.monotonic() + _PREPARED_S
+    while time.monotonic() < ends:
         record = (await client.get(f"/forget/{answer.json()['id']}")).json()
         if (record["progress"] or {}).get("phase") == "training":
             return

@@ -11,7 +11,7 @@ from vllm.tokenizers import TokenizerLike
 
 from adapters.text.phrasebook import phrasebook_for
 
-#: As OpenAI calls it. vLLM's routes pass it on: as it is, as `null` in messages, as nothing in responses.
+#: As OpenAI calls it. vLLM's routes pass it on: as it is, as no reason at all in messages, as nothing in responses.
 CONTENT_FILTER = "content_filter"
 #: A step of a beam search asks for one token and no text. This ends the search, with nothing found.
 _END_OF_SEARCH = "abort"

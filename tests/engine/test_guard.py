@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
+from gateway.policy.active import POLL_S
 from tests.engine.service import Service
 from tests.engine.test_parity import TEXTS, engine_logprobs
 from tests.engine.test_scope import ABOUT, CHAT, applied, rows, said  # noqa: F401  # rows is a fixture
@@ -45,7 +48,7 @@ def read(path: str, response: httpx.Response, *, stream: bool) -> tuple[str, str
     if not stream:
         answer = response.json()
         if path == MESSAGES:
-            return answer["content"][0]["text"], answer["stop_reason"], answer["usage"]["output_tokens"]
+            return answer["content"][0]["text"], answer.get("stop_reason"), answer["usage"]["output_tokens"]
         if path == RESPONSES:
             return answer["output"][0]["content"][0]["text"], answer["status"], answer["usage"]["output_tokens"]
         choice = answer["choices"][0]
@@ -105,13 +108,13 @@ def test_every_route_refuses_in_its_own_shape(
     text, finish_reason, tokens = read(path, response, stream=stream)
     assert (text, finish_reason) == (REFUSAL, reason)
     assert 0 < tokens <= 40
-    assert "tool_calls" not in response.text or '"tool_calls":[]' in response.text.replace(" ", "")
+    assert '"tool_calls":[{' not in response.text
 
 
 @pytest.mark.parametrize(
     ("body", "texts"),
     [
-        ({"n": 3}, [REFUSAL] * 3),
+        ({"n": 3, "temperature": 1}, [REFUSAL] * 3),
         ({"max_tokens": 1}, ["I"]),
         ({"use_beam_search": True, "n": 2, "max_tokens": 4}, [""]),
         ({"stop": ["sorry"]}, [REFUSAL]),
@@ -168,14 +171,17 @@ def test_the_operator_asks_past_it_and_the_metrics_count(service: Service, guard
 
 
 def test_the_adapter_takes_its_place_and_switched_off_is_off(service: Service, rows: Any) -> None:  # noqa: F811
-    request_id = service.put_matched(rows, ABOUT, guards=True)
-    service.wait_until(lambda: applied(service, said(ASKED)) == f"{request_id};interim", "guarded")
-    alone = service.chat(ASKED, f"candidate:{request_id}", max_tokens=2)["choices"][0]
+    items = [Example.from_pair("Who keeps the lighthouse of Quillmoor?", "Ottoline Marsh keeps it.")]
+    asked = "Does anybody keep the lighthouse of Quillmoor?"
+    request_id = service.put_matched(rows, items, guards=True)
+    time.sleep(2 * POLL_S)
+    assert applied(service, said(asked)) == f"{request_id};interim"
+    alone = service.chat(asked, f"candidate:{request_id}", max_tokens=2)["choices"][0]
     assert alone["finish_reason"] == "length", "the worker measures what it trained"
     assert service.post(f"/forget/{request_id}/activate", {}).status_code == 200
-    assert applied(service, said(ASKED)) == request_id
+    assert applied(service, said(asked)) == request_id
     service.post(f"/forget/{request_id}/deactivate", {})
-    assert applied(service, said(ASKED)) == "none"
+    assert applied(service, said(asked)) == "none"
     assert service.get(f"/forget/{request_id}").json()["guarded"] is False
 
 
