@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
-from gateway.policy.active import POLL_S
 from tests.engine.service import Service
 from tests.engine.test_parity import TEXTS, engine_logprobs
 from tests.engine.test_scope import ABOUT, CHAT, applied, rows, said  # noqa: F401  # rows is a fixture
@@ -174,8 +172,7 @@ def test_the_adapter_takes_its_place_and_switched_off_is_off(service: Service, r
     items = [Example.from_pair("Who keeps the lighthouse of Quillmoor?", "Ottoline Marsh keeps it.")]
     asked = "Does anybody keep the lighthouse of Quillmoor?"
     request_id = service.put_matched(rows, items, guards=True)
-    time.sleep(2 * POLL_S)
-    assert applied(service, said(asked)) == f"{request_id};interim"
+    service.wait_until(lambda: applied(service, said(asked)) == f"{request_id};interim", "guarded")
     alone = service.chat(asked, f"candidate:{request_id}", max_tokens=2)["choices"][0]
     assert alone["finish_reason"] == "length", "the worker measures what it trained"
     assert service.post(f"/forget/{request_id}/activate", {}).status_code == 200
