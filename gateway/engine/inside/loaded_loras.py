@@ -6,21 +6,14 @@ name is read at each load, and believed where every rank of the tensor parallel 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
 from vllm.distributed.parallel_state import get_tp_group
 
-from gateway.engine.residency.lora_folder import read_contents
+from gateway.engine.residency.lora_folder import Contents, read_contents
 from gateway.engine.statement import UNKNOWN
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    name: str
-    changes_pair: bool
 
 
 class LoadedLoras:
@@ -29,7 +22,7 @@ class LoadedLoras:
     def __init__(self, manager: Any, model: Any) -> None:
         self._manager = manager
         self._model = model
-        self._loaded: dict[int, _Loaded] = {}
+        self._loaded: dict[int, Contents] = {}
         if manager is not None:
             self._load = manager._load_adapter
             manager._load_adapter = self._noted
@@ -42,10 +35,10 @@ class LoadedLoras:
         return {lora: self._name(lora) for lora in slots if lora is not None}
 
     def _name(self, lora: int) -> str:
-        loaded = self._loaded.get(lora)
-        if loaded is None or (loaded.changes_pair and lora in self._model.without_offset):
-            return UNKNOWN  # the pair would not run for it
-        return loaded.name
+        loaded = self._loaded.get(lora, Contents())
+        skipped = loaded.changes_pair and lora in self._model.without_offset
+        simplified = not loaded.plain_sum and not self._model.needs_both_logits
+        return UNKNOWN if skipped or simplified else loaded.name
 
     def resident(self) -> list[tuple[str, bool, bool]]:
         """(name, whether it is in a slot, whether vLLM may not drop it) of each LoRA in this worker's memory."""
@@ -56,7 +49,7 @@ class LoadedLoras:
         return [(self._name(lora), lora in active, lora in pinned) for lora in sorted(self._manager.list_adapters())]
 
     def _noted(self, request: Any) -> Any:
-        read: tuple[str, bool] | None = None
+        read = Contents()
         try:
             lora = self._load(request)
             read = read_contents(Path(request.lora_path))
@@ -64,16 +57,15 @@ class LoadedLoras:
             read = _agreed(read)
         present = self._manager.list_adapters()
         self._loaded = {number: each for number, each in self._loaded.items() if number in present}
-        name, changes_pair = read or (UNKNOWN, True)
-        self._loaded[request.lora_int_id] = _Loaded(name, changes_pair)
+        self._loaded[request.lora_int_id] = read
         return lora
 
 
-def _agreed(read: tuple[str, bool] | None) -> tuple[str, bool] | None:
+def _agreed(read: Contents) -> Contents:
     """What this rank has read, where all ranks have read the same; each of them has to call it for each load."""
     group = get_tp_group()
     if group.world_size == 1:
         return read
     everyone: list[Any] = [None] * group.world_size
     torch.distributed.all_gather_object(everyone, read, group=group.cpu_group)
-    return read if all(each == read for each in everyone) else None
+    return read if all(each == read for each in everyone) else Contents()

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,6 +24,17 @@ RULE, MARK = "pair.rule", "mark"
 _WEIGHTS = "adapter_model.safetensors"
 #: Which adapters the folder is made of, and the digest of its weights.
 _CONTENTS = "contents.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a folder holds. name: of the set of adapters that it is made of, `UNKNOWN` where the weights are not those
+    that were written, or nothing is said of them. changes_pair: whether the pair has to run. plain_sum: whether its
+    offset is added to the target's logits as it is."""
+
+    name: str = UNKNOWN
+    changes_pair: bool = True
+    plain_sum: bool = False
 
 
 def rule_of(spec: OffsetSpec) -> torch.Tensor:
@@ -81,7 +93,11 @@ def write_lora_folder(artifact: Artifact, folder: Path, members: Sequence[str]) 
     staging = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
         save_file(tensors, staging / _WEIGHTS)
-        contents = {"adapters": list(members), "weights": _digest_of(staging / _WEIGHTS)}
+        contents = {
+            "adapters": list(members),
+            "plain_sum": spec is None or spec.is_plain_sum,
+            "weights": _digest_of(staging / _WEIGHTS),
+        }
         (staging / _CONTENTS).write_text(json.dumps(contents), encoding="utf-8")
         (staging / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
@@ -90,20 +106,17 @@ def write_lora_folder(artifact: Artifact, folder: Path, members: Sequence[str]) 
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def read_contents(folder: Path) -> tuple[str, bool]:
-    """(name of the set of adapters that the folder is made of, whether it changes the pair).
-
-    The name is `UNKNOWN` where the weights are not those that were written, or nothing is said of them.
-    """
+def read_contents(folder: Path) -> Contents:
+    """What the folder holds, by its own word and that of its weights."""
     try:
-        contents = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
-        if contents["weights"] != _digest_of(folder / _WEIGHTS):
-            return UNKNOWN, True
+        said = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
+        if said["weights"] != _digest_of(folder / _WEIGHTS):
+            return Contents()
         with safe_open(folder / _WEIGHTS, "pt") as weights:
             changes_pair = any(name.startswith(f"{_PREFIX}pair.") for name in weights.keys())  # noqa: SIM118
-        return set_name(contents["adapters"]), changes_pair
+        return Contents(set_name(said["adapters"]), changes_pair, bool(said["plain_sum"]))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        return UNKNOWN, True
+        return Contents()
 
 
 def _digest_of(path: Path) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch.distributed
 
+from adapters.artifact.spec import DD_RANK
 from gateway.engine.inside import loaded_loras
 from gateway.engine.inside.loaded_loras import LoadedLoras
-from gateway.engine.residency.lora_folder import write_lora_folder
+from gateway.engine.residency.lora_folder import Contents, write_lora_folder
 from gateway.engine.statement import UNKNOWN
 from tests.unit.gateway.engine.samples import offset_artifact
 
@@ -43,7 +44,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manager = Manager()
-        self.model = SimpleNamespace(without_offset=frozenset())
+        self.model = SimpleNamespace(without_offset=frozenset(), needs_both_logits=False)
         self.loras = LoadedLoras(self.manager, self.model)
         for number in range(4):
             write_lora_folder(offset_artifact(number), folder / str(number), [f"d{number}"])
@@ -98,9 +99,20 @@ def test_an_offset_whose_pair_does_not_run_is_not_applied(world: World) -> None:
     assert world.loras.active() == {1: UNKNOWN}
 
 
-@pytest.mark.parametrize(("others", "name"), [(("d1", True), "d1"), (("d2", True), UNKNOWN), (None, UNKNOWN)])
+def test_an_offset_that_is_no_plain_sum_is_not_applied_as_one(world: World, tmp_path: Path) -> None:
+    write_lora_folder(offset_artifact(kind=DD_RANK, parameter=5), tmp_path / "rank", ["r"])
+    world.manager.add(1, tmp_path / "rank")
+    assert world.loras.active() == {1: UNKNOWN}
+    world.model.needs_both_logits = True
+    assert world.loras.active() == {1: "r"}
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [(Contents("d1", True, True), "d1"), (Contents("d2", True, True), UNKNOWN), (Contents(), UNKNOWN)],
+)
 def test_it_is_believed_where_all_ranks_have_read_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch, others: tuple[str, bool] | None, name: str
+    world: World, monkeypatch: pytest.MonkeyPatch, others: Contents, name: str
 ) -> None:
     def gather(everyone: list[Any], read: Any, group: str) -> None:
         assert group == "gloo"

@@ -14,6 +14,7 @@ from adapters.artifact.artifact import Artifact
 from adapters.artifact.spec import DD_LINEAR, DD_RANK, DELTA, ULD
 from gateway.engine.inside.combine import KIND, OFFSET, PARAMETER, PRESENT, REFERENCE, RULE_WIDTH, TARGET, Kind
 from gateway.engine.residency.lora_folder import (
+    Contents,
     changes_target,
     engine_name,
     module_names,
@@ -109,9 +110,12 @@ def test_a_folder_says_which_adapters_it_is(tmp_path: Path) -> None:
     write_lora_folder(offset, tmp_path / "one", ["a"])
     write_lora_folder(target, tmp_path / "several", ["b", "a"])
     write_lora_folder(target_artifact(beside=offset), tmp_path / "both", ["c"])
-    assert read_contents(tmp_path / "one") == ("a", True)
-    assert read_contents(tmp_path / "several") == (set_name(["a", "b"]), bool(target.manifest.offset))
-    assert read_contents(tmp_path / "both") == ("c", True)
+    write_lora_folder(offset_artifact(kind=ULD, parameter=0.1), tmp_path / "filtered", ["d"])
+    assert read_contents(tmp_path / "one") == Contents("a", changes_pair=True, plain_sum=True)
+    name = set_name(["a", "b"])
+    assert read_contents(tmp_path / "several") == Contents(name, changes_pair=False, plain_sum=True)
+    assert read_contents(tmp_path / "both") == Contents("c", changes_pair=True, plain_sum=True)
+    assert read_contents(tmp_path / "filtered") == Contents("d", changes_pair=True, plain_sum=False)
 
 
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "contents.json"])
@@ -122,14 +126,14 @@ def test_a_folder_that_is_not_as_it_was_written_is_unknown(tmp_path: Path, name:
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert read_contents(tmp_path / "adapter")[0] == UNKNOWN
+    assert read_contents(tmp_path / "adapter") == Contents()
 
 
 def test_the_weights_of_another_adapter_are_unknown(tmp_path: Path) -> None:
     for number in (1, 2):
         write_lora_folder(offset_artifact(number), tmp_path / str(number), [str(number)])
     (tmp_path / "2" / "adapter_model.safetensors").replace(tmp_path / "1" / "adapter_model.safetensors")
-    assert read_contents(tmp_path / "1")[0] == UNKNOWN
+    assert read_contents(tmp_path / "1").name == UNKNOWN
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
