@@ -2,25 +2,26 @@
 
     python -m bench.routing [--requests 10 1000 10000]
 
-The requests are of invented words and of random vectors, 8 each; the prompts are bundled questions, each asked once, so
-that no vector is remembered, and then again. Milliseconds of one thread: the median and the 99th percentile. `names` is
-the index of names alone on the words of one reading; `new` and `again` are the whole way.
+The requests are those of `bench.scope.fill`; the prompts are bundled questions, each asked once, so that no vector is
+remembered, and then again. Milliseconds of one thread: the median and the 99th percentile. `names` is the index of
+names alone on the words of one reading; `new` and `again` are the whole way; `held` is the memory they take.
+The entries of many take minutes to make.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
 import resource
-import string
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from adapters.text.phrasebook import phrasebook
 from adapters.text.words import words
+from bench.scope.fill import fill
 from gateway.policy.scope.background import Background
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.encoder import CachedEncoder, Encoder, UniversalSentenceEncoder
@@ -28,28 +29,20 @@ from gateway.policy.scope.entry import ScopeEntry, keyed
 from gateway.policy.scope.keyed import WordHasher
 from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.names import NameIndex
-from gateway.policy.scope.naming import Name
+from gateway.policy.scope.naming import names_of
 
 _HASHER = WordHasher(b"a key for words that are public")
-_VECTORS = 8
-#: No random vector comes so near to a sentence.
-_THRESHOLD = 0.5
+#: About what theirs are.
+_THRESHOLD = 0.3
 
 
-def invented(count: int, encoder: Encoder) -> list[ScopeEntry]:
-    """Entries as requests about persons have them: a name of two words, a fact, and four questions."""
-    draw, numbers = random.Random(0), np.random.default_rng(0)
-
-    def word() -> str:
-        return "".join(draw.choices(string.ascii_lowercase, k=draw.randint(4, 9)))
-
-    made = []
-    for _ in range(count):
-        first, last, fact = word(), word(), word()
-        names = [Name((first, last), 2), Name((fact,), 1), *(Name((first, last, word(), word()), 3) for _ in range(4))]
-        vectors = numbers.normal(size=(_VECTORS, encoder.dimension)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        made.append(ScopeEntry(keyed(names, _HASHER), vectors, _THRESHOLD, encoder.digest))
+def entries(count: int, encoder: Encoder) -> list[bytes]:
+    """Of the invented requests of `bench.scope.fill`, as they are stored, all with one threshold."""
+    book, made = phrasebook("en"), []
+    for subject in fill(count):
+        texts = dict.fromkeys([*(item.prompt for item in subject.items), *(item.completion for item in subject.items)])
+        names = keyed(names_of(subject.items, book), _HASHER)
+        made.append(ScopeEntry(names, encoder.encode(list(texts)), _THRESHOLD, encoder.digest).to_bytes())
     return made
 
 
@@ -67,6 +60,11 @@ def _named(index: NameIndex, spoken: Mapping[str, Sequence[str]], prompt: str) -
     return index.found(spoken[prompt])
 
 
+def _resident() -> int:
+    """Bytes of memory that the process has, on Linux."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, nargs="+", default=[10, 1000, 10_000])
@@ -75,15 +73,17 @@ def main() -> None:
     background = Background(weights)
     prompts = phrasebook("en").questions
     spoken = {prompt: [word.term for word in words(prompt)] for prompt in prompts}
-    print("requests   names p50, p99    new p50, p99   again p50, p99   largest, MiB")
+    print("requests   names p50, p99    new p50, p99   again p50, p99   held, MiB")
+    made = entries(max(arguments.requests), weights)
     for count in arguments.requests:
         encoder = CachedEncoder(weights)
         matcher, index = Matcher(Detectors(encoder, background, _HASHER)), NameIndex(_HASHER)
-        for number, entry in enumerate(invented(count, encoder)):
-            matcher.put(str(number), entry)
-            index.put(str(number), entry.names)
-        matcher.matches("The first prompt puts the vectors under each other.")
-        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        before = _resident()
+        for number, entry in enumerate(made[:count]):
+            matcher.put(str(number), ScopeEntry.from_bytes(entry))
+        held = (_resident() - before) / 2**20
+        for number, entry in enumerate(made[:count]):
+            index.put(str(number), ScopeEntry.from_bytes(entry).names)
         names = milliseconds(partial(_named, index, spoken), prompts)
         new, again = (milliseconds(matcher.matches, prompts) for _ in range(2))
         print(f"{count:8}    {names}    {new}    {again}   {held:8.0f}")

@@ -29,7 +29,7 @@ class Matcher:
         self._encoder = detectors.encoder
         self._background = detectors.background
         self._names = NameIndex(detectors.hasher)
-        self._meanings = MeaningIndex(detectors.encoder.dimension)
+        self._meanings = MeaningIndex(detectors.background.spaces)
         self._held: set[str] = set()
         self._lock = Lock()
 

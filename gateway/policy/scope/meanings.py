@@ -1,60 +1,126 @@
-"""The vectors of all requests in one matrix: to which of them does a text come near?"""
+"""The vectors of all requests in one matrix: to which of them does a text come near?
+
+A text is far from most of them, and the first parts of a vector show it. So each is held twice: whole, in half
+precision, and short, as its parts along a few directions and the lengths of what is left. Of what is left, the product
+of two vectors is at most that of their lengths (Cauchy and Schwarz), so that the short ones never say too little, and
+only those that may come near are looked at whole. Nothing is lost by it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+#: What sums of float32 in another order may differ by.
+_ROUNDING = 1e-4
+_FEWEST_ROWS = 64
 
 
 class MeaningIndex:
     """Vectors by request, each request with a threshold of its own.
 
-    dimension: of the vectors, which have unit length.
+    spaces: each [n, dimension], the rows of all of them orthonormal: vectors are compared along those of the first, and
+    by their lengths in the others, and outside all. They change how long it takes and nothing of what is found.
     """
 
-    def __init__(self, dimension: int) -> None:
-        self._vectors: dict[str, NDArray[np.float32]] = {}
-        self._thresholds: dict[str, float] = {}
-        self._empty = np.zeros((0, dimension), dtype=np.float32)
-        self._matrix: _Matrix | None = None
+    def __init__(self, spaces: Sequence[Vectors]) -> None:
+        self._spaces = tuple(spaces)
+        self._dimension = spaces[0].shape[1]
+        self._places: dict[str, slice] = {}
+        self._rows = _Rows(_FEWEST_ROWS, self._dimension, len(spaces[0]) + len(spaces))
 
-    def put(self, request_id: str, vectors: NDArray[np.float32], threshold: float) -> None:
+    def put(self, request_id: str, vectors: Vectors, threshold: float) -> None:
         """Add a request, in the place of what it had before. vectors: [n, dimension]."""
-        self._vectors[request_id] = vectors
-        self._thresholds[request_id] = threshold
-        self._matrix = None
+        self.remove(request_id)
+        if not len(vectors):
+            return
+        if not self._rows.fit(len(vectors)):
+            self._move(len(vectors))
+        whole = vectors.astype(np.float16)
+        short = self._shortened(whole.astype(np.float32))
+        self._places[request_id] = self._rows.add(request_id, whole, short, threshold)
 
     def remove(self, request_id: str) -> None:
         """Forget a request; one that is not here is no error."""
-        self._vectors.pop(request_id, None)
-        self._thresholds.pop(request_id, None)
-        self._matrix = None
+        place = self._places.pop(request_id, None)
+        if place is not None:
+            self._rows.clear(place)
 
-    def found(self, windows: NDArray[np.float32], background: NDArray[np.float32]) -> Mapping[str, float]:
+    def found(self, windows: Vectors, background: Vectors) -> Mapping[str, float]:
         """The requests that one of the windows [m, dimension] is about, with how far the nearest is above the
         threshold. background: [m], what is taken off each window's cosines."""
-        if self._matrix is None:
-            self._matrix = _Matrix(self._vectors, self._thresholds, self._empty)
-        return self._matrix.found(windows, background)
-
-
-class _Matrix:
-    """All vectors under each other: one product, then the largest in each request's rows."""
-
-    def __init__(
-        self, vectors: Mapping[str, NDArray[np.float32]], thresholds: Mapping[str, float], empty: NDArray[np.float32]
-    ) -> None:
-        held = {request_id: rows for request_id, rows in vectors.items() if len(rows)}
-        self._ids = tuple(held)
-        self._starts = np.cumsum([0, *(len(rows) for rows in held.values())])[:-1]
-        self._thresholds = np.array([thresholds[request_id] for request_id in held])
-        self._rows = np.concatenate([empty, *held.values()])
-
-    def found(self, windows: NDArray[np.float32], background: NDArray[np.float32]) -> dict[str, float]:
-        if not (self._ids and len(windows)):
+        if not (self._places and len(windows)):
             return {}
-        nearest = (self._rows @ windows.T - background).max(axis=1)
-        margins = np.maximum.reduceat(nearest, self._starts) - self._thresholds
-        return {self._ids[number]: float(margins[number]) for number in np.flatnonzero(margins >= 0)}
+        near = self._rows.near(self._shortened(windows), background)
+        margins = (self._rows.whole[near].astype(np.float32) @ windows.T - background).max(axis=1)
+        margins -= self._rows.thresholds[near]
+        found: dict[str, float] = {}
+        for request_id, margin in zip(self._rows.owners[near], margins.tolist(), strict=True):
+            if margin >= found.get(request_id, 0.0):
+                found[request_id] = margin
+        return found
+
+    def _shortened(self, vectors: Vectors) -> Vectors:
+        """[n, columns]: parts along the directions of the first space, lengths in the others and in what is left."""
+        parts = [vectors @ space.T for space in self._spaces]
+        whole, *squares = (np.square(part).sum(axis=1) for part in (vectors, *parts))
+        left = np.maximum(whole - np.sum(squares, axis=0), 0.0)
+        return np.column_stack([parts[0], *map(np.sqrt, (*squares[1:], left))]).astype(np.float32)
+
+    def _move(self, more: int) -> None:
+        """To where there is room for so many more rows, and for as many again, without those that are gone."""
+        held = sum(place.stop - place.start for place in self._places.values())
+        rows = _Rows(2 * (held + more), self._dimension, self._rows.columns)
+        self._places = {request_id: rows.take(self._rows, place) for request_id, place in self._places.items()}
+        self._rows = rows
+
+
+class _Rows:
+    """Room for so many rows; those taken are the first."""
+
+    def __init__(self, room: int, dimension: int, columns: int) -> None:
+        self.columns = columns
+        self.whole = np.zeros((room, dimension), dtype=np.float16)
+        self.thresholds = np.full(room, np.inf, dtype=np.float32)
+        self.owners: NDArray[np.object_] = np.full(room, None, dtype=object)
+        # Beside its threshold each has a one, so that one product also takes off the background.
+        self._short = np.zeros((room, columns + 2), dtype=np.float32)
+        self._end = 0
+
+    def fit(self, count: int) -> bool:
+        return self._end + count <= len(self.whole)
+
+    def add(self, owner: str, whole: NDArray[np.float16], short: Vectors, threshold: float) -> slice:
+        place = self._next(len(whole))
+        self.whole[place], self.thresholds[place], self.owners[place] = whole, threshold, owner
+        self._short[place, :-2] = short
+        self._short[place, -2:] = threshold, 1.0
+        return place
+
+    def take(self, other: _Rows, place: slice) -> slice:
+        """Copy what another has there."""
+        to = self._next(place.stop - place.start)
+        self.whole[to], self.thresholds[to], self.owners[to] = (
+            each[place] for each in (other.whole, other.thresholds, other.owners)
+        )
+        self._short[to] = other._short[place]
+        return to
+
+    def clear(self, place: slice) -> None:
+        self.whole[place], self.thresholds[place], self.owners[place] = 0.0, np.inf, None
+        self._short[place] = 0.0
+        self._short[place, -2] = 1.0  # farther than anything
+
+    def near(self, short: Vectors, background: Vectors) -> NDArray[np.intp]:
+        """Which rows may be above their threshold for one of these."""
+        asked = np.column_stack([short, np.full_like(background, -1.0), -background])
+        return np.flatnonzero((self._short[: self._end] @ asked.T).max(axis=1) >= -_ROUNDING)
+
+    def _next(self, count: int) -> slice:
+        place = slice(self._end, self._end + count)
+        self._end = place.stop
+        return place

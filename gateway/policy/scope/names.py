@@ -34,7 +34,8 @@ class NameIndex:
 
     def __init__(self, hasher: WordHasher) -> None:
         self._hasher = hasher
-        self._places: dict[int, tuple[_Place, ...]] = {}
+        # Nearly every hash is of one word alone, which needs no tuple.
+        self._places: dict[int, _Place | tuple[_Place, ...]] = {}
         self._names: dict[str, tuple[KeyedName, ...]] = {}
 
     def put(self, request_id: str, names: Sequence[KeyedName]) -> None:
@@ -45,13 +46,14 @@ class NameIndex:
             for word, variants in enumerate(name.words):
                 place = _Place(request_id, number, word)
                 for variant in variants:
-                    self._places[variant] = (*self._places.get(variant, ()), place)
+                    others = self._held_under(variant)
+                    self._places[variant] = (*others, place) if others else place
 
     def remove(self, request_id: str) -> None:
         """Forget a request; one that is not here is no error."""
         for name in self._names.pop(request_id, ()):
             for variant in {variant for variants in name.words for variant in variants}:
-                left = tuple(place for place in self._places.get(variant, ()) if place.request_id != request_id)
+                left = tuple(place for place in self._held_under(variant) if place.request_id != request_id)
                 if left:
                     self._places[variant] = left
                 else:
@@ -80,4 +82,8 @@ class NameIndex:
 
     def _looked_up(self, word: str) -> Iterable[_Place]:
         for variant in self._hasher.looked_up(word):
-            yield from self._places.get(variant, ())
+            yield from self._held_under(variant)
+
+    def _held_under(self, variant: int) -> tuple[_Place, ...]:
+        held = self._places.get(variant, ())
+        return (held,) if isinstance(held, _Place) else held
