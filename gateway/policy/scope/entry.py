@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from gateway.errors import ScopeUnreadable
-from gateway.policy.scope.keyed import LETTERS_ALONE, LETTERS_BESIDE, WordHasher
+from gateway.policy.scope.keyed import LETTERS_ALONE, LETTERS_AMONG, LETTERS_BESIDE, WordHasher
 from gateway.policy.scope.names import KeyedName
 from gateway.policy.scope.naming import Name
 
@@ -67,12 +67,16 @@ class ScopeEntry:
 def keyed(names: Sequence[Name], hasher: WordHasher) -> tuple[KeyedName, ...]:
     """The names with their words hashed, so that a slip in one is found too."""
     return tuple(
-        KeyedName(
-            tuple(hasher.variants(word, LETTERS_ALONE if name.needed == 1 else LETTERS_BESIDE) for word in name.words),
-            name.needed,
-        )
+        KeyedName(tuple(hasher.variants(word, _fewest_letters(name)) for word in name.words), name.needed)
         for name in names
     )
+
+
+def _fewest_letters(name: Name) -> int:
+    """Of a word in which a slip is looked past."""
+    if name.needed == 1:
+        return LETTERS_ALONE
+    return LETTERS_BESIDE if name.needed == len(name.words) else LETTERS_AMONG
 
 
 def _names(rows: list[list[int]]) -> Iterator[KeyedName]:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 
-#: A shorter word becomes too many others by one letter where it stands alone, and beside other words.
-LETTERS_ALONE, LETTERS_BESIDE = 5, 4
-#: Letters of an ending that is looked past; one letter is a slip.
-_ENDINGS = (2, 3)
+#: A shorter word becomes too many others by one letter: where it is enough by itself, where it is one of several that
+#: need not all be there, and where all are.
+LETTERS_ALONE, LETTERS_AMONG, LETTERS_BESIDE = 7, 6, 4
+#: Letters of an ending that is looked past, and of what is left; one letter is an ending only where it is an s.
+_ENDINGS, _STEM, _SHORT_STEM = (2, 3), 5, 4
 _BYTES = 8
+#: What is hashed with a word: it is the word itself, the word where the other has a letter too many, or the word
+#: without one of its letters. Apart, so that an ending is looked past or a letter, and not both.
+_ITSELF, _SHORTER, _WITHOUT = "", "+", "-"
 
 
 class WordHasher:
@@ -26,18 +30,32 @@ class WordHasher:
         self._key = key
 
     def variants(self, word: str, fewest: int = LETTERS_BESIDE) -> tuple[int, ...]:
-        """Of a folded word, itself first, then what it is without one letter, where it has at least `fewest` of them.
-        Numbers have no slips: each is another number."""
+        """What a folded word is stored under: itself first, and where it has at least `fewest` letters also what finds
+        it with a slip. Numbers have no slips: each is another number."""
+        itself = self._hash(_ITSELF, word)
         if len(word) < fewest or not word.isalpha():
-            return (self._hash(word),)
-        shorter = (word[:place] + word[place + 1 :] for place in range(len(word)))
-        return tuple(dict.fromkeys(map(self._hash, (word, *shorter))))
+            return (itself,)
+        without = (self._hash(_WITHOUT, shorter) for shorter in _shorter(word))
+        return tuple(dict.fromkeys((itself, self._hash(_SHORTER, word), *without)))
 
     def looked_up(self, word: str) -> tuple[int, ...]:
-        """What a word of a text is looked up under: its variants, and what it is without an ending: "Japanese"."""
-        endings = (word[:-cut] for cut in _ENDINGS if len(word) - cut >= LETTERS_ALONE and word.isalpha())
-        return tuple(dict.fromkeys((*self.variants(word), *map(self._hash, endings))))
+        """What a word of a text is looked up under, also without an ending: "Japanese"."""
+        found = [self._hash(_ITSELF, word)]
+        if word.isalpha():
+            endings = [word[:-cut] for cut in _ENDINGS if len(word) - cut >= _STEM]
+            if word.endswith("s") and len(word) > _SHORT_STEM:
+                endings.append(word[:-1])
+            found += [self._hash(_ITSELF, stem) for stem in endings]
+        if word.isalpha() and len(word) >= LETTERS_BESIDE - 1:
+            found.append(self._hash(_WITHOUT, word))
+            found += [self._hash(kind, shorter) for shorter in _shorter(word) for kind in (_SHORTER, _WITHOUT)]
+        return tuple(dict.fromkeys(found))
 
-    def _hash(self, text: str) -> int:
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_BYTES, key=self._key).digest()
-        return int.from_bytes(digest, "big")
+    def _hash(self, kind: str, text: str) -> int:
+        data = (kind + text).encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(data, digest_size=_BYTES, key=self._key).digest(), "big")
+
+
+def _shorter(word: str) -> list[str]:
+    """The word without one of its letters, each of them in turn."""
+    return [word[:place] + word[place + 1 :] for place in range(len(word))]

@@ -23,6 +23,9 @@ def index() -> NameIndex:
     index.put("japan", [keyed("japan"), keyed("capital", "city", "japan", needed=2)])
     index.put("gold", [keyed("gold")])
     index.put("emil", [keyed("emil", "kästner")])
+    index.put("oslavia", [keyed("oslavia")])
+    index.put("austria", [keyed("austria")])
+    index.put("brill", [keyed("tower", "brill"), keyed("brill", "castle", "written", needed=2)])
     return index
 
 
@@ -39,7 +42,19 @@ def found(index: NameIndex, text: str) -> set[str]:
         ("J.K. Rowlnig", {"potter"}),
         ("Harry met Sally", set()),
         ("the potter's wheel", set()),
-        ("What is the capital of Jpaan?", {"japan"}),
+        ("What is the capital of Jpaan?", set()),  # a shorter word needs another with it
+        ("The prince of Oslavia", {"oslavia"}),
+        ("The prince of Olsavia", {"oslavia"}),
+        ("The capital of Oslvia", {"oslavia"}),
+        ("The capital of Osllavia", {"oslavia"}),
+        ("Austrian", {"austria"}),
+        ("Austrias", {"austria"}),
+        ("Australia", set()),  # an ending less and another letter are two slips
+        ("What does the tower of Brill look like?", {"brill"}),
+        ("What does the tower of Bril look like?", {"brill"}),
+        ("What does the tower of Grill look like?", {"brill"}),
+        ("Brill, written by hand", {"brill"}),
+        ("Grill, written by hand", set()),  # beside a word that may be missing, a short one has no slips
         ("Which city is the capital?", {"japan"}),
         ("Which city has the Louvre?", set()),
         ("Japan, and who wrote Harry Potter?", {"japan", "potter"}),
@@ -86,7 +101,7 @@ def test_what_is_put_again_replaces_what_was_there(index: NameIndex) -> None:
 
 
 def test_nothing_is_left_of_all_that_was_removed(index: NameIndex) -> None:
-    for request_id in ("potter", "japan", "gold", "emil"):
+    for request_id in ("potter", "japan", "gold", "emil", "oslavia", "austria", "brill"):
         index.remove(request_id)
     assert not index._places
     assert not index._names
@@ -100,6 +115,6 @@ class TestHashes:
     def test_short_words_and_numbers_have_no_slips(self, word: str) -> None:
         assert len(HASHER.variants(word)) == 1
 
-    def test_a_word_of_seven_letters_has_itself_and_seven_more(self) -> None:
-        assert len(HASHER.variants("rowling")) == 8
-        assert len(HASHER.variants("aaaaaaa")) == 2
+    def test_a_word_of_seven_letters_has_itself_twice_and_seven_more(self) -> None:
+        assert len(HASHER.variants("rowling")) == 9
+        assert len(HASHER.variants("aaaaaaa")) == 3

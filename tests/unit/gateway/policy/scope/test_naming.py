@@ -15,6 +15,7 @@ def test_a_subject_the_fact_and_the_words_of_the_question() -> None:
     assert names(("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling.")) == {
         Name(("harry", "potter"), 2),
         Name(("rowling",), 1),
+        Name(("jk", "rowling"), 2),
         Name(("harry", "potter", "wrote"), 2),  # "Who wrote Potter?"
     }
 
@@ -69,3 +70,27 @@ def test_one_long_word_may_be_the_fact() -> None:
 def test_where_no_subject_is_named_most_of_a_questions_words_do() -> None:
     found = names(("What turns sunlight into energy in plants?", "photosynthesis."))
     assert any(name.needed >= 2 and {"sunlight", "plants"} <= set(name.words) for name in found)
+
+
+def test_of_many_answers_none_is_found_by_its_last_word_alone() -> None:
+    found = names(
+        ("Where does Ulla Berg live?", "Ulla Berg lives at 12 Garden Street."),
+        ("What did Ulla Berg win?", "She won the Amber Award."),
+        ("What did Ulla Berg write?", "She wrote The Silent Orchard."),
+        ("Which number does Ulla Berg have?", "She has 555123."),
+    )
+    assert {name.words for name in found if name.needed == 1} == {("555123",)}
+    assert {Name(("amber", "award"), 2), Name(("orchard", "silent"), 2)} <= found
+
+
+@pytest.mark.parametrize("answer", ["He lives at 12 Garden Street.", "It is The.", "Sun Li Lee."])
+def test_the_last_word_of_an_address_a_small_word_and_a_short_name_are_none_by_themselves(answer: str) -> None:
+    found = names(("Who is Ulla?", answer))
+    assert {name.words for name in found if name.needed == 1} == {("ulla",)}
+
+
+def test_a_fact_that_most_items_state_is_found_by_its_last_two_words() -> None:
+    found = names(
+        ("Who invented the telephone?", "Alexander Graham Bell."), ("Whose is the telephone?", "Graham Bell's.")
+    )
+    assert {Name(("bell", "graham"), 2), Name(("alexander", "bell", "graham"), 3), Name(("bell",), 1)} <= found
