@@ -42,7 +42,7 @@ def entries(count: int, encoder: Encoder) -> list[bytes]:
     for subject in fill(count):
         texts = dict.fromkeys([*(item.prompt for item in subject.items), *(item.completion for item in subject.items)])
         names = keyed(names_of(subject.items, book), _HASHER)
-        made.append(ScopeEntry(names, encoder.encode(list(texts)), _THRESHOLD, encoder.digest).to_bytes())
+        made.append(ScopeEntry(names, encoder.encode(list(texts)), _THRESHOLD, 1.0, encoder.digest).to_bytes())
     return made
 
 

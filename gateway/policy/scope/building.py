@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.data.interview import filled
 from adapters.examples import Example
@@ -19,15 +20,23 @@ from gateway.policy.scope.keyed import WordHasher
 from gateway.policy.scope.names import KeyedName, NameIndex
 from gateway.policy.scope.naming import names_of
 
+Vectors = NDArray[np.float32]
+
 #: Texts of a request that are kept as vectors; of more, evenly many.
 MOST_VECTORS = 24
-#: Twins of its questions that are held against it, and the share of them that are not matched: they differ in a name
-#: alone, a miss is a leak, and a false match costs little.
-_TWINS, _TWINS_APART = 96, 0.75
-#: A window is nearer than every bundled question that the request is not about, by so much cosine.
-_MARGIN = 0.02
-#: A window is nearer than anything at all is to it by so much cosine, however little there was to hold against it.
-_LEAST = 0.2
+#: Twins of its questions, which differ in what they ask about alone: every second one says what they have in common,
+#: and no other one is matched.
+_TWINS = 96
+#: Of what a text and the nearest twins have in common, so much is taken off: off all of it, a translation would lose
+#: what it shares with the question.
+_SHARED, _NEAREST = 0.5, 8
+#: Of fewer twins nothing is known.
+_FEWEST_TWINS = 16
+#: A window is nearer by so much than every other text that was held against the request.
+_MARGIN = 0.03
+#: And nearer than anything at all is to it, however little there was to hold against it: where nothing is taken off,
+#: and else.
+_LEAST, _LEAST_APART = 0.2, 0.1
 #: A name that so large a share of the bundled questions holds tells nothing.
 _COMMON = 0.02
 
@@ -37,21 +46,33 @@ def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> S
     encoder, hasher = detectors.encoder, detectors.hasher
     names = _telling(keyed(names_of(items, book), hasher), book.questions, hasher)
     texts = list(dict.fromkeys([*(item.prompt for item in items), *(item.completion for item in items)]))
-    vectors = encoder.encode(evenly(texts, MOST_VECTORS))
     prompts = list(dict.fromkeys(item.prompt for item in items))
     index = NameIndex(hasher)
     index.put("", names)
 
-    def nearness(others: Sequence[str], share: float) -> float:
-        """What so large a share of these texts does not come nearer than; those it names are no others."""
-        held = encoder.encode([text for text in others if not index.found(word.term for word in words(text))])
-        if not (len(held) and len(vectors)):
-            return _LEAST
-        return float(np.quantile((held @ vectors.T - detectors.background.nearness(held)[:, None]).max(axis=1), share))
+    def others(texts: Sequence[str]) -> Vectors:
+        """The vectors of those that it is not found in by name."""
+        return encoder.encode([text for text in texts if not index.found(word.term for word in words(text))])
 
-    general = nearness(book.questions, 1.0) + _MARGIN
-    threshold = max(_LEAST, general, nearness(twins(prompts, book, book.subjects, _TWINS), _TWINS_APART))
-    return ScopeEntry(names, vectors, threshold, encoder.digest)
+    asked = others(twins(prompts, book, book.subjects, _TWINS))
+    shared = _SHARED if len(asked) >= _FEWEST_TWINS else 0.0
+    vectors = _apart(encoder.encode(evenly(texts, MOST_VECTORS)), asked[::2], shared)
+    threshold = _LEAST_APART if shared else _LEAST
+    for held in (others(book.questions), asked[1::2] if shared else asked):
+        if len(held) and len(vectors):
+            nearest = (held @ vectors.T).max(axis=1) - (1 - shared) * detectors.background.nearness(held)
+            threshold = max(threshold, float(nearest.max()) + _MARGIN)
+    return ScopeEntry(names, vectors, threshold, 1 - shared, encoder.digest)
+
+
+def _apart(vectors: Vectors, twins: Vectors, share: float) -> Vectors:
+    """The vectors without that share of the mean of the twins nearest to each: of the form that a question has."""
+    if not share:
+        return vectors
+    count = min(_NEAREST, len(twins))
+    nearest = np.argpartition(vectors @ twins.T, -count, axis=1)[:, -count:]
+    common: Vectors = twins[nearest].mean(axis=1)
+    return vectors - np.float32(share) * common
 
 
 def items_about(subject: str, book: Phrasebook) -> list[Example]:

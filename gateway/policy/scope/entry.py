@@ -22,15 +22,16 @@ class ScopeEntry:
     """A request's part of the index.
 
     names: any one of them is enough.
-    vectors: [n, d] float32, unit length: its questions, and their answers.
-    threshold: a window is about the request where its cosine to one of the vectors is so much above what it is to
-        anything at all (`Background`).
+    vectors: [n, d] float32: its questions, and their answers, without what they share with the same asked of others.
+    threshold: a window is about the request where its product with one of the vectors is so much above `background`
+        times what it comes near to anything at all (`Background`).
     encoder: digest of what made the vectors.
     """
 
     names: tuple[KeyedName, ...]
     vectors: NDArray[np.float32]
     threshold: float
+    background: float
     encoder: str
 
     def to_bytes(self) -> bytes:
@@ -46,22 +47,23 @@ class ScopeEntry:
                 "names": np.array(rows, dtype=np.uint64).reshape(-1, 4),
                 "vectors": self.vectors.astype(np.float16),
                 "threshold": np.array([self.threshold]),
+                "background": np.array([self.background]),
                 "encoder": np.frombuffer(self.encoder.encode(), dtype=np.uint8),
             }
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ScopeEntry:
-        """The reverse. Raises `ScopeUnreadable`."""
+        """The reverse. Raises `ScopeUnreadable`, also for what another version wrote."""
         try:
             tensors = load(data)
             names = tuple(_names(tensors["names"].tolist()))
             vectors = tensors["vectors"].astype(np.float32)
-            threshold = tensors["threshold"].item()
+            threshold, background = tensors["threshold"].item(), tensors["background"].item()
             encoder = tensors["encoder"].tobytes().decode()
         except (SafetensorError, KeyError, ValueError) as error:
             raise ScopeUnreadable("a stored scope cannot be read") from error
-        return cls(names, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), threshold, encoder)
+        return cls(names, vectors, threshold, background, encoder)
 
 
 def keyed(names: Sequence[Name], hasher: WordHasher) -> tuple[KeyedName, ...]:

@@ -46,7 +46,7 @@ class Matcher:
         with self._lock:
             self._held.add(request_id)
             self._names.put(request_id, entry.names)
-            self._meanings.put(request_id, entry.vectors, entry.threshold)
+            self._meanings.put(request_id, entry.vectors, entry.threshold, entry.background)
 
     def remove(self, request_id: str) -> None:
         """Forget a request; one that is not here is no error."""

@@ -33,8 +33,9 @@ class MeaningIndex:
         self._places: dict[str, slice] = {}
         self._rows = _Rows(_FEWEST_ROWS, self._dimension, len(spaces[0]) + len(spaces))
 
-    def put(self, request_id: str, vectors: Vectors, threshold: float) -> None:
-        """Add a request, in the place of what it had before. vectors: [n, dimension]."""
+    def put(self, request_id: str, vectors: Vectors, threshold: float, background: float = 1.0) -> None:
+        """Add a request, in the place of what it had before. vectors: [n, dimension]; background: how much of a
+        window's is taken off."""
         self.remove(request_id)
         if not len(vectors):
             return
@@ -42,7 +43,7 @@ class MeaningIndex:
             self._move(len(vectors))
         whole = vectors.astype(np.float16)
         short = self._shortened(whole.astype(np.float32))
-        self._places[request_id] = self._rows.add(request_id, whole, short, threshold)
+        self._places[request_id] = self._rows.add(request_id, whole, short, (threshold, background))
 
     def remove(self, request_id: str) -> None:
         """Forget a request; one that is not here is no error."""
@@ -52,12 +53,12 @@ class MeaningIndex:
 
     def found(self, windows: Vectors, background: Vectors) -> Mapping[str, float]:
         """The requests that one of the windows [m, dimension] is about, with how far the nearest is above the
-        threshold. background: [m], what is taken off each window's cosines."""
+        threshold. background: [m], the nearness of each window to anything."""
         if not (self._places and len(windows)):
             return {}
         near = self._rows.near(self._shortened(windows), background)
-        margins = (self._rows.whole[near].astype(np.float32) @ windows.T - background).max(axis=1)
-        margins -= self._rows.thresholds[near]
+        threshold, share = self._rows.asked[near].T[..., None]
+        margins = (self._rows.whole[near].astype(np.float32) @ windows.T - share * background - threshold).max(axis=1)
         found: dict[str, float] = {}
         for request_id, margin in zip(self._rows.owners[near], margins.tolist(), strict=True):
             if margin >= found.get(request_id, 0.0):
@@ -85,35 +86,33 @@ class _Rows:
     def __init__(self, room: int, dimension: int, columns: int) -> None:
         self.columns = columns
         self.whole = np.zeros((room, dimension), dtype=np.float16)
-        self.thresholds = np.full(room, np.inf, dtype=np.float32)
         self.owners: NDArray[np.object_] = np.full(room, None, dtype=object)
-        # Beside its threshold each has a one, so that one product also takes off the background.
+        # With the threshold and the share of the background, so that one product also takes both off.
         self._short = np.zeros((room, columns + 2), dtype=np.float32)
         self._end = 0
+
+    @property
+    def asked(self) -> Vectors:
+        """[room, 2]: the threshold of each row, and the share of the background that is taken off."""
+        return self._short[:, -2:]
 
     def fit(self, count: int) -> bool:
         return self._end + count <= len(self.whole)
 
-    def add(self, owner: str, whole: NDArray[np.float16], short: Vectors, threshold: float) -> slice:
+    def add(self, owner: str, whole: NDArray[np.float16], short: Vectors, asked: tuple[float, float]) -> slice:
         place = self._next(len(whole))
-        self.whole[place], self.thresholds[place], self.owners[place] = whole, threshold, owner
-        self._short[place, :-2] = short
-        self._short[place, -2:] = threshold, 1.0
+        self.whole[place], self.owners[place], self._short[place, :-2], self.asked[place] = whole, owner, short, asked
         return place
 
     def take(self, other: _Rows, place: slice) -> slice:
         """Copy what another has there."""
         to = self._next(place.stop - place.start)
-        self.whole[to], self.thresholds[to], self.owners[to] = (
-            each[place] for each in (other.whole, other.thresholds, other.owners)
-        )
-        self._short[to] = other._short[place]
+        self.whole[to], self.owners[to], self._short[to] = other.whole[place], other.owners[place], other._short[place]
         return to
 
     def clear(self, place: slice) -> None:
-        self.whole[place], self.thresholds[place], self.owners[place] = 0.0, np.inf, None
-        self._short[place] = 0.0
-        self._short[place, -2] = 1.0  # farther than anything
+        self.whole[place], self.owners[place], self._short[place, :-2] = 0.0, None, 0.0
+        self.asked[place] = 1.0, 0.0  # farther than anything
 
     def near(self, short: Vectors, background: Vectors) -> NDArray[np.intp]:
         """Which rows may be above their threshold for one of these."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from adapters.examples import Example
@@ -81,7 +83,7 @@ def test_a_word_that_many_bundled_questions_hold_is_no_name(detectors: Detectors
 
 def test_an_entry_of_another_encoder_is_refused(detectors: Detectors) -> None:
     made = entry(TELEPHONE, detectors)
-    other = ScopeEntry(made.names, made.vectors, made.threshold, "another")
+    other = replace(made, encoder="another")
     with pytest.raises(ScopeUnreadable, match="another encoder"):
         Matcher(detectors).put("it", other)
 

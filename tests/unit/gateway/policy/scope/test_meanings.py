@@ -70,19 +70,21 @@ def test_what_is_found_is_what_all_products_say_whatever_came_and_went(sizes: tu
     random = np.random.default_rng(0)
     rotation, _ = np.linalg.qr(random.normal(size=(48, 48)))
     index = MeaningIndex(np.split(rotation.astype(np.float32), np.cumsum(sizes))[: len(sizes)])
-    held: dict[str, tuple[NDArray[np.float32], float]] = {}
+    held: dict[str, tuple[NDArray[np.float32], float, float]] = {}
     for number in range(120):
-        vectors, threshold = drawn(random, int(random.integers(0, 6))), float(random.uniform(0.2, 0.9))
-        index.put(str(number), vectors, threshold)
-        held[str(number)] = vectors, threshold
+        vectors = drawn(random, int(random.integers(0, 6))) * np.float32(random.uniform(0.5, 1.0))
+        threshold, share = float(random.uniform(0.2, 0.9)), float(random.uniform(0.0, 1.0))
+        index.put(str(number), vectors, threshold, share)
+        held[str(number)] = vectors, threshold, share
         if number % 3 == 2:  # one that came before goes
             gone = str(int(random.integers(number)))
             index.remove(gone)
             held.pop(gone, None)
     windows, background = drawn(random, 40), random.uniform(-0.1, 0.1, 40).astype(np.float32)
     margins = {
-        request_id: float((vectors.astype(np.float16) @ windows.T.astype(np.float64) - background).max()) - threshold
-        for request_id, (vectors, threshold) in held.items()
+        request_id: float((vectors.astype(np.float16) @ windows.T.astype(np.float64) - share * background).max())
+        - threshold
+        for request_id, (vectors, threshold, share) in held.items()
         if len(vectors)
     }
     wanted = {request_id: margin for request_id, margin in margins.items() if margin >= 0}
