@@ -66,7 +66,7 @@ def counted(service: Service) -> int:
         {},
         {"n": 3, "temperature": 1.0, "seed": 1},
         {"stream": True, "stream_options": {"include_usage": True}},
-        {"stream": True, "n": 2, "stream_options": {"include_usage": True}},
+        {"stream": True, "n": 2, "temperature": 1.0, "stream_options": {"include_usage": True}},
     ],
     ids=["whole", "several", "streamed", "several streamed"],
 )
