@@ -45,6 +45,7 @@ def assemble(
     close_routes(app)
     app.title = "Unlearning gateway"
     app.add_exception_handler(HTTPException, route_error)
+    app.middleware_stack = None  # vLLM has built it already, without this handler; it is built anew
     # vLLM's error handler tells its own server to stop when the engine died; `serve` watches the engine itself.
     app.state.server = SimpleNamespace(should_exit=False)
     app.state.unlearning = service
@@ -54,7 +55,7 @@ def assemble(
     app.include_router(keys.router)
     app.include_router(doctor.router)
     describe(app)
-    # Around the app, not in it: vLLM has built its middleware stack already.
+    # Around the app, not in it: what it refuses must not run any of vLLM's middleware.
     return GatewayMiddleware(
         app,
         gatekeeper=gatekeeper,

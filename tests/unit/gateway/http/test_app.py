@@ -22,6 +22,7 @@ UNUSED: Any = None
 
 
 def assembled(app: FastAPI) -> Any:
+    app.middleware_stack = app.build_middleware_stack()  # as vLLM leaves it
     return assemble(
         app,
         service=UNUSED,
