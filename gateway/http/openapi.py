@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from gateway.http.fields import BODIES
-from gateway.http.shapes import Kinds, Object, Shape
+from gateway.http.shapes import Kinds, Object, OneOf, Shape
 
 _ERROR = {
     "type": "object",
@@ -80,6 +80,8 @@ class _Pruning:
                 schema.pop("discriminator", None)
         for each in _parts(schema):
             self.prune(each, shape)
+        if isinstance(shape, OneOf) and "enum" in schema:
+            schema["enum"] = [value for value in schema["enum"] if value in shape.values]
         if "properties" not in schema:
             return
         if isinstance(shape, Object):
