@@ -104,6 +104,7 @@ class Chat(BaseModel):
     messages: list[Message]
     seed: int | None = None
     vllm_xargs: dict[str, str] | None = None
+    mm_payload: Literal["tensors", "none"] = "tensors"
 
 
 def test_the_document_names_what_is_served_and_one_shape_of_errors() -> None:
@@ -115,7 +116,8 @@ def test_the_document_names_what_is_served_and_one_shape_of_errors() -> None:
     assembled(app)
     document = app.openapi()
     schemas = document["components"]["schemas"]
-    assert schemas["Chat"]["properties"].keys() == {"messages", "seed"}
+    assert schemas["Chat"]["properties"].keys() == {"messages", "seed", "mm_payload"}
+    assert schemas["Chat"]["properties"]["mm_payload"]["enum"] == ["tensors"]
     assert schemas["Message"]["properties"].keys() == {"role", "content"}
     assert schemas["Part"]["properties"].keys() == {"type", "text"}
     assert schemas["Chat"]["additionalProperties"] is False
