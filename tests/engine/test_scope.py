@@ -167,6 +167,7 @@ def put_named(service: Service, rows: torch.Tensor, word: str) -> str:
         keyed([Name((word,), 1)], hasher),
         np.zeros((0, service.detectors.encoder.dimension), dtype=np.float32),
         2.0,
+        1.0,
         service.detectors.encoder.digest,
     )
     request_id = service.put_entry(rows, entry)
