@@ -2,11 +2,11 @@
 
     python -m bench.scope [--tofu DIR] [--active 1 10 100 1000] [--per-family 6] [--split report]
 
-The requests are the twelve facts of `bench.depth` and ten authors of TOFU; invented ones fill up. What asks for them is
-the evidence bank, whether the model knows the answer or not; no model is asked, so that attacks which take what it says
-of others have an invented name in its place. `--tofu` names a folder with TOFU's `full.json`, `real_authors.json` and
-`world_facts.json` (MIT, locuslab/TOFU); without it there are the authors that the repository holds, and no questions
-about real authors and the world.
+The requests are the twelve facts of `bench.depth` and fifteen authors of TOFU; invented ones fill up. What asks for
+them is the evidence bank, whether the model knows the answer or not; no model is asked, so that attacks which take what
+it says of others have an invented name in its place. What is beside them are neighbours, questions about other authors,
+and general ones. `--tofu` names a folder with TOFU's `full.json`, `real_authors.json` and `world_facts.json` (MIT,
+locuslab/TOFU): without it there are no questions about real authors and the world.
 
 A prompt beside that names the subject of a request in force, or is answered with what it forgets, is not counted.
 """
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.text.phrasebook import phrasebook
-from bench.depth.facts import SPLITS
+from bench.depth.facts import REPORT, SEARCH, SPLITS
 from bench.scope.counting import active_sets, count
 from bench.scope.fill import fill
 from bench.scope.subjects import Beside, Subject, authors, beside_authors, beside_facts, facts, general, tofu
@@ -29,8 +29,9 @@ from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.matcher import Matcher
 
 _KEY = b"a key for words that are public"
-#: Every so many of TOFU's authors are requests; as many others are asked about beside them.
-_AUTHORS, _OTHERS = (range(161, 181, 4), range(181, 201, 4)), range(163, 201, 4)
+#: Of TOFU, by split: authors that are requests, and others that are asked about beside them.
+_AUTHORS = {SEARCH: range(161, 181, 4), REPORT: range(181, 201, 2)}
+_OTHERS = {SEARCH: range(163, 181, 4), REPORT: range(182, 201, 2)}
 
 
 def _say(*said: object) -> None:
@@ -49,15 +50,14 @@ def matches(subjects: Sequence[Subject], prompts: Sequence[str]) -> dict[str, fr
     return {prompt: frozenset(matcher.matches(prompt)) for prompt in prompts}
 
 
-def cases(folder: Path | None, split: str | None, per_family: int) -> tuple[list[Subject], list[Beside]]:
-    """Those of the split, and what is asked beside them."""
+def cases(folder: Path | None, splits: Sequence[str], per_family: int) -> tuple[list[Subject], list[Beside]]:
+    """Requests, and what is asked beside them."""
     rows = load_questions() if folder is None else tofu(folder)
-    chosen = [author for part in _AUTHORS for author in part]
-    real = [*facts(per_family), *authors(rows, chosen, per_family)]
-    beside = [*beside_facts(), *beside_authors(rows, _OTHERS), *general(folder)]
+    chosen, others = ([author for split in splits for author in of[split]] for of in (_AUTHORS, _OTHERS))
+    beside = [*beside_facts(), *beside_authors(rows, others), *general(folder)]
     return (
-        [each for each in real if split in (None, each.split)],
-        [each for each in beside if split in (None, each.split)],
+        [*facts(splits, per_family), *authors(rows, chosen, per_family)],
+        [each for each in beside if each.split in splits],
     )
 
 
@@ -68,7 +68,8 @@ def main() -> None:
     parser.add_argument("--per-family", type=int, default=6, help="attacks of each family on each request")
     parser.add_argument("--split", choices=SPLITS)
     arguments = parser.parse_args()
-    real, beside = cases(arguments.tofu, arguments.split, arguments.per_family)
+    splits = SPLITS if arguments.split is None else (arguments.split,)
+    real, beside = cases(arguments.tofu, splits, arguments.per_family)
     filling = list(fill(max(0, max(arguments.active) - len(real))))
     prompts = [prompt for subject in (*real, *filling) for asked in subject.asking.values() for prompt in asked]
     matched = matches([*real, *filling], list(dict.fromkeys([*prompts, *(each.prompt for each in beside)])))

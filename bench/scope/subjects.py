@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -66,10 +66,11 @@ class Beside:
         return bool(self.answers & subject.answers) or subject.named_in(terms(self.prompt))
 
 
-def facts(per_family: int) -> Iterator[Subject]:
-    """The twelve facts of `bench.depth`, also asked for in other languages, and without naming what they are about."""
+def facts(splits: Collection[str], per_family: int) -> Iterator[Subject]:
+    """The facts of `bench.depth` in these splits, also asked for in other languages, and without naming what they are
+    about."""
     unnamed = json.loads(resources.files(__package__).joinpath("unnamed.json").read_text(encoding="utf-8"))
-    for fact in load_facts():
+    for fact in (fact for fact in load_facts() if fact.split in splits):
         asking = _attacks(fact.forget, per_family) | {REWORDED: tuple(each.prompt for each in fact.paraphrases)}
         asking |= {kind: tuple(texts) for kind, texts in unnamed[fact.id].items()}
         yield Subject(fact.id, fact.split, fact.forget, names(fact.forget), terms(" ".join(fact.term)), asking)
