@@ -1,11 +1,12 @@
 """What many different sets of adapters in rotation cost: throughput and time to the first token against one set.
 
-    python -m bench.rotation [--sets 1 8 64 512] [--rounds 3] [--offset-sets 64]
+    python -m bench.rotation [--sets 1 4 8 64 512] [--rounds 3] [--offset-sets 64] [--offset-slots 4]
 
 Matched requests about invented names, each with a small random offset, are active together. A prompt names two of them,
 so its set is a merge of two offsets. In each round every number of sets is measured once, in turning order; within a
 round the ratio is taken to the one set. Before a number of sets that can stay loaded each of them is asked for once;
-beyond, each round goes on to sets that were not asked for yet, so that every request has its set merged and loaded.
+beyond, each round goes on to sets that were not asked for yet, so that every request has its set merged and loaded
+(`brought in`). More sets than slots cannot be in one batch: of the 8 concurrent requests, those of 4 sets run.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ from tests.engine.service import Service, free_port
 ENGINE_ARGS = ("--max-model-len", "1024")
 RANK = 4
 CONCURRENCY = 8
-REQUESTS = 64
 OUTPUT_TOKENS = 16
 
 
@@ -92,13 +92,16 @@ def ask_each(service: Service, asked: Sequence[str]) -> None:
 def main() -> None:
     """Start the service, measure, print, end it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", type=int, nargs="+", default=[1, 8, 64, 512])
+    parser.add_argument("--sets", type=int, nargs="+", default=[1, 4, 8, 64, 512])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=64, help="in each round, for each number of sets")
     parser.add_argument("--offset-sets", type=int, default=Settings.model_fields["offset_sets"].default)
+    parser.add_argument("--offset-slots", type=int, default=Settings.model_fields["offset_slots"].default)
     options = parser.parse_args()
 
     folder = Path(tempfile.mkdtemp(prefix="ug-rotation-"))
-    settings = Settings(data_dir=folder, port=free_port(), worker=False, watch=False, offset_sets=options.offset_sets)
+    room = {"offset_sets": options.offset_sets, "offset_slots": options.offset_slots}
+    settings = Settings(data_dir=folder, port=free_port(), worker=False, watch=False, **room)
     service = Service(settings, folder / "serve.log", engine_args=ENGINE_ARGS)
     console = Console()
     most = max(options.sets)
@@ -113,7 +116,13 @@ def main() -> None:
         for turn in range(options.rounds):
             shift = turn % len(options.sets)
             for count in options.sets[shift:] + options.sets[:shift]:
-                figures[count].append(_measure(service, asked[:count], turn, options.offset_sets))
+                if count <= options.offset_sets:
+                    turns = asked[:count]
+                    ask_each(service, turns)
+                else:
+                    start = options.offset_sets + turn * options.requests
+                    turns = [asked[number % count] for number in range(start, start + count)]
+                figures[count].append(_measure(service, turns, options.requests, seed=1000 * count + turn))
             console.print(f"round {turn + 1} of {options.rounds}", _table(figures))
     except httpx.HTTPError as error:
         raise SystemExit(f"{error}\n{service.log_tail()}") from error
@@ -121,25 +130,14 @@ def main() -> None:
         service.end()
 
 
-def _measure(service: Service, asked: Sequence[str], turn: int, stay: int) -> tuple[Figures, float]:
-    """Figures of one number of sets in one round, and the share of its requests whose set had to be brought in."""
-    if len(asked) <= stay:
-        ask_each(service, asked)
-    else:
-        start = turn * REQUESTS % len(asked)
-        asked = [*asked[start:], *asked[:start]]
-    target = Target(str(len(asked)), service.url, service.model, questions=asked)
+def _measure(service: Service, asked: Sequence[str], requests: int, *, seed: int) -> tuple[Figures, float]:
+    """Figures of these questions in turn, and the share of the requests whose set had to be brought in."""
+    target = Target("rotation", service.url, service.model, questions=asked)
     before = loads(service)
     figures = asyncio.run(
-        measure(
-            target,
-            concurrency=CONCURRENCY,
-            requests=REQUESTS,
-            output_tokens=OUTPUT_TOKENS,
-            seed=1000 * len(asked) + turn,
-        )
+        measure(target, concurrency=CONCURRENCY, requests=requests, output_tokens=OUTPUT_TOKENS, seed=seed)
     )
-    return figures, (loads(service) - before) / REQUESTS
+    return figures, (loads(service) - before) / requests
 
 
 def _table(figures: dict[int, list[tuple[Figures, float]]]) -> Table:
