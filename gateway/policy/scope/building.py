@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +51,16 @@ def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> S
     index = NameIndex(hasher)
     index.put("", names)
 
-    def others(texts: Sequence[str]) -> Vectors:
-        """The vectors of those that it is not found in by name."""
-        return encoder.encode([text for text in texts if not index.found(word.term for word in words(text))])
+    def others(texts: Sequence[str], spoken: Iterable[Sequence[str]]) -> Vectors:
+        """The vectors of those that it is not found in by name. spoken: the words of each."""
+        return encoder.encode([text for text, said in zip(texts, spoken, strict=True) if not index.found(said)])
 
-    asked = others(twins(prompts, book, book.subjects, _TWINS))
+    alike = twins(prompts, book, book.subjects, _TWINS)
+    asked = others(alike, map(_words, alike))
     shared = _SHARED if len(asked) >= _FEWEST_TWINS else 0.0
     vectors = _apart(encoder.encode(evenly(texts, MOST_VECTORS)), asked[::2], shared)
     threshold = _LEAST_APART if shared else _LEAST
-    for held in (others(book.questions), asked[1::2] if shared else asked):
+    for held in (others(book.questions, _spoken(book.questions)), asked[1::2] if shared else asked):
         if len(held) and len(vectors):
             nearest = (held @ vectors.T).max(axis=1) - (1 - shared) * detectors.background.nearness(held)
             threshold = max(threshold, float(nearest.max()) + _MARGIN)
@@ -81,10 +83,20 @@ def items_about(subject: str, book: Phrasebook) -> list[Example]:
     return [Example.from_pair(filled(asked, subject, book), subject) for group in book.interview[:2] for asked in group]
 
 
-def _telling(names: Sequence[KeyedName], questions: Sequence[str], hasher: WordHasher) -> tuple[KeyedName, ...]:
+def _telling(names: Sequence[KeyedName], questions: tuple[str, ...], hasher: WordHasher) -> tuple[KeyedName, ...]:
     """Those of the names that few of the bundled questions hold."""
     index = NameIndex(hasher)
     for number, name in enumerate(names):
         index.put(str(number), (name,))
-    held = Counter(found for question in questions for found in index.found(word.term for word in words(question)))
+    held = Counter(found for said in _spoken(questions) for found in index.found(said))
     return tuple(name for number, name in enumerate(names) if held[str(number)] <= _COMMON * len(questions))
+
+
+@lru_cache(maxsize=8)
+def _spoken(questions: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The words of each bundled question, which every request is held against."""
+    return tuple(map(_words, questions))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.term for word in words(text))
