@@ -94,7 +94,7 @@ async def register(client: httpx.AsyncClient, model: str, name: str) -> tuple[st
     for tries in range(1, 1000):
         answer = await client.post("/v1/chat/completions", json=asked)
         answer.raise_for_status()
-        if answer.headers["x-unlearning-applied"] == f"{request_id};interim":
+        if f"{request_id};interim" in answer.headers["x-unlearning-applied"].split(","):
             return request_id, sent, accepted, time.perf_counter(), tries
     raise RuntimeError(f"{request_id} guards nothing")
 
