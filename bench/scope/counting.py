@@ -75,7 +75,7 @@ def count(
                         counts.caught[NAMED].add(subject.id in found)
                     counts.refused[REFUSED_ASKING].add(len(found) > MOST_MATCHES)
         for each in beside:
-            if any(map(each.is_about, subjects)):
+            if each.is_about_any(subjects):
                 continue
             found = matched[each.prompt] & ids
             counts.untouched[each.kind].add(not found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -61,9 +61,10 @@ class Beside:
     prompt: str
     answers: frozenset[str] = frozenset()
 
-    def is_about(self, subject: Subject) -> bool:
-        """Whether it names the subject after all, or is answered with what it is to forget."""
-        return bool(self.answers & subject.answers) or subject.named_in(terms(self.prompt))
+    def is_about_any(self, subjects: Iterable[Subject]) -> bool:
+        """Whether it names one of them after all, or is answered with what it is to forget."""
+        said = terms(self.prompt)
+        return any(self.answers & subject.answers or subject.named_in(said) for subject in subjects)
 
 
 def facts(splits: Collection[str], per_family: int) -> Iterator[Subject]:

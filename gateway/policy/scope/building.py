@@ -25,6 +25,8 @@ Vectors = NDArray[np.float32]
 
 #: Texts of a request that are kept as vectors; of more, evenly many.
 MOST_VECTORS = 24
+#: An answer of fewer words, such as "K", is near to any short text; names find it.
+_FEWEST_WORDS = 4
 #: Twins of its questions, which differ in what they ask about alone: every second one says what they have in common,
 #: and no other one is matched.
 _TWINS = 96
@@ -46,8 +48,9 @@ def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> S
     """The entry of a request for these items. book: of their language."""
     encoder, hasher = detectors.encoder, detectors.hasher
     names = _telling(keyed(names_of(items, book), hasher), book.questions, hasher)
-    texts = list(dict.fromkeys([*(item.prompt for item in items), *(item.completion for item in items)]))
     prompts = list(dict.fromkeys(item.prompt for item in items))
+    said = (item.completion for item in items if len(words(item.completion)) >= _FEWEST_WORDS)
+    texts = list(dict.fromkeys([*prompts, *said]))
     index = NameIndex(hasher)
     index.put("", names)
 
