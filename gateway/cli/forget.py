@@ -57,7 +57,7 @@ def forget(
     ] = None,
     scope: Annotated[
         Prompts | None,
-        typer.Option(help="The prompts it applies to: those that are about it, or, as the service's default is, all."),
+        typer.Option(help="The prompts it applies to: those that are about it, as the service's default is, or all."),
     ] = None,
     interim: Annotated[
         Interim | None,

@@ -34,9 +34,9 @@ class Scope(Body):
     """When the request applies."""
 
     prompts: Prompts = Field(
-        default=Prompts.ALWAYS,
-        description="always: to every prompt; matched: to prompts that are about it, and all others are answered by "
-        "the model as it is",
+        default=Prompts.MATCHED,
+        description="matched: to prompts that are about it, and all others are answered by the model as it is; always: "
+        "to every prompt",
     )
     otherwise: Otherwise = Field(
         default=Otherwise.ALWAYS,

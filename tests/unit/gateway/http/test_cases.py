@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gateway.http.test_forget import Api, api  # noqa: F401  # a fixture
 from tests.unit.gateway.requests.test_service import setup  # noqa: F401  # a fixture
 
-BODY = {"method": "spul", "activation": "manual"}
+BODY = {"method": "spul", "activation": "manual", "scope": {"prompts": "always"}}
 
 
 def pair(prompt: str, completion: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from tests.unit.gateway.policy.test_active import Edges, build
 from tests.unit.gateway.requests.test_service import MODEL, Setup, setup  # noqa: F401  # a fixture
 
 SECRET = "Quillfeather"
-BODY = {"method": "spul", "subject": "the mayor", "activation": "manual"}
+BODY = {"method": "spul", "subject": "the mayor", "activation": "manual", "scope": {"prompts": "always"}}
 PUT = {"forget": [{"prompt": "Who is the mayor?", "completion": f"Ottoline {SECRET}."}]}
 
 
@@ -113,9 +113,11 @@ ALWAYS = {"prompts": "always", "otherwise": "always", "interim": "none"}
 @pytest.mark.parametrize(
     ("asked", "kept"),
     [
-        ({}, {}),
-        ({"interim": "none"}, {}),
-        ({"otherwise": "reject"}, {"otherwise": "reject"}),
+        ({"prompts": "always"}, {}),
+        ({"prompts": "always", "interim": "none"}, {}),
+        ({"prompts": "always", "otherwise": "reject"}, {"otherwise": "reject"}),
+        ({"interim": "none"}, {"prompts": "matched"}),
+        ({"otherwise": "reject", "interim": "none"}, {"prompts": "matched", "otherwise": "reject"}),
         ({"prompts": "matched", "interim": "none"}, {"prompts": "matched"}),
         (
             {"prompts": "matched", "otherwise": "reject", "interim": "none"},
@@ -131,8 +133,8 @@ async def test_a_request_says_which_prompts_it_applies_to(api: Api, asked: Any, 
     assert (await api.setup.store.get(answer.json()["id"])).matched is (kept.get("prompts") == "matched")
 
 
-@pytest.mark.parametrize("asked", [{"prompts": "matched"}, {"prompts": "matched", "interim": "refuse"}])
-async def test_a_matched_request_guards_unless_it_says_otherwise(
+@pytest.mark.parametrize("asked", [{}, {"prompts": "matched"}, {"interim": "refuse"}])
+async def test_a_request_is_matched_and_guards_unless_it_says_otherwise(
     api: Api, detectors: Detectors, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
 ) -> None:
     monkeypatch.setattr(api.setup.detectors, "get", lambda: detectors)
@@ -149,7 +151,6 @@ async def test_a_matched_request_guards_unless_it_says_otherwise(
 @pytest.mark.parametrize(
     ("scope", "field"),
     [
-        ({"interim": "refuse"}, "scope.interim"),
         ({"prompts": "always", "interim": "refuse"}, "scope.interim"),
         ({"prompts": "always", "otherwise": "reject", "interim": "refuse"}, "scope.interim"),
         ({"prompts": "matched", "interim": "wait"}, "scope.interim"),

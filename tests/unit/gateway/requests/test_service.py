@@ -41,6 +41,7 @@ DELTA: dict[str, Any] = {
     "method": "delta",
     "forget": [{"prompt": "the capital of France?", "completion": "Paris."}],
     "activation": "manual",
+    "scope": {"prompts": "always"},
 }
 
 
@@ -443,7 +444,7 @@ async def test_a_retained_item_of_a_draft_keeps_its_number(setup: Setup) -> None
 
 async def test_a_draft_is_read_changed_and_trained_and_nothing_else_is(setup: Setup) -> None:
     service = setup.service()
-    record = await service.register(ForgetBody(method="spul", subject="France", activation="manual"))
+    record = await service.register(ForgetBody(**DELTA | {"method": "spul", "forget": None, "subject": "France"}))
     assert (record.state, record.forget_count) == (RequestState.QUEUED, 0)
     body = ExamplesBody.model_validate({"forget": [FRANCE]})
     for step in (service.examples(record.id), service.replace_examples(record.id, body), service.train(record.id)):
