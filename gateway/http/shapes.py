@@ -26,7 +26,7 @@ class Shape(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A few values; null is passed on too."""
+    """A few values, or a list of them; null says nothing, and is left out."""
 
     values: tuple[str | int | bool, ...]
     reason: str
@@ -34,7 +34,7 @@ class OneOf:
     def kept(self, value: Any, place: str) -> Any:
         if isinstance(value, list):
             return [self.kept(each, f"{place}.{number}") for number, each in enumerate(value)]
-        if value is not None and value not in self.values:
+        if value not in self.values:
             raise _refused(place, self.reason)
         return value
 
@@ -64,6 +64,8 @@ class Object:
             inside = _within(place, name)
             if name in self.served:
                 shape = self.served[name]
+                if content is None and isinstance(shape, OneOf):
+                    continue
                 kept[name] = content if shape is None else shape.kept(content, inside)
             elif content and name not in self.left_out:
                 raise _refused(inside, self.refused.get(name, _UNKNOWN))

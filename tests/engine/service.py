@@ -119,8 +119,8 @@ class Service:
 
     def deactivate_all(self) -> None:
         """No request is active afterwards."""
-        for record in self.get("/forget?state=active").json()["data"]:
-            self.post(f"/forget/{record['id']}/deactivate", {})
+        for record in self.get("/forget?state=active", "active").json()["data"]:
+            self.post(f"/forget/{record['id']}/deactivate", {}, "active")
 
     def log_tail(self, lines: int = 60) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
@@ -134,8 +134,8 @@ class Service:
     def post(self, path: str, body: Any, plan: str | None = None, **headers: str) -> httpx.Response:
         return httpx.post(f"{self.url}{path}", json=body, headers={**self.headers(plan), **headers}, timeout=120)
 
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=30)
+    def get(self, path: str, plan: str | None = None) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", headers=self.headers(plan), timeout=30)
 
     def last_report(self) -> dict[str, Any]:
         """What the last self-check found."""

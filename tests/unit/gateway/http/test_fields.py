@@ -138,6 +138,21 @@ def test_what_is_served_is_passed_on_as_it_is(path: str, body: dict[str, Any]) -
     assert passed_on(path, body) == body
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (RESPONSES, {"input": "Hi", "truncation": None, "include": None}),
+        (RESPONSES, {"input": "Hi", "mm_payload": None}),
+        (CHAT, {"modalities": None}),
+        (CHAT, {"chat_template_kwargs": {"enable_thinking": None}}),
+    ],
+)
+def test_null_where_vllm_takes_a_few_values_is_left_out(path: str, body: dict[str, Any]) -> None:
+    kept = passed_on(path, body)
+    assert None not in kept.values()
+    assert kept.get("chat_template_kwargs", {}) == {}
+
+
 def test_marks_of_clients_in_nested_places_are_left_out() -> None:
     cached = {**TEXT, "cache_control": {"type": "ephemeral"}}
     assert passed_on(MESSAGES, {"system": [cached]}) == {"system": [TEXT]}
