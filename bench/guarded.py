@@ -56,7 +56,7 @@ class Elsewhere:
     """Another replica's policy, refreshed as a replica refreshes it; `held` says when it came to hold each guard."""
 
     def __init__(self, store: RequestStore, service: Service, folder: Path) -> None:
-        detectors = SharedDetectors(service.vault.scope_key)
+        self._detectors = SharedDetectors(service.vault.scope_key)
         self._policy = ActivePolicy(
             store,
             self,
@@ -64,15 +64,17 @@ class Elsewhere:
             GatewayMetrics(CollectorRegistry()),
             GenerationFile(folder),
             staleness_s=60,
-            scopes=Scopes(SealedEntries(store, service.vault), lambda: Matcher(detectors.get())),
+            scopes=Scopes(SealedEntries(store, service.vault), lambda: Matcher(self._detectors.get())),
         )
         self.held: dict[str, float] = {}
 
     async def preload(self, adapters: Any) -> None:
         """It has no engine."""
 
-    async def run(self) -> None:
+    async def run(self, loaded: asyncio.Event) -> None:
         """Until it is cancelled."""
+        await asyncio.to_thread(self._detectors.get)
+        loaded.set()
         while True:
             await self._policy.refresh()
             now = time.perf_counter()
@@ -124,7 +126,9 @@ async def measure(service: Service, registrations: int, folder: Path, *, idle: b
         if not idle:
             await until_training(client)
         elsewhere = Elsewhere(RequestStore(redis), service, folder)
-        polling = asyncio.create_task(elsewhere.run())
+        loaded = asyncio.Event()
+        polling = asyncio.create_task(elsewhere.run(loaded))
+        await loaded.wait()
         await register(client, service.model, "Warmup Quandary")
         found = []
         for number in range(registrations):
