@@ -72,6 +72,14 @@ test-gpu: $(INSTALLED_DEV)  ## the tests that need a CUDA device: graphs on and 
 	@nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
 	@$(BIN)/python -m pytest tests/gpu $(ARGS)
 
+.PHONY: property
+property: $(INSTALLED_DEV)  ## a million steps of drawn histories, the engine's edge faked; ARGS="--steps 100000 --minutes 10"
+	@$(BIN)/python -m tests.unit.gateway.stateful $(ARGS)
+
+.PHONY: test-replicas
+test-replicas: $(INSTALLED_DEV)  ## two services on one Redis, each of the three taken away in turn; eight minutes
+	@$(BIN)/python -m bench.replicas $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED_DEV)  ## ruff: rules and format
 	@echo "==> ruff"
