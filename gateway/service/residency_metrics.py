@@ -13,8 +13,9 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-#: Between two questions to the workers.
-POLL_S = 1.0
+#: Between two questions to the workers. A worker of vLLM's spins for a second after each: asked every second, an idle
+#: one would keep a core busy for ever.
+POLL_S = 15.0
 #: The only engine of a service.
 _ENGINE = "0"
 
