@@ -33,7 +33,9 @@ async def open_gateway(stack: AsyncExitStack, settings: Settings, *_: Any, lifec
     keyring = Keyring(ApiKeyStore(stores.redis), GenerationFile(settings.data_dir, KEYS_FILE), staleness_s=60)
     await policy.refresh()
     await keyring.refresh()
-    engine: Any = SimpleNamespace(llm=SimpleNamespace(errored=False), holdings=adapters)
+    # Nobody asks it for metrics: reading the policy again stands for counting what is resident.
+    census = SimpleNamespace(take=policy.refresh)
+    engine: Any = SimpleNamespace(llm=SimpleNamespace(errored=False), holdings=adapters, census=census)
     assert stores.own_redis is not None
     if "TOY_ANSWERING" in os.environ:  # a model request that does not end
         stack.enter_context(lifecycle.request())
