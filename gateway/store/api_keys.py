@@ -8,17 +8,16 @@ apikeys:marks       HASH  a random mark of each generation; see gateway.store.ge
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from redis.asyncio import Redis
 
 from gateway.access.api_key import ApiKey
 from gateway.access.keyring import KeyChanges
-from gateway.errors import DataLost, NotFound, TooManyKeys
+from gateway.errors import NotFound, TooManyKeys
 from gateway.store import scripts
 from gateway.store.client import call
-from gateway.store.generation import Generation
+from gateway.store.generation import Generation, generation_read, new_mark, read_arguments
 
 _ALL = "apikeys:all"
 _NAMES = [_ALL, "apikeys:generation", "apikeys:marks", "apikeys:changed"]
@@ -29,24 +28,17 @@ class ApiKeyStore:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._put = redis.register_script(scripts.load("put_key"))
-        self._read = redis.register_script(scripts.load("read_keys"))
+        self._put = redis.register_script(scripts.load("generation", "put_key"))
+        self._read = redis.register_script(scripts.load("generation", "read_keys"))
 
     async def read(self, seen: Generation | None = None) -> KeyChanges | None:
         """The keys that changed after the generation that was seen, all where none was; None for no change.
 
         Raises `DataLost` when this Redis never had that generation.
         """
-        known = ("", "") if seen is None else (str(seen.number), seen.mark)
-        reply = await call(lambda: self._read(keys=_NAMES, args=[secrets.token_hex(8), *known]))
-        if reply[0] == b"lost":
-            raise DataLost(
-                f"Redis is at key generation {reply[1].decode()} and never had the generation {known[0]} that was "
-                "seen: its data was lost. Restore it; docs/operations.md says how to accept the loss"
-            )
-        if reply[0] == b"same":
-            return None
-        return KeyChanges(Generation(int(reply[1]), reply[2].decode()), tuple(map(ApiKey.from_json, reply[3])))
+        reply = await call(lambda: self._read(keys=_NAMES, args=read_arguments(seen)))
+        generation = generation_read(reply, seen, "key", "seen")
+        return None if generation is None else KeyChanges(generation, tuple(map(ApiKey.from_json, reply[3])))
 
     async def all(self) -> list[ApiKey]:
         """Every key, revoked ones included."""
@@ -70,6 +62,6 @@ class ApiKeyStore:
         return await self._write(key, 0) == b"ok"
 
     async def _write(self, key: ApiKey, most: int) -> bytes:
-        arguments: list[Any] = [key.id, key.to_json(), key.version, most, secrets.token_hex(8)]
+        arguments: list[Any] = [key.id, key.to_json(), key.version, most, new_mark()]
         reply: Any = await call(lambda: self._put(keys=_NAMES, args=arguments))
         return bytes(reply)

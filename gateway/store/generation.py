@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.errors import DataLost
 
@@ -26,6 +29,31 @@ class Generation:
 
     number: int
     mark: str
+
+
+def new_mark() -> str:
+    """Of one call, and of the generation that it makes."""
+    return secrets.token_hex(8)
+
+
+def read_arguments(seen: Generation | None) -> list[str]:
+    """What a script that reads a set by generation is asked with: see generation.lua."""
+    return [new_mark(), *(("", "") if seen is None else (str(seen.number), seen.mark))]
+
+
+def generation_read(reply: Sequence[Any], seen: Generation | None, what: str, known: str) -> Generation | None:
+    """The generation that such a script answered with; None where it is the one that was seen.
+
+    what: it is the generation of, and known: what became of the one that was seen; both are for the error. Raises
+    `DataLost` for a Redis that never had that one.
+    """
+    if reply[0] == b"lost":
+        assert seen is not None
+        raise DataLost(
+            f"Redis is at {what} generation {reply[1].decode()} and never had the generation {seen.number} that was "
+            f"{known}: its data was lost. Restore it; docs/operations.md says how to accept the loss"
+        )
+    return None if reply[0] == b"same" else Generation(int(reply[1]), reply[2].decode())
 
 
 class GenerationFile:

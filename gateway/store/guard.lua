@@ -1,13 +1,12 @@
 -- The set of requests in force, which every replica holds: those that are active, and those that guard until they are.
+-- Loaded after generation.lua.
 
 local GUARDED = 'requests:guarded'
 local CALM = 'policy:calm'
 
 -- The next generation of the set; its number.
 local function raise_generation(mark)
-  local number = redis.call('INCR', 'policy:generation')
-  redis.call('HSET', 'policy:marks', number, mark)
-  return number
+  return next_generation('policy:generation', 'policy:marks', mark)
 end
 
 -- The same where the active requests stay as they are: those of `from` to `to` have the same ones.

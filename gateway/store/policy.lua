@@ -4,12 +4,10 @@
 -- Returns {'lost', number}, {'same'} or {'new', number, mark, active, guarded}.
 --   active: {record as a flat list, …}, or 'same' where they are those of the generation that was seen
 --   guarded: {{id, tenant, created_at, scope_digest}, …}
-local number = redis.call('GET', KEYS[2]) or '0'
-if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then return {'lost', number} end
-if ARGV[2] == number then return {'same'} end
-redis.call('HSETNX', KEYS[3], number, ARGV[1])
+local now, unchanged = generation_after(KEYS[2], KEYS[3], unpack(ARGV))
+if not now then return unchanged end
 local active = 'same'
-if ARGV[2] == '' or not is_calm(ARGV[2], number) then
+if ARGV[2] == '' or not is_calm(ARGV[2], now[1]) then
   active = {}
   for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     table.insert(active, redis.call('HGETALL', 'request:' .. id))
@@ -20,4 +18,4 @@ for _, id in ipairs(redis.call('SMEMBERS', GUARDED)) do
   local fields = redis.call('HMGET', 'request:' .. id, 'tenant', 'created_at', 'scope_digest')
   table.insert(guarded, {id, fields[1], fields[2], fields[3]})
 end
-return {'new', number, redis.call('HGET', KEYS[3], number), active, guarded}
+return {'new', now[1], now[2], active, guarded}

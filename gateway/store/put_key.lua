@@ -1,4 +1,4 @@
--- Keep an API key: a new one, or the next version of the one that is kept.
+-- Keep an API key: a new one, or the next version of the one that is kept. Loaded after generation.lua.
 -- KEYS  1 apikeys:all  2 apikeys:generation  3 apikeys:marks  4 apikeys:changed
 -- ARGV  1 id  2 key as JSON  3 its version  4 most keys there may be  5 a mark for the new generation
 -- Returns ok, conflict, or full.
@@ -18,7 +18,5 @@ if not current and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then
   if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return 'full' end
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-local number = redis.call('INCR', KEYS[2])
-redis.call('HSET', KEYS[3], number, ARGV[5])
-redis.call('ZADD', KEYS[4], number, ARGV[1])
+redis.call('ZADD', KEYS[4], next_generation(KEYS[2], KEYS[3], ARGV[5]), ARGV[1])
 return 'ok'

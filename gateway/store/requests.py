@@ -18,7 +18,6 @@ policy:marks               HASH    a random mark of each generation; see gateway
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -29,12 +28,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway.access.api_key import GLOBAL_TENANT
-from gateway.errors import BudgetExceeded, DataLost, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
+from gateway.errors import BudgetExceeded, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
 from gateway.store import keys, scripts
 from gateway.store.blobs import BlobStore
 from gateway.store.client import call
 from gateway.store.events import Event, follow
-from gateway.store.generation import Generation
+from gateway.store.generation import Generation, generation_read, new_mark, read_arguments
 from gateway.store.records import (
     EMPTY,
     FINAL,
@@ -95,12 +94,12 @@ class RequestStore:
         self._redis = redis
         self._patience_s = patience_s
         self._compact = compact
-        self._create = redis.register_script(scripts.load("guard", "create"))
-        self._transition = redis.register_script(scripts.load("blob", "guard", "transition"))
-        self._update = redis.register_script(scripts.load("guard", "update"))
-        self._policy = redis.register_script(scripts.load("guard", "policy"))
+        self._create = redis.register_script(scripts.load("generation", "guard", "create"))
+        self._transition = redis.register_script(scripts.load("blob", "generation", "guard", "transition"))
+        self._update = redis.register_script(scripts.load("generation", "guard", "update"))
+        self._policy = redis.register_script(scripts.load("generation", "guard", "policy"))
         self._list = redis.register_script(scripts.load("list"))
-        self._scope = redis.register_script(scripts.load("guard", "scope"))
+        self._scope = redis.register_script(scripts.load("generation", "guard", "scope"))
 
     async def create(
         self,
@@ -137,7 +136,7 @@ class RequestStore:
             body,
             IDEMPOTENCY_TTL_S,
             scope,
-            _mark(),
+            new_mark(),
         ]
         arguments += keys.flatten(record.to_fields())
         reply = await self._call(lambda: self._create(keys=names, args=arguments))
@@ -256,19 +255,14 @@ class RequestStore:
         Raises `DataLost` when this Redis never had that generation.
         """
         names = [keys.by_state(RequestState.ACTIVE), keys.GENERATION, keys.MARKS]
-        known = ("", "") if seen is None else (str(seen.number), seen.mark)
-        reply = await self._call(lambda: self._policy(keys=names, args=[_mark(), *known]))
-        if reply[0] == b"lost":
-            raise DataLost(
-                f"Redis is at policy generation {reply[1].decode()} and never had the generation {known[0]} that was "
-                "served: its data was lost. Restore it; docs/operations.md says how to accept the loss"
-            )
-        if reply[0] == b"same":
+        reply = await self._call(lambda: self._policy(keys=names, args=read_arguments(seen)))
+        generation = generation_read(reply, seen, "policy", "served")
+        if generation is None:
             return None
         records = None
         if reply[3] != b"same":
             records = tuple(sorted(map(keys.record_of, reply[3]), key=lambda record: record.activated_seq or 0))
-        return Policy(Generation(int(reply[1]), reply[2].decode()), records, tuple(map(_guard, reply[4])))
+        return Policy(generation, records, tuple(map(_guard, reply[4])))
 
     async def digests(self) -> frozenset[str]:
         """Artifacts that requests need: those of unfinished ones, candidates included, and what the others kept."""
@@ -295,7 +289,7 @@ class RequestStore:
 
     async def put_scope(self, request_id: str, sealed: bytes, *, attempt: int) -> bool:
         """Keep the sealed scope of a request that this attempt works on; False when it has moved on."""
-        arguments: list[Any] = [",".join(sorted(WORKING)), str(attempt), sealed, request_id, _mark()]
+        arguments: list[Any] = [",".join(sorted(WORKING)), str(attempt), sealed, request_id, new_mark()]
         return bool(await self._call(lambda: self._scope(keys=[keys.of(request_id).record], args=arguments)))
 
     async def scopes(self, ids: Sequence[str]) -> dict[str, bytes]:
@@ -344,7 +338,7 @@ class RequestStore:
             to.value,
             ",".join(expected),
             repr(now),
-            _mark(),
+            new_mark(),
             "" if attempt is None else str(attempt),
             "1" if to in FINAL else "0",
             "none" if to in EMPTY else "own" if to in FINAL else "all",
@@ -389,7 +383,7 @@ class RequestStore:
             payload,
             scope,
             request_id,
-            _mark(),
+            new_mark(),
         ]
         arguments += keys.flatten(encode_fields(fields))
         reply = await self._call(lambda: self._update(keys=[names.record, names.events, names.payload], args=arguments))
@@ -421,11 +415,6 @@ class RequestStore:
 
 def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None) -> str:
     return json.dumps({"state": state, "at": at, "error": error})
-
-
-def _mark() -> str:
-    """Of one call, and of the generation that it makes."""
-    return secrets.token_hex(8)
 
 
 def _guard(reply: Sequence[bytes | None]) -> Guard:
