@@ -9,14 +9,14 @@ import json
 import logging
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.access import caller as callers
 from gateway.access.caller import Caller
-from gateway.access.rates import Admission, RateLimiter
+from gateway.access.rates import RateLimiter
 from gateway.errors import Forbidden, GatewayError, InvalidRequest, NotReady
 from gateway.http.auth import Gatekeeper, is_loopback
 from gateway.http.body import prepared, read_body, replay
@@ -75,9 +75,8 @@ class GatewayMiddleware:
         lifecycle: Lifecycle,
         metrics: GatewayMetrics,
         max_body_bytes: int,
-        rates: RateLimiter | None = None,
+        rates: RateLimiter,
     ) -> None:
-        """rates None: nothing is counted."""
         self._app = app
         self._gatekeeper = gatekeeper
         self._policy = policy
@@ -149,7 +148,7 @@ class GatewayMiddleware:
         matched = self._policy.matched(caller.tenant) if plan.mode is PlanMode.ACTIVE else None
         with self._lifecycle.request():
             body = await self._body(scope, receive)
-            async with self._admitted(caller) as admission, self._holder.hold(plan.adapters) as holding:
+            async with self._rates.admitted(caller) as admission, self._holder.hold(plan.adapters) as holding:
                 context = policy_context.PolicyContext(plan, holding, time.perf_counter() - started, matched)
                 context.usage = admission.usage
                 policy_context.bind(context)
@@ -167,9 +166,6 @@ class GatewayMiddleware:
             context.usage.tokens,
             1000 * (time.perf_counter() - started),
         )
-
-    def _admitted(self, caller: Caller) -> AbstractAsyncContextManager[Admission]:
-        return nullcontext(Admission()) if self._rates is None else self._rates.admitted(caller)
 
     def _require_serving(self) -> None:
         if self._lifecycle.phase is not Phase.SERVING:

@@ -21,6 +21,7 @@ from gateway.requests.offering import ServedModel
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestState
+from tests.unit.gateway.access.samples import unlimited
 from tests.unit.gateway.policy.test_active import Edges, build
 from tests.unit.gateway.requests.test_service import MODEL, Setup, setup  # noqa: F401  # a fixture
 
@@ -46,6 +47,7 @@ class Api:
         app.state.unlearning = setup.service(model, **settings)
         lifecycle = Lifecycle()
         lifecycle.phase = Phase.SERVING
+        metrics = GatewayMetrics(CollectorRegistry())
         self._app = GatewayMiddleware(
             app,
             gatekeeper=Gatekeeper("op", keys, issued),
@@ -53,8 +55,9 @@ class Api:
             holder=Setup,  # type: ignore[arg-type]  # no route here holds adapters
             requests=setup.store,
             lifecycle=lifecycle,
-            metrics=GatewayMetrics(CollectorRegistry()),
+            metrics=metrics,
             max_body_bytes=100_000,
+            rates=unlimited(metrics),
         )
 
     async def call(

@@ -24,6 +24,7 @@ from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import GenerationFile
 from gateway.store.records import RequestRecord
+from tests.unit.gateway.access.samples import unlimited
 from tests.unit.gateway.policy.test_active import Edges, record
 
 LIMIT = 1000
@@ -64,6 +65,7 @@ class World:
             lifecycle=self.lifecycle,
             metrics=self.metrics,
             max_body_bytes=max_body_bytes,
+            rates=unlimited(self.metrics),
         )
 
     async def _chat(self, request: Request) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.generation import GenerationFile
 from gateway.store.requests import RequestStore
+from tests.unit.gateway.access.samples import unlimited
 from tests.unit.gateway.engine.samples import HIDDEN, MODEL_DIGEST, PAIR
 from tests.unit.gateway.stateful.engine import VOCABULARY, Engine, Latin1
 from tests.unit.gateway.stateful.grounds import OPERATOR_TOKEN, Grounds
@@ -265,6 +266,7 @@ class Replica:
             lifecycle=lifecycle,
             metrics=metrics,
             max_body_bytes=1 << 20,
+            rates=unlimited(metrics),
         )
 
     async def close(self) -> None:
