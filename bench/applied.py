@@ -14,12 +14,13 @@ import asyncio
 import itertools
 import statistics
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from bench.load import spread
 from bench.serving import ENGINE_ARGS
 from gateway.checkpoints.default_model import NAME, prepare
 from gateway.engine import boot
@@ -116,9 +117,7 @@ async def main() -> None:
         for concurrency in REQUESTS:
             ratios = [await _round(check, llm, concurrency, turn) for turn in range(options.rounds)]
             speed, first = zip(*ratios, strict=True)
-            print(
-                f"{concurrency:3} at a time: asked / stamped: tokens/s {_spread(speed)}, first output {_spread(first)}"
-            )
+            print(f"{concurrency:3} at a time: asked / stamped: tokens/s {spread(speed)}, first output {spread(first)}")
     finally:
         llm.shutdown()
     print(f"stamps of a step: {1e6 * step_seconds():.0f} µs")
@@ -129,10 +128,6 @@ async def _round(check: Any, llm: Any, concurrency: int, turn: int) -> tuple[flo
     for asked in (False, True) if turn % 2 else (True, False):
         found[asked] = await measure(check, llm, concurrency, asked=asked)
     return found[True][0] / found[False][0], found[True][1] / found[False][1]
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.3f} ({min(values):.2f} – {max(values):.2f})"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ class Figures:
     ttft_s: float
 
 
+def spread(ratios: Sequence[float]) -> str:
+    """The median of a row's ratios, with the least and the greatest."""
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.2f} – {max(ratios):.2f})"
+
+
 async def measure(target: Target, *, concurrency: int, requests: int, output_tokens: int, seed: int) -> Figures:
     """Send `requests` chat requests, `concurrency` at a time. Each prompt is new, so no prefix is cached."""
     numbers = itertools.count()

@@ -31,7 +31,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from adapters.artifact.artifact import OFFSET_HALF
 from adapters.artifact.spec import OffsetSpec, PairSpec, default_layers
 from adapters.examples import Example
-from bench.load import Figures, Target, measure
+from bench.load import Figures, Target, measure, spread
 from gateway.settings import Settings
 from tests.engine.pairs import random_lora
 from tests.engine.service import Service, free_port
@@ -150,16 +150,12 @@ def _table(figures: dict[int, list[tuple[Figures, float]]]) -> Table:
         table.add_row(
             str(count),
             f"{statistics.median(each.tokens_per_s for each in ours):.1f}",
-            _spread([a.tokens_per_s / b.tokens_per_s for a, b in zip(ours, base, strict=True)]),
+            spread([a.tokens_per_s / b.tokens_per_s for a, b in zip(ours, base, strict=True)]),
             f"{1000 * statistics.median(each.ttft_s for each in ours):.0f}",
-            _spread([a.ttft_s / b.ttft_s for a, b in zip(ours, base, strict=True)]),
+            spread([a.ttft_s / b.ttft_s for a, b in zip(ours, base, strict=True)]),
             f"{statistics.median(share for _, share in rounds):.2f}",
         )
     return table
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.3f} ({min(values):.2f} – {max(values):.2f})"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from adapters.artifact.artifact import OFFSET_HALF, TARGET
 from adapters.artifact.spec import OffsetSpec, PairSpec, default_layers
 from adapters.models.hardware import AUTO, Hardware
-from bench.load import Figures, Target, measure
+from bench.load import Figures, Target, measure, spread
 from gateway.checkpoints.default_model import NAME
 from gateway.service.supervisor import end_process_tree
 from gateway.settings import Settings
@@ -233,17 +233,13 @@ def _table(results: Results, bound: float) -> Table:
                 str(concurrency),
                 name,
                 f"{statistics.median(f.tokens_per_s for f in rounds):.1f}",
-                _spread(speed),
+                spread(speed),
                 f"{bound:.3f}" if name in (OFFSET, OFFSETS) else "",
                 f"{1000 * statistics.median(f.ttft_s for f in rounds):.0f}",
-                _spread(first),
+                spread(first),
             )
         table.add_section()
     return table
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.3f} ({min(values):.2f} – {max(values):.2f})"
 
 
 def _plain(results: Results) -> dict[str, dict[str, list[list[float]]]]:

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import tempfile
 from pathlib import Path
 
 import torch
 
 from adapters.examples import Example
-from bench.load import Figures, Target, measure
-from gateway.settings import Settings
-from tests.engine.service import Service, free_port
+from bench.load import Figures, Target, measure, spread
+from tests.engine.service import running
 
 CONCURRENCY = (1, 8)
 REQUESTS = {1: 4, 8: 16}
@@ -33,10 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     rounds = parser.parse_args().rounds
     folder = Path(tempfile.mkdtemp(prefix="ug-watched-"))
-    settings = Settings(data_dir=folder, port=free_port(), worker=False)
-    service = Service(settings, folder / "serve.log", engine_args=("--max-model-len", "2048"))
-    try:
-        service.start()
+    with running(folder, environment={}, engine_args=("--max-model-len", "2048")) as service:
         request_id = service.put_matched(torch.zeros(4, service.hidden_size, dtype=torch.bfloat16), [ITEM])
         service.post(f"/forget/{request_id}/activate", {}).raise_for_status()
         targets = (
@@ -44,8 +39,6 @@ def main() -> None:
             Target("watched", service.url, service.model),
         )
         asyncio.run(_run(targets, rounds))
-    finally:
-        service.end()
 
 
 async def _run(targets: tuple[Target, Target], rounds: int) -> None:
@@ -66,11 +59,7 @@ async def _run(targets: tuple[Target, Target], rounds: int) -> None:
                 )
             speed.append(figures["watched"].tokens_per_s / figures["unwatched"].tokens_per_s)
             first.append(figures["watched"].ttft_s / figures["unwatched"].ttft_s)
-        print(f"{concurrency:10}  {_spread(speed):>40}   {_spread(first)}")
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} – {max(values):.2f})"
+        print(f"{concurrency:10}  {spread(speed):>40}   {spread(first)}")
 
 
 if __name__ == "__main__":
