@@ -148,11 +148,11 @@ class UnlearningEngine(EngineClient):
             else:
                 watch = AnswerWatch(context.matched, self._decode, lambda newer: self._apply(context, newer, "answer"))
                 outputs = watch.answer(text, plan, sampling_params, run)
+            more = sampling_params.output_kind is RequestOutputKind.DELTA
             try:
                 async for output in outputs:
                     context.answering = True
                     for part in output.outputs:
-                        more = sampling_params.output_kind is RequestOutputKind.DELTA
                         context.usage.answer((request_id, part.index), len(part.token_ids), more=more)
                     yield output
             finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.access.usage import Usage
 from gateway.errors import GatewayError, PolicyUnavailable
-from gateway.policy.plan import Plan
+from gateway.policy.plan import Plan, listed
 
 if TYPE_CHECKING:
     from gateway.engine.residency.holdings import Holding
@@ -56,12 +56,12 @@ class PolicyContext:
     @property
     def digests(self) -> str:
         """Value of the `x-unlearning-digests` header."""
-        return ",".join(self.confirmed) or "none"
+        return listed(self.confirmed)
 
     @property
     def header(self) -> str:
         """Value of the `x-unlearning-applied` header."""
-        return ",".join(dict.fromkeys([*self.plan.requests, *self.applied])) or "none"
+        return listed(dict.fromkeys([*self.plan.requests, *self.applied]))
 
 
 _current: ContextVar[PolicyContext | None] = ContextVar("unlearning_policy_context", default=None)

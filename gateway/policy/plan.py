@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,7 +51,12 @@ class Plan:
     @property
     def applied(self) -> str:
         """Value of the `x-unlearning-applied` header."""
-        return ",".join(self.requests) or "none"
+        return listed(self.requests)
+
+
+def listed(names: Iterable[str]) -> str:
+    """As headers and logs have it."""
+    return ",".join(names) or "none"
 
 
 def unique(adapters: Sequence[AdapterRef]) -> tuple[AdapterRef, ...]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -60,9 +61,9 @@ def memory(tmp_path: Path) -> GenerationFile:
     return GenerationFile(tmp_path)
 
 
-def build(edges: Edges, memory: GenerationFile, staleness_s: float = 60.0) -> ActivePolicy:
+def build(edges: Edges, memory: GenerationFile, staleness_s: float = 60.0, **parts: Any) -> ActivePolicy:
     metrics = GatewayMetrics(CollectorRegistry())
-    return ActivePolicy(edges, edges, PlanBuilder(b"k"), metrics, memory, staleness_s=staleness_s)
+    return ActivePolicy(edges, edges, PlanBuilder(b"k"), metrics, memory, staleness_s=staleness_s, **parts)
 
 
 async def test_before_the_first_refresh_everything_is_refused(memory: GenerationFile) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from adapters.artifact.footprint import Footprint
 from adapters.examples import Example
@@ -17,14 +16,12 @@ from adapters.text.phrasebook import phrasebook
 from gateway.errors import TooManyMatches
 from gateway.policy import active
 from gateway.policy.active import ActivePolicy
-from gateway.policy.plan import PlanBuilder
-from gateway.policy.scope.building import build
+from gateway.policy.scope import building
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.scopes import Scopes
-from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import GenerationFile
-from tests.unit.gateway.policy.test_active import Edges, record
+from tests.unit.gateway.policy.test_active import Edges, build, record
 
 FACTS = {
     "potter": ("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling."),
@@ -39,7 +36,7 @@ class Entries:
     def __init__(self, detectors: Detectors) -> None:
         book = phrasebook("en")
         self.stored = {
-            name: build([Example.from_pair(*fact)], book, detectors).to_bytes() for name, fact in FACTS.items()
+            name: building.build([Example.from_pair(*fact)], book, detectors).to_bytes() for name, fact in FACTS.items()
         }
         self.asked: list[tuple[str, ...]] = []
 
@@ -68,16 +65,8 @@ def edges() -> Edges:
 
 @pytest.fixture
 async def policy(edges: Edges, entries: Entries, detectors: Detectors, tmp_path: Path) -> ActivePolicy:
-    policy = ActivePolicy(
-        edges,
-        edges,
-        PlanBuilder(b"k"),
-        GatewayMetrics(CollectorRegistry()),
-        GenerationFile(tmp_path),
-        staleness_s=60,
-        scopes=Scopes(entries, lambda: Matcher(detectors)),
-        prompt_budget=64,
-    )
+    scopes = Scopes(entries, lambda: Matcher(detectors))
+    policy = build(edges, GenerationFile(tmp_path), scopes=scopes, prompt_budget=64)
     await policy.refresh()
     return policy
 

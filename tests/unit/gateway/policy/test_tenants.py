@@ -7,18 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from adapters.artifact.footprint import Footprint
 from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import TooManyMatches
 from gateway.policy.active import ActivePolicy
-from gateway.policy.plan import PlanBuilder
 from gateway.policy.scope.scopes import Scopes
-from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import GenerationFile
 from gateway.store.records import RequestRecord
-from tests.unit.gateway.policy.test_active import Edges, record
+from tests.unit.gateway.policy.test_active import Edges, build, record
 
 
 class Named(Scopes):
@@ -61,16 +58,7 @@ async def edges() -> Edges:
 
 @pytest.fixture
 async def policy(edges: Edges, tmp_path: Path) -> ActivePolicy:
-    policy = ActivePolicy(
-        edges,
-        edges,
-        PlanBuilder(b"k"),
-        GatewayMetrics(CollectorRegistry()),
-        GenerationFile(tmp_path),
-        staleness_s=60,
-        scopes=Named(),
-        prompt_budget=80,
-    )
+    policy = build(edges, GenerationFile(tmp_path), scopes=Named(), prompt_budget=80)
     await policy.refresh()
     return policy
 
