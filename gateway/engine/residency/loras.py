@@ -24,6 +24,7 @@ from adapters.artifact.merge import merge_loras
 from adapters.errors import InvalidArtifact
 from gateway.engine.residency.lora_folder import module_names, write_lora_folder
 from gateway.engine.residency.rows import RETRY_AFTER_S, ArtifactSource
+from gateway.engine.residency.unbroken import Unbroken
 from gateway.engine.statement import set_name
 from gateway.errors import AdapterUnavailable
 from gateway.service.metrics import GatewayMetrics
@@ -94,6 +95,7 @@ class LoraLibrary:
         self._failed: dict[str, tuple[float, str]] = {}
         self._faulted: set[str] = set()
         self._doomed: set[str] = set()
+        self._unbroken = Unbroken()
         self._lock = asyncio.Lock()  # whatever changes what the engine holds happens under it
 
     async def acquire(self, digests: Sequence[str]) -> Lora | None:
@@ -126,6 +128,9 @@ class LoraLibrary:
 
     async def evict(self, digest: str) -> bool:
         """Take an adapter, and every merge it is part of, out of the engine; those held go when they are released."""
+        return await self._unbroken.run(self._evict(digest))
+
+    async def _evict(self, digest: str) -> bool:
         async with self._lock:
             names = [name for name, members in self._members.items() if digest in members]
             for name in names:
@@ -161,8 +166,11 @@ class LoraLibrary:
         if not self._holders[name]:
             del self._holders[name]
             if name in self._doomed:
-                async with self._lock:
-                    await self._unload(name)
+                await self._unbroken.run(self._unload_doomed(name))
+
+    async def _unload_doomed(self, name: str) -> None:
+        async with self._lock:
+            await self._unload(name)
 
     async def _wait_for(self, name: str, digests: Sequence[str]) -> Lora:
         """The set's LoRA once it is loaded, by a task that outlives whoever waits for it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.engine.residency.slots import Slot, SlotTable
+from gateway.engine.residency.unbroken import Unbroken
 from gateway.errors import AdapterUnavailable
 from gateway.policy.plan import AdapterRef
 from gateway.service.metrics import GatewayMetrics
@@ -71,6 +72,7 @@ class Residency:
         self._writer = writer
         self._metrics = metrics
         self._wait_s = wait_s
+        self._unbroken = Unbroken()
         self._install_lock = asyncio.Lock()
         self._released = asyncio.Event()
         self._failed: dict[str, tuple[float, str]] = {}
@@ -90,7 +92,9 @@ class Residency:
             for adapter in self._absent(adapters):
                 if adapter.digest not in artifacts:
                     artifacts[adapter.digest] = await self._fetch(adapter)
-            lease = await self._install_absent(adapters, artifacts, deadline)
+            lease = await self._unbroken.run(
+                self._install_absent(adapters, dict(artifacts), deadline), self._release_untaken
+            )
             if lease is not None:
                 return lease
             with suppress(TimeoutError):
@@ -101,6 +105,10 @@ class Residency:
         for slot in lease.slots:
             self._table.release(slot.digest)
         self._released.set()
+
+    def _release_untaken(self, lease: Lease | None) -> None:
+        if lease is not None:
+            self.release(lease)
 
     def acquire_resident(self, adapters: Sequence[AdapterRef]) -> Lease:
         """Hold those that are in the engine already."""
@@ -120,6 +128,9 @@ class Residency:
 
     async def evict(self, digest: str) -> bool:
         """Take an adapter nobody holds out of the engine; False when it is held or absent."""
+        return await self._unbroken.run(self._evict(digest))
+
+    async def _evict(self, digest: str) -> bool:
         async with self._install_lock:
             slot = self._table.evict(digest)
             if slot is not None:
@@ -165,7 +176,7 @@ class Residency:
                 return None
             held = self._hold([adapter for adapter in adapters if adapter not in absent])
             try:
-                await self._write_all([self._reserve(adapter) for adapter in absent], artifacts, absent)
+                await self._write_all(await self._make_room(absent), artifacts, absent)
                 return self._hold(adapters)
             finally:
                 self.release(held)
@@ -180,12 +191,25 @@ class Residency:
                 "can be freed"
             )
 
-    def _reserve(self, adapter: AdapterRef) -> Slot:
-        slot, evicted = self._table.reserve(adapter.digest, adapter.footprint.rows)
-        for old in evicted:
-            logger.info("evicted adapter digest=%s rows=%d", old.digest[:12], len(old.rows))
-        self._metrics.evictions.inc(len(evicted))
-        return slot
+    async def _make_room(self, adapters: Sequence[AdapterRef]) -> list[Slot]:
+        """Slots for these, to be written; what made room for them and is not written over is zeroed."""
+        slots, freed = [], set[int]()
+        for adapter in adapters:
+            slot, evicted = self._table.reserve(adapter.digest, adapter.footprint.rows)
+            slots.append(slot)
+            for old in evicted:
+                freed.update(old.rows)
+                logger.info("evicted adapter digest=%s rows=%d", old.digest[:12], len(old.rows))
+            self._metrics.evictions.inc(len(evicted))
+        freed.difference_update(row for slot in slots for row in slot.rows)
+        try:
+            if freed:
+                await self._writer.evict(sorted(freed))
+        except BaseException:
+            for slot in slots:
+                self._table.cancel(slot.digest)
+            raise
+        return slots
 
     async def _write_all(
         self, slots: Sequence[Slot], artifacts: Mapping[str, bytes], adapters: Sequence[AdapterRef]

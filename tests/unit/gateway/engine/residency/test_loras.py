@@ -284,6 +284,30 @@ async def test_a_load_that_is_cancelled_leaves_nothing_in_the_engine(
         assert (await held(lora_library, digest)).name == digest
 
 
+@pytest.mark.parametrize("retired_first", [False, True])
+async def test_one_is_taken_out_whole_when_who_asked_for_it_leaves(
+    lora_library: LoraLibrary, engine: StubEngine, tmp_path: Path, retired_first: bool
+) -> None:
+    """Who retires it, or the last who held it."""
+    digest = engine.store(offset_artifact(1))
+    lora = await held(lora_library, digest)
+    if retired_first:
+        await lora_library.evict(digest)
+    else:
+        await lora_library.release(lora)
+    engine.entered.clear()
+    engine.removing.clear()
+    work = lora_library.release(lora) if retired_first else lora_library.evict(digest)
+    leaving: asyncio.Task[object] = asyncio.create_task(work)
+    await engine.entered.wait()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    engine.removing.set()
+    await settled()
+    assert (engine.loaded, folders(tmp_path)) == ({}, set())
+
+
 async def test_a_set_that_takes_long_is_refused_and_is_there_when_it_is_asked_for_again(
     engine: StubEngine, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ class Engine:
         self.table.update(dict.fromkeys(rows, artifact))
 
     async def evict(self, rows: Sequence[int]) -> None:
+        await self.gate.wait()
         for row in rows:
             del self.table[row]
 
@@ -211,3 +212,44 @@ async def test_evict_spares_what_is_held() -> None:
     residency.release(lease)
     assert await residency.evict("a") is True
     assert engine.table == {}
+
+
+async def left(waiting: asyncio.Task[object], engine: Engine) -> None:
+    """Whoever waits leaves while the engine is at work, which then goes on."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    engine.gate.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_an_adapter_is_taken_out_whole_when_who_asked_for_it_leaves() -> None:
+    engine = Engine()
+    residency = build(engine)
+    residency.release(await residency.acquire([ref("a")]))
+    engine.gate.clear()
+    await left(asyncio.create_task(residency.evict("a")), engine)
+    assert engine.table == {}
+    assert (await residency.acquire([ref("a")])).rows
+
+
+async def test_an_adapter_is_brought_in_whole_when_who_asked_for_it_leaves_and_is_held_by_nobody() -> None:
+    engine = Engine()
+    engine.gate.clear()
+    residency = build(engine)
+    await left(asyncio.create_task(residency.acquire([ref("a"), ref("b")])), engine)
+    assert residency.digests() == {"a", "b"}
+    assert [await residency.evict(digest) for digest in "ab"] == [True, True]
+    assert engine.table == {}
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (4, 1), (2, 2, 3), (1, 1, 1, 1, 2)])
+async def test_what_makes_room_leaves_nothing_in_the_table(sizes: tuple[int, ...]) -> None:
+    engine = Engine()
+    residency = build(engine, rows=4)
+    for number, size in enumerate(sizes):
+        residency.release(await residency.acquire([ref(str(number), size)]))
+    assert {artifact.decode() for artifact in engine.table.values()} == residency.digests()
