@@ -46,7 +46,8 @@ from tests.unit.gateway.stateful.engine import VOCABULARY, Engine, Latin1
 from tests.unit.gateway.stateful.grounds import OPERATOR_TOKEN, Grounds
 
 COMPLETIONS = "/v1/completions"
-SOFT_ROWS, PROMPT_BUDGET = 12, 8
+#: So few that adapters have to make room for each other.
+SOFT_ROWS, PROMPT_BUDGET = 9, 8
 MAX_RANK: Literal[64] = 64
 MOST_TOKENS = 1000
 STALENESS_S = 60.0
