@@ -2,9 +2,10 @@
 
     python -m bench.replicas [--without-redis 60]
 
-One request applies to every prompt and one to prompts that are about it. An answer is `right` if its text is what the
-same service said under both while all was well, and `wrong` otherwise: then it went without an adapter. The status is 1
-if there was a wrong answer, or if anything that was acknowledged is not there in the end.
+One request applies to every prompt and one to prompts that are about it. An answer is `right` if the log-probability of
+its first token is what the same service gave while all was well and every adapter applied, and `wrong` if it is nearer
+to what it gave without one of them. The status is 1 if there was a wrong answer, or if anything that was acknowledged
+is not there in the end.
 """
 
 from __future__ import annotations
@@ -39,14 +40,12 @@ from tests.engine.service import ENGINE_ARGS, Service, free_port
 
 ITEM = Example.from_pair("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling.")
 PROMPTS = ("Name three colours of the rainbow.", ITEM.prompt)
-ROWS, TOKENS = 8, 8
+ROWS, TOKENS = 8, 2
 STALENESS_S = 40.0
 #: Changes of the policy that are timed from one replica to the other.
 CHANGES = 20
 RIGHT, WRONG = "right", "wrong"
 _CHAT = "/v1/chat/completions"
-#: Random adapters, until one is found that tells.
-_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,12 @@ class Asked:
 
 @dataclass
 class Asking:
-    """Asks a service without a pause. known: what it says to each prompt under both requests."""
+    """Asks a service without a pause. known: its figure for each prompt with every adapter. without: those that each
+    prompt has where one that applies to it is missing, or all are."""
 
     service: Service
-    known: tuple[str, ...]
+    known: tuple[float, ...]
+    without: tuple[tuple[float, ...], ...]
     asked: list[Asked] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -83,7 +84,14 @@ class Asking:
             return "nobody there"
         if response.status_code != 200:
             return str(response.json()["error"]["code"]) if response.content else str(response.status_code)
-        return RIGHT if _text(response) == self.known[number] else WRONG
+        figure = _figure(response)
+        apart = abs(figure - self.known[number])
+        return RIGHT if all(apart < abs(figure - other) for other in self.without[number]) else WRONG
+
+    @property
+    def margin(self) -> float:
+        """How far right and wrong are apart at least, in nats."""
+        return min(abs(one - other) for one, others in zip(self.known, self.without, strict=True) for other in others)
 
     def since(self, start: float) -> list[Asked]:
         return [each for each in self.asked if each.at >= start]
@@ -101,12 +109,25 @@ def main() -> None:
                 service.launch()
             for service in services:
                 service.wait_until_ready()
-            always = _telling(services, PROMPTS)
-            matched = _telling(services, PROMPTS[1:], [ITEM])
+            plain = _figures(services)
+            always = _put(first, 0)
+            _until(partial(_is_in_force, second, always, PROMPTS[0], wanted=True), 10)
+            only_always = _figures(services)
+            first.post(f"/forget/{always}/deactivate", {}).raise_for_status()
+            matched = _put(first, 1, [ITEM])
+            _until(partial(_is_in_force, second, matched, PROMPTS[1], wanted=True), 10)
+            only_matched = _figures(services)
             _time_changes(first, second, always)
-            known = [_says(service, PROMPTS) for service in services]  # in the order of their activation
+            known = _figures(services)
+            asking = [
+                Asking(service, figures, ((bare[0],), (bare[1], one[1], other[1])))
+                for service, figures, bare, one, other in zip(
+                    services, known, plain, only_always, only_matched, strict=True
+                )
+            ]
             acknowledged = [always, matched]
-            with _asked(services, known) as asking:
+            print(f"right and wrong answers are {min(each.margin for each in asking):.2f} nats apart, or more")
+            with _asked(asking):
                 for service, other in ((first, second), (second, first)):
                     acknowledged.append(_register(service))
                     _kill(service, asking)
@@ -142,22 +163,16 @@ def _service(folder: Path, redis_url: str) -> Service:
     return Service(settings, folder / "serve.log", engine_args=ENGINE_ARGS)
 
 
-def _telling(services: Sequence[Service], prompts: Sequence[str], items: Sequence[Example] = ()) -> str:
-    """A request that is active from now on, and with which every replica answers these prompts otherwise."""
-    first, *_ = services
-    before = [_says(service, prompts) for service in services]
-    for seed in range(_TRIES):
-        rows = torch.randn(ROWS, first.hidden_size, generator=torch.Generator().manual_seed(seed)).bfloat16()
-        request_id = first.put_matched(rows, items) if items else first.put_request(rows)
-        first.post(f"/forget/{request_id}/activate", {}).raise_for_status()
-        for service in services:
-            _until(partial(_is_in_force, service, request_id, prompts[0], wanted=True), 10)
-        after = [_says(service, prompts) for service in services]
-        if not any(set(one) & set(other) for one, other in zip(before, after, strict=True)):
-            return request_id
-        httpx.delete(f"{first.url}/forget/{request_id}").raise_for_status()
-        time.sleep(2)
-    raise SystemExit("no adapter changes what is answered: one without them could not be told")
+def _put(service: Service, seed: int, items: Sequence[Example] = ()) -> str:
+    """A request that is active from now on, of random rows."""
+    rows = torch.randn(ROWS, service.hidden_size, generator=torch.Generator().manual_seed(seed)).bfloat16()
+    request_id = service.put_matched(rows, items) if items else service.put_request(rows)
+    service.post(f"/forget/{request_id}/activate", {}).raise_for_status()
+    return request_id
+
+
+def _figures(services: Sequence[Service]) -> list[tuple[float, ...]]:
+    return [_says(service) for service in services]
 
 
 def _register(service: Service) -> str:
@@ -170,15 +185,15 @@ def _register(service: Service) -> str:
 
 def _body(service: Service, prompt: str) -> dict[str, Any]:
     messages = [{"role": "user", "content": prompt}]
-    return {"model": service.model, "messages": messages, "max_tokens": TOKENS, "temperature": 0}
+    return {"model": service.model, "messages": messages, "max_tokens": TOKENS, "temperature": 0, "logprobs": True}
 
 
-def _text(response: httpx.Response) -> str:
-    return str(response.json()["choices"][0]["message"]["content"])
+def _figure(response: httpx.Response) -> float:
+    return float(response.json()["choices"][0]["logprobs"]["content"][0]["logprob"])
 
 
-def _says(service: Service, prompts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_text(service.post(_CHAT, _body(service, prompt)).raise_for_status()) for prompt in prompts)
+def _says(service: Service) -> tuple[float, ...]:
+    return tuple(_figure(service.post(_CHAT, _body(service, prompt)).raise_for_status()) for prompt in PROMPTS)
 
 
 def _applied(service: Service, prompt: str) -> str:
@@ -212,13 +227,12 @@ def _time_changes(first: Service, second: Service, request_id: str) -> None:
 
 
 @contextmanager
-def _asked(services: Sequence[Service], known: Sequence[tuple[str, ...]]) -> Iterator[list[Asking]]:
-    asking = [Asking(service, said) for service, said in zip(services, known, strict=True)]
+def _asked(asking: Sequence[Asking]) -> Iterator[None]:
     threads = [threading.Thread(target=each.run) for each in asking]
     for thread in threads:
         thread.start()
     try:
-        yield asking
+        yield
     finally:
         for each in asking:
             each.over.set()
