@@ -43,7 +43,7 @@ PROMPTS = ("Name three colours of the rainbow.", ITEM.prompt)
 ROWS, TOKENS = 8, 2
 STALENESS_S = 40.0
 #: Changes of the policy that are timed from one replica to the other.
-CHANGES = 20
+CHANGES = 21
 RIGHT, WRONG = "right", "wrong"
 _CHAT = "/v1/chat/completions"
 
@@ -219,10 +219,11 @@ def _time_changes(first: Service, second: Service, request_id: str) -> None:
     """From the answer of the replica that made a change to the first answer of the other that has it."""
     taken = []
     for number in range(CHANGES):
-        step = "activate" if number % 2 else "deactivate"
+        wanted = number % 2 == 0
+        step = "activate" if wanted else "deactivate"
         first.post(f"/forget/{request_id}/{step}", {}).raise_for_status()
-        assert _is_in_force(first, request_id, PROMPTS[0], wanted=bool(number % 2)), "at once where it was made"
-        taken.append(_until(partial(_is_in_force, second, request_id, PROMPTS[0], wanted=bool(number % 2)), 10))
+        assert _is_in_force(first, request_id, PROMPTS[0], wanted=wanted), "at once where it was made"
+        taken.append(_until(partial(_is_in_force, second, request_id, PROMPTS[0], wanted=wanted), 10))
     print(f"a change on the other replica: {statistics.median(taken):.2f} s, at most {max(taken):.2f} s, of {CHANGES}")
 
 
