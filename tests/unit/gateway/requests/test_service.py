@@ -22,7 +22,7 @@ from adapters.artifact.spec import PairSpec
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder
-from gateway.policy.scope.detectors import SharedDetectors
+from gateway.policy.scope.detectors import Detectors
 from gateway.requests.offering import ServedModel
 from gateway.requests.schemas import ExamplesBody, ForgetBody
 from gateway.requests.service import UnlearningService
@@ -72,16 +72,16 @@ class Engine:
 class Setup:
     """The service over a real store, and requests that are ready in it."""
 
-    def __init__(self, redis: Redis, folder: Path) -> None:
+    def __init__(self, redis: Redis, folder: Path, detectors: Detectors) -> None:
         self.store, self.blobs, self.engine = RequestStore(redis), BlobStore(redis, folder), Engine()
         self.vault, self.memory = PayloadVault(os.urandom(32)), GenerationFile(folder)
-        self.detectors = SharedDetectors(self.vault.scope_key)
+        self.detectors = detectors
 
     def service(self, model: ServedModel = MODEL, **settings: Any) -> UnlearningService:
         metrics = GatewayMetrics(CollectorRegistry())
         policy = ActivePolicy(self.store, self.engine, PlanBuilder(b"k"), metrics, self.memory, staleness_s=60)
         return UnlearningService(
-            Settings(**settings), model, self.store, self.blobs, self.vault, policy, self.engine, self.detectors.get
+            Settings(**settings), model, self.store, self.blobs, self.vault, policy, self.engine, lambda: self.detectors
         )
 
     async def ready(self, artifact: Artifact) -> RequestRecord:
@@ -95,8 +95,8 @@ class Setup:
 
 
 @pytest.fixture
-def setup(redis: Redis, tmp_path: Path) -> Setup:
-    return Setup(redis, tmp_path)
+def setup(redis: Redis, tmp_path: Path, detectors: Detectors) -> Setup:
+    return Setup(redis, tmp_path, detectors)
 
 
 async def test_without_a_pair_an_offset_is_refused_with_what_to_do(setup: Setup) -> None:
