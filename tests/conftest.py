@@ -8,15 +8,19 @@ from xdist.scheduler import LoadFileScheduling
 pytest_plugins = ["tests.cases"]
 
 ENGINE = "tests/engine/"
-#: Starts a server of its own and uses none that the others share.
-APART = f"{ENGINE}test_tensor_parallel.py"
+#: Share a server of their own and use none that the others share, so that both processes have one to ask.
+SEPARATE = (f"{ENGINE}test_separate_pair.py", f"{ENGINE}test_target_lora.py")
+#: Starts a server of its own.
+ALONE = f"{ENGINE}test_tensor_parallel.py"
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
     """A file goes to one process, and so do the engine tests that share servers: these live for a session."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shared = nodeid.startswith(ENGINE) and not nodeid.startswith(APART)
+        if nodeid.startswith(SEPARATE):
+            return "separate"
+        shared = nodeid.startswith(ENGINE) and not nodeid.startswith(ALONE)
         return ENGINE if shared else str(super()._split_scope(nodeid))
 
 

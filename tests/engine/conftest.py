@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from adapters.models.hardware import compute_dtype
+from gateway.checkpoints.default_model import prepare
+from gateway.settings import Settings
 from tests.engine import broken_decode, cuda_like, disloyal_worker
 from tests.engine.pairs import save_random
 from tests.engine.plugin import plugin_environment
@@ -49,7 +51,13 @@ def nothing_active(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def reference(service: Service) -> Any:
+def checkpoint() -> Path:
+    """The default model, which the services serve."""
+    return prepare(Settings().cache_dir)
+
+
+@pytest.fixture(scope="session")
+def reference(checkpoint: Path) -> Any:
     """The served checkpoint in transformers, in the format it is served in, with its tokenizer: (model, tokenizer).
 
     Eager attention takes its softmax in float32, as the engine does; the fused kernel rounds differently by about as
@@ -59,9 +67,9 @@ def reference(service: Service) -> Any:
 
     torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(
-        service.checkpoint, dtype=compute_dtype(torch.bfloat16), attn_implementation="eager"
+        checkpoint, dtype=compute_dtype(torch.bfloat16), attn_implementation="eager"
     ).eval()
-    return model, AutoTokenizer.from_pretrained(service.checkpoint)
+    return model, AutoTokenizer.from_pretrained(checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,5 @@ def test_the_doctor_finds_nothing_wrong(service: Service) -> None:
     assert service.last_report() == response.json()
 
 
-def test_a_lora_on_the_target_and_an_own_reference_are_checked_too(separate: Service) -> None:
-    assert_nothing_wrong(separate.last_report(), "idle LoRA changes nothing", "LoRA moves answers")
-
-
 def test_only_the_operator_may_ask(service: Service) -> None:
     assert httpx.post(f"{service.url}/doctor", timeout=30).status_code == 403

@@ -5,15 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import torch
-from transformers import LlamaForCausalLM
 
-from adapters.artifact.artifact import model_digest
+from adapters.artifact.artifact import TARGET
 from adapters.artifact.merge import merge_offsets
 from adapters.artifact.spec import OffsetSpec, PairSpec
 from tests.engine.pairs import Reference, first_layers, random_lora, spec
@@ -93,20 +91,6 @@ def test_a_pair_of_layers_computes_what_transformers_does(
     wanted = spec(PairSpec(LAYERS), kind, strength, parameter)
     tensors = random_lora(layers_reference.small, "offset", wanted.rank, seed=1)
     assert_computes(service, reference[1], layers_reference, tensors, wanted)
-
-
-@pytest.mark.parametrize(("kind", "strength", "parameter"), [*KINDS, ("dd_linear", 1.5, 0.0), ("dd_rank", 1.0, 20.0)])
-def test_a_separate_pair_computes_what_transformers_does(
-    separate: Service, small_model: Path, reference: Any, kind: str, strength: float, parameter: float
-) -> None:
-    target, tokenizer = reference
-    small = LlamaForCausalLM.from_pretrained(small_model, dtype=target.dtype, attn_implementation="eager").eval()
-    made_for = PairSpec(0, model_digest(small_model), own_reference=kind.startswith("dd"))
-    wanted = spec(made_for, kind, strength, parameter)
-    tensors = random_lora(small, "offset", wanted.rank, seed=1, scale=0.2)
-    if wanted.needs_reference_half:
-        tensors |= random_lora(small, "reference", wanted.rank, seed=2, scale=0.2)
-    assert_computes(separate, tokenizer, Reference(target, small), tensors, wanted)
 
 
 def assert_bit_identical_without(service: Service, tokenizer: Any, plans: Sequence[str]) -> None:
@@ -317,3 +301,14 @@ def test_delta_is_refused_where_there_is_no_half_on_the_reference(
     made_for = PairSpec(LAYERS, own_reference=True)
     request = service.put_offset(tensors, OffsetSpec("dd_linear", 1.0, 8, made_for))
     assert service.post(f"/forget/{request}/activate", {}).status_code == 409
+
+
+def test_a_lora_on_the_target_is_refused_where_it_takes_none(service: Service, reference: Any) -> None:
+    request = service.put_lora(random_lora(reference[0], TARGET, 4, seed=11, scale=0.05), 4)
+    body = {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    refused = service.post("/v1/chat/completions", body, f"candidate:{request}")
+    assert refused.status_code == 503
+    assert "the target takes no LoRA on" in refused.json()["error"]["message"]
+    refused = service.post(f"/forget/{request}/activate", {})
+    assert refused.status_code == 409
+    assert "takes none here" in refused.json()["error"]["message"]

@@ -121,14 +121,3 @@ def test_a_lora_whose_logits_are_not_finite_touches_nobody_else(separate: Servic
     """Rows without an adapter never read what it left in the target's own cache."""
     plan = f"candidate:{separate.put_lora(not_finite(on_target(reference, seed=10)), RANK)}"
     assert_touches_nobody_else(separate, reference[1].encode(TEXTS[2]), plan, {"off": 1e-6})
-
-
-def test_an_engine_started_without_them_refuses_them(service: Service, reference: Any) -> None:
-    request = service.put_lora(on_target(reference, seed=11), RANK)
-    body = {"model": service.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-    refused = service.post("/v1/chat/completions", body, f"candidate:{request}")
-    assert refused.status_code == 503
-    assert "the target takes no LoRA on" in refused.json()["error"]["message"]
-    refused = service.post(f"/forget/{request}/activate", {})
-    assert refused.status_code == 409
-    assert "takes none here" in refused.json()["error"]["message"]

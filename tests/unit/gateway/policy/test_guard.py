@@ -73,7 +73,7 @@ class Replica:
 
 @pytest.fixture
 async def replicas(redis: Redis, tmp_path: Path, detectors: Detectors) -> Callable[[str], Replica]:
-    setup = Setup(redis, tmp_path)
+    setup = Setup(redis, tmp_path, detectors)
     return lambda name: Replica(setup, detectors, tmp_path / name)
 
 
