@@ -26,6 +26,7 @@ from adapters.artifact.spec import OffsetSpec
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
 from gateway.checkpoints.default_model import NAME, prepare
+from gateway.engine.inside.parent import GRACE_S
 from gateway.policy.scope.building import build
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
@@ -107,15 +108,23 @@ class Service:
         self.wait_until(lambda: httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200, "ready")
 
     def end(self) -> None:
-        """End it with all its processes, at once: how it stops of itself has a test of its own."""
-        if self.process is not None and self.process.poll() is None:
-            family = psutil.Process(self.process.pid).children(recursive=True)
-            self.process.kill()  # first: it would start again what ends, its Redis for one
-            self.process.wait()
-            for process in family:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+        """End it with all its processes, at once: how it stops of itself has a test of its own.
+
+        Its engine has to end by itself: a killed service leaves no engine behind.
+        """
+        if self.process is None or self.process.poll() is not None:
+            self.process = None
+            return
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        engine = [process for process in family if process.name().startswith("VLLM::")]
+        self.process.kill()  # first: it would start again what ends, its Redis for one
+        self.process.wait()
         self.process = None
+        _, left = psutil.wait_procs(engine, timeout=2 * GRACE_S)
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        assert not left, f"the engine outlived its service: {left}"
 
     def deactivate_all(self) -> None:
         """No request is active afterwards."""
