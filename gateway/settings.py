@@ -42,6 +42,13 @@ def _device(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    """Raises ValueError for what no log can be called."""
+    if re.fullmatch(r"[!-*,-~]{1,255}", value) is None:
+        raise ValueError("a log's name has 1 to 255 printable ASCII characters, no space and no plus")
+    return value
+
+
 class Settings(BaseSettings):
     """All settings, with the defaults that run on a laptop. `REDIS_URL` is read without the prefix."""
 
@@ -76,6 +83,19 @@ class Settings(BaseSettings):
     )
     payload_key: SecretStr | None = Field(
         default=None, description="base64 of 32 bytes, which encrypt waiting forget sets; unset: data_dir/payload.key"
+    )
+    evidence_key: SecretStr | None = Field(
+        default=None,
+        description="base64 of 32 bytes, which the log and certificates are signed with, and behind a comma the one "
+        "before it; unset: data_dir/evidence.key",
+    )
+    log_origin: Annotated[str, AfterValidator(_origin)] | None = Field(
+        default=None,
+        description="name of the transparency log, for example log.example/unlearning; unset: made from its first key",
+    )
+    log_witnesses: str = Field(
+        default="",
+        description="comma-separated keys (name+id+base64) of witnesses whose cosignatures are kept and served",
     )
     worker: bool = Field(default=True, description="start a worker beside the service")
     worker_device: Annotated[str, AfterValidator(_device)] = Field(

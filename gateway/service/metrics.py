@@ -40,6 +40,21 @@ class GatewayMetrics:
             ["task"],
             registry=registry,
         )
+        self.log_size = Gauge("unlearning_log_size", "Leaves of the transparency log", registry=registry)
+        self.log_waiting = Gauge(
+            "unlearning_log_waiting", "Entries that are not in the transparency log yet", registry=registry
+        )
+        self.log_checkpoint_age = Gauge(
+            "unlearning_log_checkpoint_age_seconds",
+            "Time since the transparency log was last signed; it is signed when it has grown",
+            registry=registry,
+        )
+        self.log_refusals = Counter(
+            "unlearning_log_refusals",
+            "Times that this replica refused to sign the transparency log, by error code",
+            ["code"],
+            registry=registry,
+        )
         self.rows_in_use = Gauge(
             "unlearning_soft_rows_in_use",
             "Rows of the soft-prompt table that hold an adapter",

@@ -25,5 +25,5 @@ if ARGV[7] ~= '' then
   start_guard(ARGV[1])
   put_scope(ARGV[1], ARGV[7], ARGV[8])
 end
-add_state_event(KEYS[3], ARGV[1], 'data', ARGV[4])
+add_state_event(KEYS[3], ARGV[1], ARGV[8], 'data', ARGV[4])
 return {'created', ARGV[1]}

@@ -1,5 +1,5 @@
 -- The set of requests in force, which every replica holds: those that are active, and those that guard until they are.
--- Loaded after generation.lua.
+-- Loaded after generation.lua and outbox.lua.
 
 local GUARDED = 'requests:guarded'
 local CALM = 'policy:calm'
@@ -51,12 +51,14 @@ local function erase_scope(id)
   return redis.call('DEL', 'scope:' .. id)
 end
 
--- A state event, which says so while the request guards.
-local function add_state_event(events, id, ...)
-  local fields = {'type', 'state', ...}
+-- A state event, which says so while the request guards; the log gets it too. token: of this call.
+local function add_state_event(events, id, token, ...)
+  local fields = {...}
   if is_guarded(id) then
     table.insert(fields, 'guarded')
     table.insert(fields, '1')
   end
-  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', unpack(fields))
+  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'type', 'state', unpack(fields))
+  local made = redis.call('HMGET', 'request:' .. id, 'commitment', 'digest')
+  put_in_outbox(token, 'state', id, 'commitment', made[1] or 'null', 'digest', made[2] or 'null', unpack(fields))
 end

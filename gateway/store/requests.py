@@ -20,18 +20,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import BudgetExceeded, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
 from gateway.store import keys, scripts
 from gateway.store.blobs import BlobStore
-from gateway.store.client import call
+from gateway.store.client import call, rewrite_file
 from gateway.store.events import Event, follow
 from gateway.store.generation import Generation, generation_read, new_mark, read_arguments
 from gateway.store.records import (
@@ -94,12 +92,12 @@ class RequestStore:
         self._redis = redis
         self._patience_s = patience_s
         self._compact = compact
-        self._create = redis.register_script(scripts.load("generation", "guard", "create"))
-        self._transition = redis.register_script(scripts.load("blob", "generation", "guard", "transition"))
-        self._update = redis.register_script(scripts.load("generation", "guard", "update"))
-        self._policy = redis.register_script(scripts.load("generation", "guard", "policy"))
+        self._create = redis.register_script(scripts.load("generation", "outbox", "guard", "create"))
+        self._transition = redis.register_script(scripts.load("blob", "generation", "outbox", "guard", "transition"))
+        self._update = redis.register_script(scripts.load("generation", "outbox", "guard", "update"))
+        self._policy = redis.register_script(scripts.load("generation", "outbox", "guard", "policy"))
         self._list = redis.register_script(scripts.load("list"))
-        self._scope = redis.register_script(scripts.load("generation", "guard", "scope"))
+        self._scope = redis.register_script(scripts.load("generation", "outbox", "guard", "scope"))
 
     async def create(
         self,
@@ -405,12 +403,7 @@ class RequestStore:
         return [(keys.record_of(_pairs(fields)), int(fields[b"seq"])) for fields in replies]
 
     async def _rewrite_log(self) -> None:
-        async def rewrite() -> None:
-            # One may be running, and may have begun before the erasure; the next erasure or growth mends that.
-            with suppress(ResponseError):
-                await self._redis.bgrewriteaof()
-
-        await self._call(rewrite)
+        await self._call(lambda: rewrite_file(self._redis))
 
 
 def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None) -> str:

@@ -79,5 +79,5 @@ if ARGV[8] ~= 'all' then
   end
 end
 
-add_state_event(KEYS[3], ARGV[1], 'previous', state, 'data', ARGV[11])
+add_state_event(KEYS[3], ARGV[1], ARGV[5], 'previous', state, 'data', ARGV[11])
 return {'ok', redis.call('HGETALL', KEYS[1]), erased, unused}

@@ -12,7 +12,7 @@ redis.call('HSET', KEYS[1], 'updated_at', ARGV[3], unpack(ARGV, 10))
 if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6]) end
 if ARGV[7] ~= '' then put_scope(ARGV[8], ARGV[7], ARGV[9]) end
 if ARGV[4] == 'state' then
-  add_state_event(KEYS[2], ARGV[8], 'data', ARGV[5])
+  add_state_event(KEYS[2], ARGV[8], ARGV[9], 'data', ARGV[5])
 else
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', 1000, '*', 'type', ARGV[4], 'data', ARGV[5])
 end

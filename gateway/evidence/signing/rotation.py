@@ -8,7 +8,7 @@ of itself (a certificate) counts where it was logged before the end of its key, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -16,11 +16,25 @@ from typing import Any
 from gateway.evidence.errors import InvalidKey, KeyRevoked, UnknownSigner
 from gateway.evidence.log import checkpoint as checkpoints
 from gateway.evidence.log.checkpoint import Checkpoint
+from gateway.evidence.log.leaf import Entry
 from gateway.evidence.signing import dsse
 from gateway.evidence.signing.keys import PublicKeys
 
 _HEADER = re.compile(r"^# evidence key of (\S+): (current|retired|revoked)(?: since leaf (\d{1,19}))?$", re.MULTILINE)
 _BLOCK_BEGIN = "-----BEGIN"
+
+
+class KeyEvent(StrEnum):
+    """What a log's entry of the kind "key" says.
+
+    added: the first key. rotated: the key before it signed the checkpoint of this entry too. replaced: it was lost, and
+    an operator vouches for the new one. revoked: a key counts no longer.
+    """
+
+    ADDED = "added"
+    ROTATED = "rotated"
+    REPLACED = "replaced"
+    REVOKED = "revoked"
 
 
 class KeyState(StrEnum):
@@ -42,6 +56,12 @@ class KnownKey:
     @property
     def ids(self) -> frozenset[str]:
         return frozenset({self.keys.ed25519_id, self.keys.mldsa44_id})
+
+
+def key_entry(event: KeyEvent, keys: PublicKeys, origin: str) -> Entry:
+    """What is logged of a key."""
+    ids = {"ed25519": keys.ed25519_id, "mldsa44": keys.mldsa44_id}
+    return Entry("key", {"event": event.value, "log": origin, **ids, "pem": keys.to_pem()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,20 @@ class KeySet:
         if key.since is not None and logged_at >= key.since:
             raise KeyRevoked(f"signed with a key that is {key.state} since leaf {key.since}, and logged after that")
         return payload
+
+    def after(self, body: Mapping[str, Any], at: int) -> KeySet:
+        """With what the body of a key's entry says, which is leaf `at`. One that does not fit changes nothing.
+
+        Two hosts may ask for the same at once: the log has both entries, and the first one counts.
+        """
+        keys, event = PublicKeys.from_pem(body["pem"]), KeyEvent(body["event"])
+        if event is KeyEvent.ADDED:
+            return self if self.known else KeySet(body["log"], ()).succeeded(keys, at)
+        known = [key for key in self.known if key.keys == keys]
+        if event is KeyEvent.REVOKED:
+            fits = bool(known) and known[0].state is KeyState.RETIRED
+            return self.revoked(keys.ed25519_id, at) if fits else self
+        return self if known else self.succeeded(keys, at)
 
     def to_pem(self) -> str:
         """All keys, each under a line that says of which log it is and what became of it."""
