@@ -1,7 +1,7 @@
 """A process of the engine ends with the process that started it, however that one ended.
 
-vLLM ends its processes when it is shut down. One that was killed shuts nothing down: its engine would wait for ever, and
-keep the memory of its device from the engine that is started in its place.
+vLLM ends its processes when it is shut down. One that was killed shuts nothing down: its engine would wait for ever,
+and keep the memory of its device from the engine that is started in its place.
 """
 
 from __future__ import annotations
