@@ -116,6 +116,9 @@ def _found(text: str) -> Iterator[Word]:
 def _plain(text: str, start: int, end: int) -> Iterator[Word]:
     """The word that a segment holds, if any."""
     written = text[start:end]
+    if written.isascii() and written.isalpha():  # most of most texts; all below would say the same
+        yield Word(written.lower(), start, end)
+        return
     if not any(character.isalnum() for character in written):
         return
     if written[0].isdecimal() and not any(character.isalpha() for character in written):

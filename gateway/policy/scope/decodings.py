@@ -62,6 +62,11 @@ _LEET_WORD = re.compile(
     rf"|[{re.escape(_LEET_SIGNS)}][^\W\d_]{{3,}}|[^\W\d_]{{3,}}[{re.escape(_LEET_SIGNS)}])"
 )
 
+# Every such word has a sign beside a letter.
+_LEET_SIGN = re.compile(
+    rf"(?<=[^\W\d_])(?![!|](?![\w@$€!|]))[{re.escape(_LEET_SIGNS)}]|[{re.escape(_LEET_SIGNS)}](?=[^\W\d_])"
+)
+
 #: How much likelier words that follow one another must be in another reading, or a whole text.
 _ENOUGH_ROT13, _ENOUGH_REVERSED, _ENOUGH_OF_WHOLE = 5.0, 8.0, 3.0
 _UNSTOPPED, _SHORT = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]{2}\s*$"), 100
@@ -72,10 +77,10 @@ _STOP_FIRST = re.compile(r"^[^\S\n]*\.(?=[^\W\d_])|(?<!\S)[?!。？！।؟]{1,3
 
 def decode_escapes(text: str) -> str:
     """The text with percent-encoding, HTML entities and the escapes of Unicode in JSON and elsewhere resolved."""
-    text = _PERCENT.sub(lambda found: _from_percent(found.group()), text)
+    text = _PERCENT.sub(lambda found: _from_percent(found.group()), text) if "%" in text else text
     text = html.unescape(text) if "&" in text else text
     text = _ESCAPES.sub(lambda found: chr(int(found.group(1), 16)), text)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def decode_bytes(text: str) -> str:
@@ -130,8 +135,12 @@ def _code_from_its_end(code: re.Match[str]) -> str:
 
 def _where_it_reads_better(text: str, read: Callable[[str], str], enough: float) -> str:
     gains = letter_pairs.gains_by(read)
-    if sum(gains(text)) > _ENOUGH_OF_WHOLE:
+    of_words = gains(text)
+    if sum(of_words) > _ENOUGH_OF_WHOLE:
         return read(text)
+    # Words in a row gain no more than all that gain anything.
+    if sum(gain for gain in of_words if gain > 0) <= enough and not (read is _reversed and _STOP_FIRST.search(text)):
+        return text
 
     def better(sentence: re.Match[str]) -> str:
         # The most that words in a row gain.
@@ -162,6 +171,8 @@ def _from_hex(written: str) -> str:
 
 def _from_base64(written: str) -> str:
     """What a run of its characters decodes to, whole or between the signs in it; the run itself where to nothing."""
+    if _is_word(written):
+        return written
     whole = _decoded(_base64_bytes(written), written)
     if whole != written:
         return whole
@@ -170,13 +181,18 @@ def _from_base64(written: str) -> str:
 
 def _base64_bytes(written: str) -> bytes:
     """Nothing for what base64 cannot be, and for a word as it is written anywhere."""
-    if written.isalpha() and (written[1:].islower() or written.isupper()):
+    if _is_word(written):
         return b""
     digits = written.rstrip("=").translate(_URL_SAFE)
     try:
         return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except binascii.Error:
         return b""
+
+
+def _is_word(written: str) -> bool:
+    """Whether it is written as words are: letters alone, all large, or none but the first."""
+    return written.isalpha() and (written[1:].islower() or written.isupper())
 
 
 def _decoded(data: bytes, written: str) -> str:
@@ -214,7 +230,9 @@ def _joined(run: re.Match[str]) -> str:
 
 def _with_leet(text: str, read: Callable[[str], str]) -> str:
     # Beside a word that can be nothing else, others are read that are numbers and units elsewhere.
-    if not any(_LEET_WORD.fullmatch(token.group()) for token in _LEET_TOKEN.finditer(text)):
+    if _LEET_SIGN.search(text) is None or not any(
+        _LEET_WORD.fullmatch(token.group()) for token in _LEET_TOKEN.finditer(text)
+    ):
         return text
     return _LEET_TOKEN.sub(lambda token: _in_letters(token.group(), read), text)
 

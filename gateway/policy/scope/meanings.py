@@ -8,7 +8,7 @@ only those that may come near are looked at whole. Nothing is lost by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,18 +51,19 @@ class MeaningIndex:
         if place is not None:
             self._rows.clear(place)
 
-    def found(self, windows: Vectors, background: Vectors) -> Mapping[str, float]:
-        """The requests that one of the windows [m, dimension] is about, with how far the nearest is above the
+    def found(self, windows: Vectors, background: Vectors) -> list[dict[str, float]]:
+        """Of each window [m, dimension] the requests that it is about, with how far the nearest vector is above the
         threshold. background: [m], the nearness of each window to anything."""
-        if not (self._places and len(windows)):
-            return {}
+        found: list[dict[str, float]] = [{} for _ in windows]
+        if not (self._places and found):
+            return found
         near = self._rows.near(self._shortened(windows), background)
         threshold, share = self._rows.asked[near].T[..., None]
-        margins = (self._rows.whole[near].astype(np.float32) @ windows.T - share * background - threshold).max(axis=1)
-        found: dict[str, float] = {}
-        for request_id, margin in zip(self._rows.owners[near], margins.tolist(), strict=True):
-            if margin >= found.get(request_id, 0.0):
-                found[request_id] = margin
+        margins = self._rows.whole[near].astype(np.float32) @ windows.T - share * background - threshold
+        rows, columns = np.nonzero(margins >= 0.0)
+        owners, above = self._rows.owners[near[rows]], margins[rows, columns]
+        for request_id, window, margin in zip(owners, columns.tolist(), above.tolist(), strict=True):
+            found[window][request_id] = max(margin, found[window].get(request_id, 0.0))
         return found
 
     def _shortened(self, vectors: Vectors) -> Vectors:

@@ -1,10 +1,16 @@
-"""The names of all requests in one index: which of them does a text hold?"""
+"""The names of all requests in one index: which of them does a text hold?
+
+A name of which `needed` of its n words are enough has at least one of any n - needed + 1 of them in the text. So only
+so many of its words open it, the ones that open the fewest others (prefix filtering: Chaudhuri, Ganti and Kaushik,
+ICDE 2006). What stands in many names costs nothing then, and an opened name is looked at whole.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from gateway.policy.scope.keyed import WordHasher
 
@@ -21,12 +27,12 @@ class KeyedName:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a hash belongs: the request, its name by number, the word in it by number."""
+class _Held:
+    """A name of a request, and which of its words open it."""
 
     request_id: str
-    name: int
-    word: int
+    name: KeyedName
+    opening: tuple[tuple[int, ...], ...]
 
 
 class NameIndex:
@@ -34,56 +40,79 @@ class NameIndex:
 
     def __init__(self, hasher: WordHasher) -> None:
         self._hasher = hasher
-        # Nearly every hash is of one word alone, which needs no tuple.
-        self._places: dict[int, _Place | tuple[_Place, ...]] = {}
-        self._names: dict[str, tuple[KeyedName, ...]] = {}
+        self._numbers = count()
+        self._held: dict[int, _Held] = {}
+        self._of: dict[str, tuple[int, ...]] = {}
+        # By a variant of a word the numbers of the names that it opens. Nearly always it is one, which needs no tuple.
+        self._opened: dict[int, int | tuple[int, ...]] = {}
 
     def put(self, request_id: str, names: Sequence[KeyedName]) -> None:
         """Add a request, in the place of what it had before."""
         self.remove(request_id)
-        self._names[request_id] = tuple(names)
-        for number, name in enumerate(names):
-            for word, variants in enumerate(name.words):
-                place = _Place(request_id, number, word)
-                for variant in variants:
-                    others = self._held_under(variant)
-                    self._places[variant] = (*others, place) if others else place
+        self._of[request_id] = tuple(self._add(request_id, name) for name in names)
+
+    def _add(self, request_id: str, name: KeyedName) -> int:
+        number = next(self._numbers)
+        enough = max(0, len(name.words) - name.needed + 1)
+        rarest = sorted(name.words, key=lambda variants: (len(self._opened_by(variants[0])), -len(variants)))[:enough]
+        self._held[number] = _Held(request_id, name, tuple(rarest))
+        for variant in {variant for variants in rarest for variant in variants}:
+            others = self._opened_by(variant)
+            self._opened[variant] = (*others, number) if others else number
+        return number
 
     def remove(self, request_id: str) -> None:
         """Forget a request; one that is not here is no error."""
-        for name in self._names.pop(request_id, ()):
-            for variant in {variant for variants in name.words for variant in variants}:
-                left = tuple(place for place in self._held_under(variant) if place.request_id != request_id)
+        for number in self._of.pop(request_id, ()):
+            for variant in {variant for variants in self._held.pop(number).opening for variant in variants}:
+                left = tuple(other for other in self._opened_by(variant) if other != number)
                 if left:
-                    self._places[variant] = left
+                    self._opened[variant] = left
                 else:
-                    self._places.pop(variant, None)
+                    del self._opened[variant]
 
     def found(self, words: Iterable[str]) -> frozenset[str]:
         """The requests of which a text holds a name. words: of the text, folded, in order.
 
         A name is held where enough of its words, each once, stand within `SPAN` words.
         """
-        known: dict[str, frozenset[_Place]] = {}
-        held: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
-        found: set[str] = set()
+        spoken: dict[str, list[int]] = defaultdict(list)
         for position, word in enumerate(words):
-            if word not in known:
-                known[word] = frozenset(self._looked_up(word))
-            for place in known[word]:
-                if place.request_id in found:
-                    continue
-                last_seen = held[place.request_id, place.name]
-                last_seen[place.word] = position
-                near = sum(position - seen < SPAN for seen in last_seen.values())
-                if near >= self._names[place.request_id][place.name].needed:
-                    found.add(place.request_id)
+            spoken[word].append(position)
+        variants = self._hasher.looked_up(spoken.keys())
+        opened = {
+            number
+            for of_word in variants.values()
+            for variant in of_word
+            if variant in self._opened
+            for number in self._opened_by(variant)
+        }
+        if not opened:
+            return frozenset()
+        heard: dict[int, list[int]] = defaultdict(list)
+        for word, positions in spoken.items():
+            for variant in variants[word]:
+                heard[variant] += positions
+        found: set[str] = set()
+        for number in opened:
+            held = self._held[number]
+            if held.request_id not in found and _stands_in(heard, held.name):
+                found.add(held.request_id)
         return frozenset(found)
 
-    def _looked_up(self, word: str) -> Iterable[_Place]:
-        for variant in self._hasher.looked_up(word):
-            yield from self._held_under(variant)
+    def _opened_by(self, variant: int) -> tuple[int, ...]:
+        opened = self._opened.get(variant, ())
+        return (opened,) if isinstance(opened, int) else opened
 
-    def _held_under(self, variant: int) -> tuple[_Place, ...]:
-        held = self._places.get(variant, ())
-        return (held,) if isinstance(held, _Place) else held
+
+def _stands_in(heard: Mapping[int, Sequence[int]], name: KeyedName) -> bool:
+    """Whether enough words of a name stand near each other. heard: the positions of each variant in the text."""
+    places = [{place for variant in word if variant in heard for place in heard[variant]} for word in name.words]
+    if sum(map(bool, places)) < name.needed:
+        return False
+    last_seen: dict[int, int] = {}
+    for position, word in sorted((position, word) for word, of_word in enumerate(places) for position in of_word):
+        last_seen[word] = position
+        if sum(position - seen < SPAN for seen in last_seen.values()) >= name.needed:
+            return True
+    return False

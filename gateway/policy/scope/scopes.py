@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from gateway.errors import ScopeUnreadable
+from gateway.policy.scope.batching import MatchQueue
 from gateway.policy.scope.entry import ScopeEntry
 from gateway.policy.scope.matcher import Matcher
 
@@ -31,6 +32,7 @@ class Scopes:
         self._source = source
         self._make_matcher = make_matcher
         self._matcher: Matcher | None = None
+        self._queue: MatchQueue | None = None
         self._digests: dict[str, str | None] = {}
 
     @property
@@ -48,6 +50,7 @@ class Scopes:
             if not wanted:
                 return frozenset()
             self._matcher = await asyncio.to_thread(self._make_matcher)
+            self._queue = MatchQueue(self._matcher)
         held = self._matcher.ids
         new = sorted(each for each, digest in wanted.items() if each not in held or self._digests.get(each) != digest)
         found = await self._source.entries(new) if new else {}
@@ -70,4 +73,4 @@ class Scopes:
 
     async def matches(self, text: str) -> tuple[str, ...]:
         """The requests that a text is about, the nearest first."""
-        return () if self._matcher is None else await asyncio.to_thread(self._matcher.matches, text)
+        return () if self._queue is None else await self._queue.matches(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -167,40 +167,3 @@ def test_a_caller_cannot_change_what_is_cached() -> None:
     first[:] = 0
 
     np.testing.assert_array_equal(cached.encode(["a"]), kept)
-
-
-@pytest.mark.parametrize(("one", "other"), [("\ud800", "\ud801"), ("\ud800", "?"), ("", "\x00")])
-def test_different_texts_are_never_taken_for_each_other(one: str, other: str) -> None:
-    class ByLength(CountingEncoder):
-        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-            return super().encode([repr(text) for text in texts])
-
-    cached = CachedEncoder(ByLength())
-
-    first, second = cached.encode([one, other])
-
-    assert not np.array_equal(first, second)
-
-
-def test_the_cache_holds_no_text_and_no_hash_that_others_could_make() -> None:
-    texts = ["Who wrote Harry Potter?", "Who invented the telephone?"]
-    one, other = CachedEncoder(CountingEncoder()), CachedEncoder(CountingEncoder())
-    for cached in (one, other):
-        cached.encode(texts)
-
-    held = list(_held(vars(one)))
-
-    assert sum(isinstance(thing, bytes) for thing in held) == 1 + len(texts)  # its key and the hashes
-    assert not any(isinstance(thing, str) and thing in texts for thing in held)
-    assert not any(isinstance(thing, bytes) and text.encode() in thing for thing in held for text in texts)
-    assert not {thing for thing in held if isinstance(thing, bytes)} & set(_held(vars(other)))
-
-
-def _held(thing: object) -> Iterable[object]:
-    """What can be hashed among all that a cache's attributes hold, but for the encoder's own."""
-    if isinstance(thing, dict):
-        for key, value in thing.items():
-            yield from _held(key)
-            yield from _held(value)
-    elif isinstance(thing, (str, bytes, int)):
-        yield thing

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from adapters.text.words import fold, words
@@ -7,6 +9,7 @@ from gateway.policy.scope.entry import keyed as key_names
 from gateway.policy.scope.keyed import WordHasher
 from gateway.policy.scope.names import SPAN, KeyedName, NameIndex
 from gateway.policy.scope.naming import Name
+from tests.unit.gateway.policy.scope import uncut
 
 HASHER = WordHasher(b"k" * 32)
 
@@ -103,8 +106,40 @@ def test_what_is_put_again_replaces_what_was_there(index: NameIndex) -> None:
 def test_nothing_is_left_of_all_that_was_removed(index: NameIndex) -> None:
     for request_id in ("potter", "japan", "gold", "emil", "oslavia", "austria", "brill"):
         index.remove(request_id)
-    assert not index._places
-    assert not index._names
+    for left in (index._of, index._held, index._opened):
+        assert not left
+
+
+def test_what_stands_in_many_names_opens_few_of_them() -> None:
+    index = NameIndex(HASHER)
+    for number in range(200):
+        index.put(f"{number}", [keyed("capital", f"zorbland{number}"), keyed("town", "born", f"blimpf{number}")])
+    assert max(len(index._opened_by(HASHER.variants(word)[0])) for word in ("capital", "town", "born")) <= 2
+    text = "In which town was blimpf7 born, and is zorbland12 or zorbland the capital?"
+    assert found(index, text) == {"7", "12"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_found_is_what_all_words_near_each_other_say(seed: int) -> None:
+    draw = random.Random(seed)
+    known = ["harry", "potter", "capital", "japan", "london", "rowling", "hary", "potters", "lantern", "1847"]
+    names: dict[str, list[KeyedName]] = {}
+    index = NameIndex(HASHER)
+    for number in range(60):
+        request_id = str(draw.randrange(40))
+        names[request_id] = [
+            keyed(*words, needed=draw.randint(1, len(words)))
+            for words in (draw.sample(known, draw.randint(1, 4)) for _ in range(draw.randint(0, 3)))
+        ]
+        index.put(request_id, names[request_id])
+        if number % 3 == 2:
+            gone = draw.choice([*names])
+            index.remove(gone)
+            del names[gone]
+    for _ in range(25):
+        said = [draw.choice([*known, "hello"] if draw.random() < 0.2 else ["and"]) for _ in range(draw.randint(1, 160))]
+        wanted = {each for each, of in names.items() if any(uncut.stands_in(said, name, HASHER) for name in of)}
+        assert index.found(said) == wanted
 
 
 class TestHashes:
