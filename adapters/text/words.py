@@ -97,6 +97,13 @@ def _found(text: str) -> Iterator[Word]:
             if whole.term:
                 yield whole
             whole = next(wholes, None)
+        if whole is None or whole.start >= end:  # what most of a text is of: `_plain` would say the same
+            written = text[start:end]
+            if written.isspace():
+                continue
+            if written.isascii() and written.isalpha():
+                yield Word(written.lower(), start, end)
+                continue
         first = start
         while whole is not None and whole.start < end:
             if first < whole.start:
@@ -116,9 +123,6 @@ def _found(text: str) -> Iterator[Word]:
 def _plain(text: str, start: int, end: int) -> Iterator[Word]:
     """The word that a segment holds, if any."""
     written = text[start:end]
-    if written.isascii() and written.isalpha():  # most of most texts; all below would say the same
-        yield Word(written.lower(), start, end)
-        return
     if not any(character.isalnum() for character in written):
         return
     if written[0].isdecimal() and not any(character.isalpha() for character in written):

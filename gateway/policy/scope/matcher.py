@@ -70,7 +70,7 @@ class Matcher:
 
     def matches_each(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """`matches` of each text; what is new in all of them is encoded together."""
-        if not self.ids:
+        if not self._held:
             return [()] * len(texts)
         read = [_Reading.of(text) for text in texts]
         near = self._near({window for reading in read for window in reading.windows})

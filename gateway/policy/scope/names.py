@@ -8,7 +8,7 @@ ICDE 2006). What stands in many names costs nothing then, and an opened name is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import count
 
@@ -79,39 +79,38 @@ class NameIndex:
         spoken: dict[str, list[int]] = defaultdict(list)
         for position, word in enumerate(words):
             spoken[word].append(position)
-        variants = self._hasher.looked_up(spoken.keys())
-        opened = {
-            number
-            for of_word in variants.values()
-            for variant in of_word
-            if variant in self._opened
-            for number in self._opened_by(variant)
-        }
+        heard = self._hasher.looked_up(spoken.keys())
+        opened: set[int] = set()
+        for variants in heard.values():
+            if not self._opened.keys().isdisjoint(variants):
+                opened.update(number for variant in variants for number in self._opened_by(variant))
         if not opened:
             return frozenset()
-        heard: dict[int, list[int]] = defaultdict(list)
-        for word, positions in spoken.items():
-            for variant in variants[word]:
-                heard[variant] += positions
-        found: set[str] = set()
-        for number in opened:
-            held = self._held[number]
-            if held.request_id not in found and _stands_in(heard, held.name):
-                found.add(held.request_id)
-        return frozenset(found)
+        every = frozenset[int]().union(*heard.values())
+        likely = [held for number in opened if _may_stand_in(every, (held := self._held[number]).name)]
+        if not likely:
+            return frozenset()
+        places: dict[int, list[int]] = defaultdict(list)
+        for word, variants in heard.items():
+            for variant in variants:
+                places[variant] += spoken[word]
+        return frozenset(held.request_id for held in likely if _stands_in(places, held.name))
 
     def _opened_by(self, variant: int) -> tuple[int, ...]:
         opened = self._opened.get(variant, ())
         return (opened,) if isinstance(opened, int) else opened
 
 
+def _may_stand_in(heard: Set[int], name: KeyedName) -> bool:
+    """Whether a text has enough words of a name, wherever they stand. heard: all variants of the text's words."""
+    return sum(not heard.isdisjoint(word) for word in name.words) >= name.needed
+
+
 def _stands_in(heard: Mapping[int, Sequence[int]], name: KeyedName) -> bool:
     """Whether enough words of a name stand near each other. heard: the positions of each variant in the text."""
-    places = [{place for variant in word if variant in heard for place in heard[variant]} for word in name.words]
-    if sum(map(bool, places)) < name.needed:
-        return False
+    positions = ({at for variant in word if variant in heard for at in heard[variant]} for word in name.words)
     last_seen: dict[int, int] = {}
-    for position, word in sorted((position, word) for word, of_word in enumerate(places) for position in of_word):
+    for position, word in sorted((position, word) for word, of_word in enumerate(positions) for position in of_word):
         last_seen[word] = position
         if sum(position - seen < SPAN for seen in last_seen.values()) >= name.needed:
             return True
