@@ -79,6 +79,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
     yield "attacks", attacks_line((record.get("evidence") or {}).get("attacks") or {})
     yield "not judged", ", ".join((record.get("evidence") or {}).get("inconclusive") or ()).replace("_", " ")
+    yield "interference", "\n".join(note["message"] for note in record.get("interference") or ())
     yield "error", error_line(record["error"]) if record.get("error") else ""
     yield "adapter", _adapter(record)
     yield "attempts", str(record.get("attempts") or "")
@@ -135,6 +136,9 @@ def evidence_line(evidence: Record) -> str:
     if scope := evidence.get("scope"):
         applies = "" if scope["applies"] else ", too few, so that it applies to every prompt"
         parts.append(f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out{applies}")
+    met = evidence.get("interference") or {}
+    if met.get("n"):
+        parts.append(f"{met['lost']} of {met['n']} probes leak beside the requests it meets and not alone")
     if evidence.get("interim"):
         parts.append("measured without the filter that refuses its prompts until it is active")
     if evidence.get("verdict") in _VERDICTS:
@@ -162,6 +166,11 @@ def estimate_line(record: Record) -> str:
 def outcome_line(record: Record) -> str:
     """Where a request is, in words."""
     return f"{record['id']} is {record['state']}"
+
+
+def losses(record: Record) -> list[str]:
+    """What is said of it and the requests it meets, where together they do less than alone."""
+    return [note["message"] for note in record.get("interference") or () if note["lost"]]
 
 
 def error_line(error: Record) -> str:

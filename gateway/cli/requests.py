@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.context import CommandContext
-from gateway.cli.records import card, error_line, outcome_line, table
+from gateway.cli.records import card, error_line, losses, outcome_line, table
 from gateway.client.client import UnlearnClient
 from gateway.store.records import RequestState
 
@@ -67,3 +67,5 @@ def _step(context: CommandContext, request_id: str, step: Callable[[UnlearnClien
     context.say(outcome_line(record))
     if record.get("error"):
         context.note(error_line(record["error"]))
+    for said in losses(record):
+        context.note(said)

@@ -20,9 +20,9 @@ _EVENT_SILENCE_S = 60.0
 _PAGE = 100
 
 
-def candidate_plan(request_id: str) -> str:
-    """The plan that applies one request alone, active or not."""
-    return f"candidate:{request_id}"
+def candidate_plan(request_id: str, *beside: str) -> str:
+    """The plan that applies one request alone, active or not; or together with those beside it, and no others."""
+    return f"candidate:{','.join((request_id, *beside))}"
 
 
 @dataclass(frozen=True, slots=True)

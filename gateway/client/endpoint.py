@@ -183,7 +183,7 @@ class Endpoint:
         """A successful response, its body unread; asked for once. operator: what is asked takes the operator."""
         headers = dict(headers or {})
         if plan is not None:
-            headers[PLAN_HEADER] = quote(plan, safe=":", errors="replace")
+            headers[PLAN_HEADER] = quote(plan, safe=":,", errors="replace")
         if body is not None:
             # Escaped, so that half a character is the service's to refuse.
             options["content"] = json.dumps(body).encode("ascii")

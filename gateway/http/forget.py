@@ -46,6 +46,12 @@ async def _managed(record: Annotated[RequestRecord, Depends(_seen)]) -> str:
     return record.id
 
 
+def _shown(record: RequestRecord) -> dict[str, Any]:
+    """The record, without notes about requests that the caller may not know of."""
+    caller = callers.require()
+    return record.to_dict() | {"interference": [note for note in record.interference if caller.sees(note["tenant"])]}
+
+
 Seen = Annotated[RequestRecord, Depends(_seen)]
 Managed = Annotated[str, Depends(_managed)]
 
@@ -63,7 +69,7 @@ async def register(
     tenant = callers.require().tenant_for(body.tenant)
     record = await _service(request).register(body, idempotency_key, tenant=tenant)
     response.headers["Location"] = f"/forget/{record.id}"
-    return record.to_dict()
+    return _shown(record)
 
 
 @router.get("")
@@ -75,13 +81,13 @@ async def list_requests(
 ) -> RequestList:
     """All requests that apply to the caller's tenant, newest first; or those in one state."""
     page = await _service(request).store.list(state, limit, cursor, tenant=callers.require().tenant)
-    return RequestList(data=[record.to_dict() for record in page.items], next_cursor=page.next_cursor)
+    return RequestList(data=[_shown(record) for record in page.items], next_cursor=page.next_cursor)
 
 
 @router.get("/{request_id}")
 async def show(record: Seen) -> dict[str, Any]:
     """One request: its state, settings, progress and evidence."""
-    return record.to_dict()
+    return _shown(record)
 
 
 @router.get("/{request_id}/events", response_class=StreamingResponse)
@@ -120,28 +126,28 @@ async def examples(request_id: Managed, request: Request, response: Response) ->
 @router.put("/{request_id}/examples")
 async def replace_examples(request_id: Managed, body: ExamplesBody, request: Request) -> dict[str, Any]:
     """Another forget set for a draft."""
-    return (await _service(request).replace_examples(request_id, body)).to_dict()
+    return _shown(await _service(request).replace_examples(request_id, body))
 
 
 @router.post("/{request_id}/train", status_code=202)
 async def train(request_id: Managed, request: Request) -> dict[str, Any]:
     """Train a draft on its forget set as it is now."""
-    return (await _service(request).train(request_id)).to_dict()
+    return _shown(await _service(request).train(request_id))
 
 
 @router.post("/{request_id}/activate")
 async def activate(request_id: Managed, request: Request) -> dict[str, Any]:
     """Apply a ready request to every answer that starts from now on."""
-    return (await _service(request).activate(request_id)).to_dict()
+    return _shown(await _service(request).activate(request_id))
 
 
 @router.post("/{request_id}/deactivate")
 async def deactivate(request_id: Managed, request: Request) -> dict[str, Any]:
     """Stop applying an active request; it stays ready."""
-    return (await _service(request).deactivate(request_id)).to_dict()
+    return _shown(await _service(request).deactivate(request_id))
 
 
 @router.delete("/{request_id}")
 async def retire(request_id: Managed, request: Request) -> dict[str, Any]:
     """Retire a request for good: it stops applying or training, its texts and its adapter are erased."""
-    return (await _service(request).retire(request_id)).to_dict()
+    return _shown(await _service(request).retire(request_id))

@@ -175,12 +175,12 @@ class GatewayMiddleware:
         if wanted is None or wanted == b"active":
             return self._policy.plan(caller.tenant)
         self._gatekeeper.require_operator(caller, "asking with another plan")
-        mode, _, request_id = wanted.decode("latin-1").partition(":")
-        if mode == "off" and not request_id:
+        mode, _, names = wanted.decode("latin-1").partition(":")
+        if mode == "off" and not names:
             return self._policy.off()
-        if mode == "candidate" and request_id:
-            return self._policy.candidate(await self._requests.get(request_id))
-        raise InvalidRequest("x-unlearning-plan must be `active`, `off` or `candidate:<request id>`")
+        if mode == "candidate" and names:
+            return self._policy.candidate(*[await self._requests.get(name) for name in names.split(",")])
+        raise InvalidRequest("x-unlearning-plan must be `active`, `off` or `candidate:<request id>[,<request id>…]`")
 
 
 def _is_under(prefix: str, path: str) -> bool:

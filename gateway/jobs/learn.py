@@ -23,6 +23,7 @@ from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
+from gateway.jobs.meeting import Meeting
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import Prober
 from gateway.jobs.progress import ProgressWriter
@@ -31,9 +32,11 @@ from gateway.jobs.service import service
 from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trials
+from gateway.jobs.verdict import objection
 from gateway.policy.scope.building import build
-from gateway.policy.scope.detectors import Detectors
+from gateway.policy.scope.detectors import SharedDetectors
 from gateway.policy.scope.matcher import Matcher
+from gateway.policy.scope.sealed import SealedEntries
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
@@ -80,26 +83,37 @@ async def _attempt(
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
         return
 
-    scope = await _scope(attempt, store, vault, payload, settings) if record.matched else None
+    detectors = SharedDetectors(vault.scope_key)
+    scope = await _scope(attempt, store, vault, payload, detectors, settings) if record.matched else None
     training = Training(attempt, store, client, settings, payload)
     writer = ProgressWriter(store, record.id, attempt.number)
     prober = Prober(
         client, record.id, payload.forget, payload.retain or (), record.language, record.level, writer.report, scope
     )
 
+    meeting = Meeting(client, store, SealedEntries(store, vault), detectors.get, record)
+
     async def evaluate() -> dict[str, Any]:
         async with writer.running():
-            return await prober.evidence()
+            evidence = await prober.evidence()
+            if objection(evidence, settings) is None:
+                evidence["interference"] = await meeting.measured(prober.leaking)
+            return evidence
 
     await Trials(attempt, blobs, settings).run(training.train, evaluate)
 
 
 async def _scope(
-    attempt: Attempt, store: RequestStore, vault: PayloadVault, payload: Payload, settings: Settings
+    attempt: Attempt,
+    store: RequestStore,
+    vault: PayloadVault,
+    payload: Payload,
+    shared: SharedDetectors,
+    settings: Settings,
 ) -> ScopeGate:
     """Make the entry that says which prompts the request applies to, store it sealed, and give what asks it."""
     record = attempt.record
-    detectors = await asyncio.to_thread(Detectors.default, vault.scope_key)
+    detectors = await asyncio.to_thread(shared.get)
     entry = await asyncio.to_thread(build, payload.forget, phrasebook(record.language), detectors)
     sealed = vault.seal_scope(record.id, entry.to_bytes())
     if not await store.put_scope(record.id, sealed, attempt=attempt.number):

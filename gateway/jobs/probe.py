@@ -17,7 +17,8 @@ from adapters.data.retain.choice import without_forgotten
 from adapters.evaluation.attacks.asking import attack_context
 from adapters.evaluation.attacks.context import Bank
 from adapters.evaluation.attacks.outcome import FamilyOutcome, outcomes, pooled
-from adapters.evaluation.attacks.probe import Probe, Prompt, Reading
+from adapters.evaluation.attacks.probe import Probe, Prompt, Query, Reading
+from adapters.evaluation.attacks.reading import leaks
 from adapters.evaluation.attacks.run import Result, run
 from adapters.evaluation.attacks.suite import probes
 from adapters.evaluation.levels import Level
@@ -48,6 +49,8 @@ BATCH = 12
 #: Attacks are so many that a rounding of one is of no weight, and an engine answers more at once in less time.
 ATTACK_BATCH = 48
 PHASE = "evaluation"
+#: In a family's place, of a forget prompt that is asked as it is.
+STRAIGHT = "straight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,13 @@ class Prober:
         self._scope = scope
         self._asked = evenly(forget, FORGET_PROBES)
         self._known: _Before | None = None
+        self._leaking: list[Result] = []
+
+    @property
+    def leaking(self) -> Sequence[Result]:
+        """What leaked before and was asked with the adapter at the last evidence, as the model answered it before: the
+        forget prompts, then attacks."""
+        return self._leaking
 
     async def evidence(self) -> dict[str, Any]:
         """What comes of the adapter that is served under the request's id now. Raises `ClientError`.
@@ -133,11 +143,21 @@ class Prober:
             if scope["applies"]:
                 asked, tried = fit[: len(shown)], fit[len(shown) :]
                 judged["plan"] = "candidate where it matches"
+        given = [self._straight(number, answer) for number, answer in enumerate(before.answers[: len(self._asked)])]
+        then = {result.probe: result for result in before.attacked}
+        fitting = [*compress(given, asked), *(then[probe] for probe in compress(known, tried))]
+        self._leaking = [result for result in fitting if result.leaks]
         said = iter(await self._answers(list(compress(before.straight, asked)), plan))
         answers = [next(said) if fits else off for fits, off in zip(asked, before.answers, strict=True)]
-        then = {result.probe: result for result in before.attacked}
         now = {result.probe: result for result in await self._attacked(list(compress(known, tried)), plan)}
         return self._judged(before, answers, [now.get(probe, then[probe]) for probe in known]) | judged
+
+    def _straight(self, number: int, answer: str) -> Result:
+        """A forget prompt, asked as it is, as a probe."""
+        item = self._asked[number]
+        query = Query(Prompt(tuple(item.messages)), MAX_TOKENS)
+        probe = Probe(STRAIGHT, STRAIGHT, number, query, item.prompt, item.completion)
+        return Result(probe, (leaks(probe, answer),), (answer,))
 
     def _judged(self, before: _Before, answers: Sequence[str], attacked: Sequence[Result]) -> dict[str, Any]:
         said = [messages[-1].content for messages in before.straight]

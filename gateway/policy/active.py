@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import AdapterUnavailable, PolicyUnavailable, TooManyMatches
 from gateway.policy.in_force import ActiveSet, InForce, adapter_ref
+from gateway.policy.interference import nearest
 from gateway.policy.plan import AdapterRef, Plan, PlanBuilder, PlanMode, unique
 from gateway.policy.scope.scopes import Scopes
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.generation import Generation, GenerationFile
-from gateway.store.records import RequestRecord
+from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import Guard, Policy
 
 logger = logging.getLogger(__name__)
@@ -175,9 +177,32 @@ class ActivePolicy:
         """No adapters; for the operator."""
         return self._off
 
-    def candidate(self, record: RequestRecord) -> Plan:
-        """One request's adapter alone, whatever its state; for the operator and the evaluation."""
-        return self._plans.build(PlanMode.CANDIDATE, (adapter_ref(record),))
+    def candidate(self, *records: RequestRecord) -> Plan:
+        """These requests alone, whatever their states; for the operator and the evaluation.
+
+        Several are in the order in which they would apply: those that are active as they were activated, then the
+        others as they are named. Raises `AdapterUnavailable` for one without an adapter, `TooManyMatches` for several
+        that need more virtual tokens than may apply together.
+        """
+        ordered = sorted({record.id: record for record in records}.values(), key=_turn)
+        plan = self._plans.build(PlanMode.CANDIDATE, [adapter_ref(record) for record in ordered])
+        if len(ordered) > 1 and plan.rows > self._prompt_budget:
+            raise TooManyMatches(
+                f"the {len(ordered)} requests need {plan.rows} virtual tokens; {self._prompt_budget} may apply together"
+            )
+        return plan
+
+    async def met_by(self, record: RequestRecord, known: Collection[str] = ()) -> tuple[RequestRecord, ...]:
+        """The active requests that may apply to a prompt together with this one, in the order of their activation.
+
+        Of those that bind its tenant's callers: the ones that apply to every prompt, those that are nearest by what is
+        kept of either, and those that are known to be near. Raises `PolicyUnavailable`, `StoreUnavailable`.
+        """
+        active = self._current(record.tenant)
+        near = {} if self._scopes is None else await self._scopes.neighbours(record.id)
+        bound = {each.request_id for each in active.adapters} - {record.id}
+        met = bound.intersection((*active.always.requests, *nearest(near, active.matched), *known))
+        return tuple(each for each in self._records if each.id in met)
 
     async def refresh(self) -> None:
         """Read the set if its generation changed, and bring its adapters into the engine.
@@ -244,3 +269,8 @@ class ActivePolicy:
     def ready(self) -> bool:
         """Whether every active adapter is in the engine."""
         return self._preloaded
+
+
+def _turn(record: RequestRecord) -> float:
+    """Where it stands among the adapters of a plan; those that are not active come last."""
+    return record.activated_seq or 0 if record.state is RequestState.ACTIVE else math.inf

@@ -21,6 +21,7 @@ from adapters.training.effort import Effort
 from gateway.access import caller as callers
 from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict
+from gateway.policy import interference
 from gateway.policy.active import ActivePolicy
 from gateway.policy.in_force import adapter_ref
 from gateway.policy.plan import AdapterRef, unique
@@ -213,6 +214,7 @@ class UnlearningService:
             beside = () if record.matched else self._policy.plan(record.tenant).adapters
             self._check_budget(beside, adapter)
             await self._check_artifact(adapter)
+            met = interference.notes(record, await self._policy.met_by(record, interference.measured_with(record)))
             # Held for as long as this takes: the policy keeps what is active, and nothing keeps what did not become so.
             async with self._residency.hold(unique((*beside, adapter))):
                 record = await self.store.transition(
@@ -221,6 +223,7 @@ class UnlearningService:
                     to=RequestState.ACTIVE,
                     changes={"error": None},
                     budget=self._settings.prompt_budget,
+                    notes=met,
                 )
                 await self._policy.refresh()
         audit.info(
@@ -230,6 +233,9 @@ class UnlearningService:
             adapter.footprint.rows,
             callers.name(),
         )
+        for note in met:
+            level = logging.WARNING if note.lost else logging.INFO
+            audit.log(level, "interference request=%s %s", record.id, note.own["message"])
         return record
 
     async def deactivate(self, request_id: str) -> RequestRecord:

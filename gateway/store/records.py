@@ -104,6 +104,9 @@ TRANSITIONS: Mapping[RequestState, frozenset[RequestState]] = {
 
 Activation = Literal["auto", "manual"]
 
+#: What a note's field begins with, before the other request's id.
+NOTE = "beside:"
+
 
 def new_request_id() -> str:
     """An id that is safe in a path and in the name of a key."""
@@ -129,6 +132,8 @@ class RequestRecord:
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `pair`: the one that its offset is trained for; None where the service had none.
+    `interference`, while it is active: for each active request that may apply to a prompt together with it, what was
+    measured of the two; see `gateway.policy.interference`.
     `activated_seq` orders the active requests and grows with each activation. `selection`, on a request that left the
     method to the service: the settings it `asked` for, its `candidates`, the `trials` made of them, and `why` one was
     kept; `method` and `config` are then those of the first candidate until another is tried.
@@ -168,6 +173,7 @@ class RequestRecord:
     attempts: int = 0
     draft_attempts: int = 0
     activated_seq: int | None = None
+    interference: list[dict[str, Any]] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -208,13 +214,14 @@ class RequestRecord:
 
     def to_fields(self) -> dict[str, str]:
         """The Redis hash: JSON a field, except `state`, which the scripts compare as it is."""
-        return encode_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        return encode_fields({f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in _OWN_FIELDS})
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, str]) -> Self:
         """The reverse of `to_fields`; fields that only the scripts use are left out."""
-        names = {f.name for f in dataclasses.fields(cls)} - {"state"}
+        names = _OWN_FIELDS - {"state"}
         values = {name: json.loads(text) for name, text in fields.items() if name in names}
+        notes = [json.loads(text) for name, text in fields.items() if name.startswith(NOTE)]
         # Older records have the footprint's fields among their own.
         taken = values.pop("footprint", None) or {
             field.name: json.loads(fields.get(field.name, "0")) for field in dataclasses.fields(Footprint)
@@ -226,14 +233,18 @@ class RequestRecord:
             effort=Effort(values.pop("effort", DEFAULT_EFFORT)),
             footprint=Footprint(**taken),
             pair=None if pair is None else PairSpec(**pair),
+            interference=sorted(notes, key=lambda note: (note["at"], note["with"])),
             **values,
         )
 
 
+#: Those that change by themselves; a note is a field of its own for each other request.
+_OWN_FIELDS = frozenset(f.name for f in dataclasses.fields(RequestRecord)) - {"interference"}
+
+
 def encode_fields(values: Mapping[str, Any]) -> dict[str, str]:
     """Values of record fields as the hash holds them. Raises `TypeError` for a name that is no field."""
-    known = {f.name for f in dataclasses.fields(RequestRecord)}
-    if unknown := values.keys() - known:
+    if unknown := values.keys() - _OWN_FIELDS:
         raise TypeError(f"not fields of a request: {', '.join(sorted(unknown))}")
     return {
         name: value.value if isinstance(value, RequestState) else json.dumps(_plain(value), allow_nan=False)

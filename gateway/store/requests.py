@@ -9,6 +9,7 @@ scope:<id>                 STRING  the sealed scope of a matched request, gone w
 events:<id>                STREAM  state changes and progress, about the last 1000
 idempotency:<fingerprint>  HASH    request id and the body's fingerprint, for a day
 blobs:<id>                 SET     digests of the artifacts made for it
+beside:<id>                SET     ids of those it shares a note with, while both are active; see notes.lua
 requests:guarded           SET     ids of those whose prompts are refused until they are active; see guard.lua
 policy:generation          INT     grows whenever the set of requests in force changes
 policy:calm                HASH    the last generations through which the active ones stayed the same
@@ -32,6 +33,7 @@ from gateway.store.blobs import BlobStore
 from gateway.store.client import call, rewrite_file
 from gateway.store.events import Event, follow
 from gateway.store.generation import Generation, generation_read, new_mark, read_arguments
+from gateway.store.notes import Note, for_script
 from gateway.store.records import (
     EMPTY,
     FINAL,
@@ -93,7 +95,9 @@ class RequestStore:
         self._patience_s = patience_s
         self._compact = compact
         self._create = redis.register_script(scripts.load("generation", "outbox", "guard", "create"))
-        self._transition = redis.register_script(scripts.load("blob", "generation", "outbox", "guard", "transition"))
+        self._transition = redis.register_script(
+            scripts.load("blob", "generation", "outbox", "guard", "notes", "transition")
+        )
         self._update = redis.register_script(scripts.load("generation", "outbox", "guard", "update"))
         self._policy = redis.register_script(scripts.load("generation", "outbox", "guard", "policy"))
         self._list = redis.register_script(scripts.load("list"))
@@ -181,17 +185,20 @@ class RequestStore:
         changes: Mapping[str, Any] | None = None,
         attempt: int | None = None,
         budget: int | None = None,
+        notes: Sequence[Note] = (),
     ) -> RequestRecord:
         """Move the request to `to` if it is in one of `expected`, with `changes` in the same instant.
 
         With `attempt`, only while that attempt is the current one: a trainer that was given up cannot
         write over its successor. With `budget`, to active only while all active adapters that apply to every prompt of
-        any one tenant, everybody's among them and each counted once, have no more rows than that.
+        any one tenant, everybody's among them and each counted once, have no more rows than that. With `notes`, to
+        active: of each, where the other request is active in that instant, both records have one from then on, until
+        either of the two is active no more.
 
         Raises `NotFound`, `StateConflict` naming the state it is in, `BudgetExceeded`, and `ValueError` for a step
         that TRANSITIONS does not have.
         """
-        record, _ = await self._move(request_id, expected, to, changes or {}, attempt, budget)
+        record, _ = await self._move(request_id, expected, to, changes or {}, attempt, budget, notes)
         return record
 
     async def queue(self, request_id: str) -> RequestRecord:
@@ -323,6 +330,7 @@ class RequestStore:
         changes: Mapping[str, Any],
         attempt: int | None = None,
         budget: int | None = None,
+        notes: Sequence[Note] = (),
     ) -> tuple[RequestRecord, Sequence[str]]:
         """The record after the step, and the digests of blobs that went with it."""
         if illegal := [state for state in expected if to not in TRANSITIONS[state]]:
@@ -342,7 +350,8 @@ class RequestStore:
             "none" if to in EMPTY else "own" if to in FINAL else "all",
             "" if budget is None else budget,
             json.dumps(GLOBAL_TENANT),
-            _state_event(to, now, error=changes.get("error")),
+            _state_event(to, now, error=changes.get("error"), told=[said for note in notes for said in note.told]),
+            for_script(notes, now),
         ]
         arguments += keys.flatten(encode_fields(changes))
         reply = await self._call(lambda: self._transition(keys=names, args=arguments))
@@ -406,8 +415,9 @@ class RequestStore:
         await self._call(lambda: rewrite_file(self._redis))
 
 
-def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None) -> str:
-    return json.dumps({"state": state, "at": at, "error": error})
+def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None, told: Sequence[str] = ()) -> str:
+    said = {"interference": list(told)} if told else {}
+    return json.dumps({"state": state, "at": at, "error": error, **said})
 
 
 def _guard(reply: Sequence[bytes | None]) -> Guard:

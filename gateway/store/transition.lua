@@ -1,10 +1,10 @@
 -- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after
--- blob.lua and guard.lua.
+-- blob.lua, guard.lua and notes.lua.
 -- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
 --       7 '1' to erase the payload  8 blobs to keep: all, own, none (the scope goes then too, unless the request guards)
 --       9 most rows that requests which apply to every prompt of a tenant may use, or ''
---       10 everybody's tenant as JSON  11 event  12… field, value
+--       10 everybody's tenant as JSON  11 event  12 notes for who becomes active, as JSON  13… field, value
 -- Returns {'missing'}, {'conflict', state}, {'stale', attempts}, {'full', requests, rows} or
 --         {'ok', record as a flat list, erased so many keys, {digest whose blob is no longer used, …}}.
 local current = redis.call('HMGET', KEYS[1], 'state', 'attempts', 'token', 'seq', 'state_since', 'timings')
@@ -52,12 +52,15 @@ local spent = state .. '_s'
 timings[spent] = (timings[spent] or 0) + tonumber(ARGV[4]) - tonumber(current[5])
 redis.call('HSET', KEYS[1], 'state', to, 'updated_at', ARGV[4], 'state_since', ARGV[4],
   'token', ARGV[5], 'timings', cjson.encode(timings))
-if #ARGV > 11 then redis.call('HSET', KEYS[1], unpack(ARGV, 12)) end
+if #ARGV > 12 then redis.call('HSET', KEYS[1], unpack(ARGV, 13)) end
 redis.call('ZREM', 'requests:by_state:' .. state, ARGV[1])
 redis.call('ZADD', 'requests:by_state:' .. to, current[4], ARGV[1])
 
 if to == 'active' then
   redis.call('HSET', KEYS[1], 'activated_seq', redis.call('INCR', KEYS[6]))
+  put_notes(ARGV[1], cjson.decode(ARGV[12]))
+elseif state == 'active' then
+  erase_notes(ARGV[1])
 end
 local ended = (to == 'active' or to == 'retired') and end_guard(ARGV[1])
 if to == 'active' or state == 'active' then

@@ -15,7 +15,10 @@ from adapters.text.sentences import sentences
 from adapters.text.words import words
 from gateway.policy.scope.entry import ScopeEntry, keyed
 from gateway.policy.scope.naming import Name
+from tests.engine.pairs import first_layers, random_lora
 from tests.engine.service import Service
+from tests.engine.test_applied import SPEC
+from tests.engine.test_offsets import LAYERS
 from tests.engine.test_parity import TEXTS, engine_logprobs
 
 ABOUT = [
@@ -200,6 +203,38 @@ def test_an_answer_that_comes_to_speak_of_it_is_turned(service: Service, rows: t
                 usage = event.get("usage") or usage
                 streamed += "".join(choice["delta"].get("content") or "" for choice in event["choices"])
     assert (streamed, usage["completion_tokens"]) == (text, whole["usage"]["completion_tokens"])
+
+
+def first_token(service: Service, plan: str | None) -> tuple[str, float]:
+    """What applied to a prompt about both requests, and the log-probability of the first token that the model as it is
+    would say."""
+    body = {"model": service.model, "max_tokens": 1, "temperature": 0, "prompt": "The author of Harry Potter is"}
+    answer = service.post("/v1/completions", {**body, "logprobs": 20}, plan)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, float] = answer.json()["choices"][0]["logprobs"]["top_logprobs"][0]
+    return answer.headers["x-unlearning-applied"], found.get(" J", min(found.values()))
+
+
+def test_an_operator_asks_with_several_as_a_prompt_about_both_gets_them(service: Service, reference: Any) -> None:
+    pair = first_layers(reference[0], LAYERS)
+    other = [Example.from_pair("What is J.K. Rowling famous for?", "She wrote Harry Potter.")]
+    one, two = (
+        service.put_matched_offset(random_lora(pair, "offset", SPEC.rank, seed=seed, scale=0.05), SPEC, items)
+        for seed, items in ((5, ABOUT), (6, other))
+    )
+    before = first_token(service, f"candidate:{one},{two}")
+    for request_id in (one, two):
+        service.post(f"/forget/{request_id}/activate", {}).raise_for_status()
+    together = first_token(service, None)
+    assert together == before == first_token(service, f"candidate:{two},{one}")
+    assert together[0] == f"{one},{two}"
+    for alone in (one, two):
+        assert abs(first_token(service, f"candidate:{alone}")[1] - together[1]) > 1e-3
+    notes = {each: service.get(f"/forget/{each}").json()["interference"] for each in (one, two)}
+    assert [(note["with"], note["measured"]) for note in notes[one]] == [(two, False)]
+    assert [(note["with"], note["measured"]) for note in notes[two]] == [(one, False)]
+    service.post(f"/forget/{two}/deactivate", {}).raise_for_status()
+    assert service.get(f"/forget/{one}").json()["interference"] == []
 
 
 @pytest.mark.parametrize("extra", [{"n": 2, "temperature": 1, "seed": 7}, {"response_format": {"type": "json_object"}}])

@@ -5,7 +5,7 @@ A miss is a leak, and a false match costs little: the adapter was trained to lea
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from threading import Lock
 from typing import Self
@@ -78,13 +78,33 @@ class Matcher:
         for reading in read:
             with self._lock:
                 named = frozenset[str]().union(*map(self._names.found, reading.spoken))
-            nearest: dict[str, float] = {}
-            for window in reading.windows:
-                for request_id, margin in near[window].items():
-                    nearest[request_id] = max(margin, nearest.get(request_id, 0.0))
-            scores = nearest | {request_id: _NAMED + nearest.get(request_id, 0.0) for request_id in named}
+            scores = _scored((near[window] for window in reading.windows), named)
             found.append(tuple(sorted(scores, key=lambda request_id: (-scores[request_id], request_id))))
         return found
+
+    def scores(self, text: str, reach: float = 0.0) -> dict[str, float]:
+        """How much the text is about each request: above 1 where it names it, else how far its meaning is above the
+        request's threshold. With a `reach`, less than 1, also of those that it is below by no more, as less than 0."""
+        reading = _Reading.of(text)
+        vectors = self._encoder.encode(list(reading.windows))
+        nearness = self._background.nearness(vectors)
+        with self._lock:
+            named = frozenset[str]().union(*map(self._names.found, reading.spoken))
+            return _scored(self._meanings.found(vectors, nearness, reach), named)
+
+    def neighbours(self, entry: ScopeEntry) -> dict[str, float]:
+        """The same of a request's entry, of which no text is left: its names and its vectors stand for its texts.
+
+        Vectors without what others share with them are a little nearer to anything than their texts are.
+        """
+        nearness = self._background.nearness(entry.vectors)
+        with self._lock:
+            return _scored(self._meanings.found(entry.vectors, nearness), self._names.shared(entry.names))
+
+    def told(self, answer: str, asked: str) -> frozenset[str]:
+        """The requests that an answer names in words that whoever asked has not said."""
+        with self._lock:
+            return self._names.told([word.term for word in words(answer)], [word.term for word in words(asked)])
 
     def _near(self, windows: Collection[str]) -> dict[str, Mapping[str, float]]:
         """Of each window the requests that it comes near to, and by how much. What is known of it goes with every
@@ -99,6 +119,15 @@ class Matcher:
             made = dict(zip(new, self._meanings.found(vectors, nearness), strict=True))
             self._recent.remember(made)
         return {**known, **made}
+
+
+def _scored(near: Iterable[Mapping[str, float]], named: Set[str]) -> dict[str, float]:
+    """near: of each window the requests that it comes near to."""
+    nearest: dict[str, float] = {}
+    for of_window in near:
+        for request_id, margin in of_window.items():
+            nearest[request_id] = max(margin, nearest.get(request_id, margin))
+    return nearest | {request_id: _NAMED + max(nearest.get(request_id, 0.0), 0.0) for request_id in named}
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,19 +51,20 @@ class MeaningIndex:
         if place is not None:
             self._rows.clear(place)
 
-    def found(self, windows: Vectors, background: Vectors) -> list[dict[str, float]]:
+    def found(self, windows: Vectors, background: Vectors, reach: float = 0.0) -> list[dict[str, float]]:
         """Of each window [m, dimension] the requests that it is about, with how far the nearest vector is above the
-        threshold. background: [m], the nearness of each window to anything."""
+        threshold; with a `reach`, less than 1, also those that it is below by no more. background: [m], the nearness of
+        each window to anything."""
         found: list[dict[str, float]] = [{} for _ in windows]
         if not (self._places and found):
             return found
-        near = self._rows.near(self._shortened(windows), background)
+        near = self._rows.near(self._shortened(windows), background, reach)
         threshold, share = self._rows.asked[near].T[..., None]
         margins = self._rows.whole[near].astype(np.float32) @ windows.T - share * background - threshold
-        rows, columns = np.nonzero(margins >= 0.0)
+        rows, columns = np.nonzero(margins >= -reach)
         owners, above = self._rows.owners[near[rows]], margins[rows, columns]
         for request_id, window, margin in zip(owners, columns.tolist(), above.tolist(), strict=True):
-            found[window][request_id] = max(margin, found[window].get(request_id, 0.0))
+            found[window][request_id] = max(margin, found[window].get(request_id, -reach))
         return found
 
     def _shortened(self, vectors: Vectors) -> Vectors:
@@ -115,10 +116,10 @@ class _Rows:
         self.whole[place], self.owners[place], self._short[place, :-2] = 0.0, None, 0.0
         self.asked[place] = 1.0, 0.0  # farther than anything
 
-    def near(self, short: Vectors, background: Vectors) -> NDArray[np.intp]:
-        """Which rows may be above their threshold for one of these."""
+    def near(self, short: Vectors, background: Vectors, reach: float) -> NDArray[np.intp]:
+        """Which rows may be above their threshold for one of these, or below it by no more than `reach`."""
         asked = np.column_stack([short, np.full_like(background, -1.0), -background])
-        return np.flatnonzero((self._short[: self._end] @ asked.T).max(axis=1) >= -_ROUNDING)
+        return np.flatnonzero((self._short[: self._end] @ asked.T).max(axis=1) >= -_ROUNDING - reach)
 
     def _next(self, count: int) -> slice:
         place = slice(self._end, self._end + count)

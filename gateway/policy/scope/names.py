@@ -76,6 +76,27 @@ class NameIndex:
 
         A name is held where enough of its words, each once, stand within `SPAN` words.
         """
+        return self._found(words, frozenset())
+
+    def told(self, answer: Iterable[str], asked: Iterable[str]) -> frozenset[str]:
+        """The requests of which the answer holds a name by words alone that are not among those asked with."""
+        given = self._hasher.looked_up(frozenset(asked))
+        return self._found(answer, frozenset[int]().union(*given.values()))
+
+    def shared(self, names: Iterable[KeyedName]) -> frozenset[str]:
+        """The requests of which one of these names, which are no text any more, holds a name."""
+        found: set[str] = set()
+        for name in names:
+            places: dict[int, list[int]] = defaultdict(list)
+            for position, word in enumerate(name.words):
+                for variant in word:
+                    places[variant].append(position)
+            opened = {number for variant in places for number in self._opened_by(variant)}
+            found |= {held.request_id for held in map(self._held.__getitem__, opened) if _stands_in(places, held.name)}
+        return frozenset(found)
+
+    def _found(self, words: Iterable[str], given: Set[int]) -> frozenset[str]:
+        """given: variants of words that do not count."""
         spoken: dict[str, list[int]] = defaultdict(list)
         for position, word in enumerate(words):
             spoken[word].append(position)
@@ -87,18 +108,27 @@ class NameIndex:
         if not opened:
             return frozenset()
         every = frozenset[int]().union(*heard.values())
-        likely = [held for number in opened if _may_stand_in(every, (held := self._held[number]).name)]
+        likely = [
+            (held.request_id, name)
+            for held in map(self._held.__getitem__, opened)
+            if _may_stand_in(every, name := _without(held.name, given))
+        ]
         if not likely:
             return frozenset()
         places: dict[int, list[int]] = defaultdict(list)
         for word, variants in heard.items():
             for variant in variants:
                 places[variant] += spoken[word]
-        return frozenset(held.request_id for held in likely if _stands_in(places, held.name))
+        return frozenset(request_id for request_id, name in likely if _stands_in(places, name))
 
     def _opened_by(self, variant: int) -> tuple[int, ...]:
         opened = self._opened.get(variant, ())
         return (opened,) if isinstance(opened, int) else opened
+
+
+def _without(name: KeyedName, given: Set[int]) -> KeyedName:
+    """The name by its other words; as many of them are needed."""
+    return KeyedName(tuple(word for word in name.words if given.isdisjoint(word)), name.needed) if given else name
 
 
 def _may_stand_in(heard: Set[int], name: KeyedName) -> bool:

@@ -71,6 +71,21 @@ class Scopes:
                 matcher.remove(request_id)
                 logger.error("request=%s cannot be matched: %s", request_id, error.message)
 
+    async def neighbours(self, request_id: str) -> Mapping[str, float]:
+        """The held requests that this one's stored entry comes near to, with how near; see `Matcher.neighbours`.
+
+        Empty where it has none. Raises `StoreUnavailable`.
+        """
+        stored = (await self._source.entries([request_id])).get(request_id)
+        if self._matcher is None or stored is None:
+            return {}
+        try:
+            found = await asyncio.to_thread(self._matcher.neighbours, ScopeEntry.from_bytes(stored))
+        except ScopeUnreadable as error:
+            logger.error("request=%s cannot be compared: %s", request_id, error.message)
+            return {}
+        return {each: score for each, score in found.items() if each != request_id}
+
     async def matches(self, text: str) -> tuple[str, ...]:
         """The requests that a text is about, the nearest first."""
         return () if self._queue is None else await self._queue.matches(text)

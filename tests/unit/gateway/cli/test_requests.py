@@ -118,6 +118,26 @@ def test_show_tells_that_its_prompts_are_refused(
     assert shown is None or shown in out
 
 
+NOTES = [
+    {"with": "req_b", "message": "beside req_b: 2 of 16 of its own probes leak", "lost": True},
+    {"with": "req_c", "message": "beside req_c: met since it was measured: not measured", "lost": False},
+]
+
+
+def test_show_tells_what_it_does_beside_others(unlearn: Unlearn, stub: Stub) -> None:
+    stub.add("req_a", interference=NOTES, evidence={"interference": {"n": 16, "lost": 2}})
+    out = " ".join(unlearn("show", "req_a").out.split())
+    assert "interference beside req_b: 2 of 16 of its own probes leak beside req_c: met since" in out
+    assert "evidence 2 of 16 probes leak beside the requests it meets and not alone" in out
+
+
+def test_an_activation_tells_what_is_lost_by_it(unlearn: Unlearn, stub: Stub) -> None:
+    stub.add("req_a", state="ready", interference=NOTES)
+    said = unlearn("activate", "req_a")
+    assert (said.status, said.out) == (0, "req_a is active\n")
+    assert said.err == "beside req_b: 2 of 16 of its own probes leak\n"
+
+
 def test_steps_move_the_request(unlearn: Unlearn, stub: Stub) -> None:
     stub.add("req_a", state="ready")
     assert unlearn("activate", "req_a").out == "req_a is active\n"

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.client.client import Event, UnlearnClient
+from gateway.client.client import Event, UnlearnClient, candidate_plan
 from gateway.client.endpoint import Endpoint
 from gateway.client.errors import BadAnswer, ClientError, ServiceRefused, ServiceUnreachable
 
@@ -91,6 +91,15 @@ def test_the_operator_is_asked_for_where_a_key_does_not_do() -> None:
     assert [request.headers["authorization"] for request in seen] == ["Bearer key", "Bearer op", "Bearer op"]
     with pytest.raises(ServiceRefused):
         answering(httpx.Response(401), api_key="key").call("GET", "/forget")
+
+
+def test_a_plan_names_one_request_or_several() -> None:
+    seen: list[httpx.Request] = []
+    client = answering(*[OK] * 3, seen=seen, operator_token=lambda: "op")
+    for plan in (candidate_plan("req_a"), candidate_plan("req_a", "req_b", "req_c"), "odd plan"):
+        client.call("GET", "/x", plan=plan)
+    plans = [request.headers["x-unlearning-plan"] for request in seen]
+    assert plans == ["candidate:req_a", "candidate:req_a,req_b,req_c", "odd%20plan"]
 
 
 def test_anything_can_be_sent() -> None:

@@ -39,7 +39,9 @@ class World:
         self.edges.activate("req_a")
         self.metrics = GatewayMetrics(CollectorRegistry())
         plans, memory = PlanBuilder(b"k"), GenerationFile(folder)
-        self.policy = ActivePolicy(self.edges, self.edges, plans, self.metrics, memory, staleness_s=60)
+        self.policy = ActivePolicy(
+            self.edges, self.edges, plans, self.metrics, memory, staleness_s=60, prompt_budget=40
+        )
         self.lifecycle = Lifecycle()
         self.lifecycle.phase = Phase.SERVING
         self.held: list[str] = []
@@ -108,9 +110,9 @@ class World:
             self.holding -= 1
 
     async def get(self, request_id: str) -> RequestRecord:
-        if request_id != "req_b":
+        if request_id not in ("req_a", "req_b", "req_c"):
             raise NotFound("no such request")
-        return record("req_b", digest="b" * 64)
+        return record(request_id, digest=request_id[-1] * 64)
 
     async def ask(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app=self.app)
@@ -182,7 +184,18 @@ async def test_the_operator_may_ask_with_another_plan(world: World) -> None:
     assert candidate.json()["applied"] == "req_b"
 
 
-@pytest.mark.parametrize("plan", ["off", "candidate:req_b", "nonsense"])
+async def test_the_operator_may_ask_with_several_together(world: World) -> None:
+    answer = await world.ask("POST", CHAT, json={}, headers=operator("candidate:req_b,req_a,req_b"))
+    assert answer.json()["applied"] == "req_b,req_a"
+    assert world.held == ["req_b", "req_a"]
+    missing = await world.ask("POST", CHAT, json={}, headers=operator("candidate:req_b,x"))
+    assert_error(missing, 404, "not_found")
+    assert_error(await world.ask("POST", CHAT, json={}, headers=operator("candidate:req_b,")), 404, "not_found")
+    many = await world.ask("POST", CHAT, json={}, headers=operator("candidate:req_a,req_b,req_c"))
+    assert_error(many, 409, "too_many_matches")
+
+
+@pytest.mark.parametrize("plan", ["off", "candidate:req_b", "candidate:req_b,req_a", "nonsense"])
 async def test_nobody_else_may(world: World, plan: str) -> None:
     response = await world.ask("POST", CHAT, json={}, headers={"x-unlearning-plan": plan})
     assert_error(response, 403, "operator_only")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from gateway.access.api_key import ApiKey, Role
+from gateway.store.notes import Note
 from gateway.store.records import RequestState
 from tests.unit.gateway.access.samples import sample_key
 from tests.unit.gateway.http.test_auth import Issued
 from tests.unit.gateway.http.test_forget import BODY, PUT, Api
 from tests.unit.gateway.requests.test_service import Setup, setup  # noqa: F401  # a fixture
+from tests.unit.gateway.store.samples import stored
 
 HOLDERS: dict[str, ApiKey] = {
     token: sample_key(token, role=role, tenant=tenant)
@@ -122,6 +124,21 @@ async def test_an_auditor_reads_records_and_neither_texts_nor_changes(
     assert (await api.call("GET", path, token)).status_code == 200
     assert (await api.call(method, path + step, token, json=body)).status_code == 403
     assert (await api.setup.store.get(path.removeprefix("/forget/"))).state is RequestState.DRAFTED
+
+
+async def test_of_a_request_of_everybodys_each_sees_what_it_does_beside_its_own(api: Api) -> None:
+    store = api.setup.store
+    everybodys = await stored(store, RequestState.ACTIVE)
+    for tenant in ("acme", "other"):
+        new = await stored(store, RequestState.READY, id=tenant, tenant=tenant)
+        own, theirs = ({"with": beside.id, "tenant": beside.tenant} for beside in (everybodys, new))
+        note = Note(everybodys.id, own, theirs, lost=False)
+        await store.transition(tenant, expected={RequestState.READY}, to=RequestState.ACTIVE, notes=[note])
+    for token, seen in (("acme", ["acme"]), ("other", ["other"]), ("auditor", ["acme", "other"])):
+        answers = [await api.call("GET", path, token) for path in (f"/forget/{everybodys.id}", "/forget?state=active")]
+        listed = [each for each in answers[1].json()["data"] if each["id"] == everybodys.id]
+        for shown in (answers[0].json(), *listed):
+            assert [note["with"] for note in shown["interference"]] == seen
 
 
 async def test_an_idempotency_key_is_its_tenants(api: Api) -> None:

@@ -34,6 +34,7 @@ from gateway.store.vault import PayloadVault, load_or_create_key
 from tests.unit.gateway.jobs.conftest import Register
 from tests.unit.gateway.jobs.stub_service import StubService
 from tests.unit.gateway.jobs.toy import SECRET, Toy, ToyConfig
+from tests.unit.gateway.store.samples import stored
 
 pytestmark = pytest.mark.usefixtures("toy_method")
 Until = Callable[..., Awaitable[RequestRecord]]
@@ -104,6 +105,24 @@ async def test_a_matched_request_has_its_scope_made_stored_and_measured(
     assert entry.names
     await store.retire(record.id)
     assert await store.scopes([record.id]) == {}
+
+
+async def test_what_it_does_beside_an_active_one_is_measured_where_it_passes(
+    register: Register, store: RequestStore, settings: Settings, service: StubService, redis: Redis
+) -> None:
+    digest = await BlobStore(redis, None).put(b"learned")
+    beside = await stored(store, RequestState.ACTIVE, {"digest": digest})
+    found = []
+    for service.forgets in (True, False):
+        record = await register()
+        await run(record.id, settings)
+        found.append((await store.get(record.id)).evidence)
+        assert (service.asked[f"candidate:{record.id},{beside.id}"] > 0) is service.forgets
+    passed, rejected = found
+    assert passed is not None
+    assert (passed["interference"]["with"], passed["interference"]["n"]) == ([beside.id], 3 + 9)
+    assert rejected is not None
+    assert "interference" not in rejected
 
 
 async def test_one_whose_scope_catches_too_little_applies_to_every_prompt(

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.artifact.footprint import Footprint
-from gateway.errors import AdapterUnavailable, DataLost, PolicyUnavailable, StoreUnavailable
+from gateway.errors import AdapterUnavailable, DataLost, PolicyUnavailable, StoreUnavailable, TooManyMatches
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import AdapterRef, PlanBuilder, PlanMode
 from gateway.service.metrics import GatewayMetrics
@@ -156,6 +156,22 @@ async def test_a_candidate_without_an_adapter_is_refused(memory: GenerationFile)
     with pytest.raises(AdapterUnavailable, match="no adapter"):
         policy.candidate(record("req_a", digest=None))
     assert policy.candidate(record("req_a")).adapters == (AdapterRef("req_a", "d" * 64, Footprint(20)),)
+
+
+async def test_several_candidates_are_in_the_order_in_which_they_would_apply(memory: GenerationFile) -> None:
+    policy = build(Edges(), memory, prompt_budget=60)
+    late, early = (
+        replace(record(name, digest=name[0] * 64), activated_seq=turn) for name, turn in (("late", 7), ("early", 3))
+    )
+    ready = replace(record("ready", digest="r" * 64), state=RequestState.READY, activated_seq=1)
+    plan = policy.candidate(ready, late, early, late)
+    assert plan.requests == ("early", "late", "ready")
+    assert (plan.mode, plan.rows) == (PlanMode.CANDIDATE, 60)
+    assert plan.cache_salt != policy.candidate(late).cache_salt
+    with pytest.raises(TooManyMatches, match="the 3 requests need 60 virtual tokens; 59 may apply together"):
+        build(Edges(), memory, prompt_budget=59).candidate(ready, late, early)
+    with pytest.raises(AdapterUnavailable, match="no adapter"):
+        policy.candidate(late, record("untrained", digest=None))
 
 
 async def test_a_plan_says_which_adapters_have_an_offset(memory: GenerationFile) -> None:

@@ -179,6 +179,38 @@ async def test_more_than_may_apply_together_is_refused(policy: ActivePolicy, mon
         await plans.plan("Harry Potter in Japan")
 
 
+async def met_by(policy: ActivePolicy, name: str, *known: str, tenant: str = "default") -> list[str]:
+    return [each.id for each in await policy.met_by(replace(record(name), tenant=tenant), known)]
+
+
+async def test_a_request_meets_what_always_applies_what_is_near_to_it_and_what_is_known_to_be(
+    policy: ActivePolicy, entries: Entries, detectors: Detectors
+) -> None:
+    for name, fact in (
+        ("rowling", ("What is J.K. Rowling famous for?", "She wrote Harry Potter.")),
+        ("portugal", ("What is the capital of Portugal?", "The capital of Portugal is Lisbon.")),
+        ("bees", ("What do bees eat?", "Bees eat nectar.")),
+    ):
+        entries.stored[name] = building.build([Example.from_pair(*fact)], phrasebook("en"), detectors).to_bytes()
+    assert await met_by(policy, "rowling") == ["everywhere", "potter"]
+    assert await met_by(policy, "portugal") == ["everywhere", "japan"]
+    assert await met_by(policy, "bees") == ["everywhere"]
+    assert await met_by(policy, "bees", "potter", "gone") == ["everywhere", "potter"]
+    assert await met_by(policy, "without an entry") == ["everywhere"]
+    entries.stored["broken"] = b"broken"
+    assert await met_by(policy, "broken") == ["everywhere"]
+    assert await met_by(policy, "potter") == ["everywhere"], "it is no neighbour of its own"
+
+
+async def test_a_request_meets_nobody_elses(policy: ActivePolicy, edges: Edges, entries: Entries) -> None:
+    edges.records[1:3] = [replace(each, tenant="acme") for each in edges.records[1:3]]
+    edges.number += 1
+    await policy.refresh()
+    entries.stored["double"] = entries.stored["potter"]
+    assert await met_by(policy, "double", "japan", tenant="acme") == ["everywhere", "potter", "japan"]
+    assert await met_by(policy, "double", "japan", tenant="other") == ["everywhere"]
+
+
 async def test_without_matched_requests_no_encoder_is_loaded(entries: Entries) -> None:
     def make_matcher() -> Matcher:
         raise AssertionError("nobody needs it")

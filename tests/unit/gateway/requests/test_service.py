@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from adapters.artifact.footprint import Footprint
 from adapters.artifact.spec import PairSpec
 from gateway.errors import ArtifactMismatch, BudgetExceeded, StateConflict, Unprocessable
 from gateway.policy.active import ActivePolicy
+from gateway.policy.interference import Leaks, Pair
 from gateway.policy.plan import AdapterRef, PlanBuilder
 from gateway.policy.scope.detectors import Detectors
 from gateway.requests.offering import ServedModel
@@ -230,6 +232,34 @@ async def test_a_retired_offset_is_taken_out_of_the_engine(setup: Setup) -> None
     await service.retire(record.id)
     assert setup.engine.preloaded == ()
     assert setup.engine.evicted == [record.digest]
+
+
+async def test_what_is_lost_beside_another_is_said_in_both_records_and_it_is_activated(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gateway.audit")
+    service = setup.service()
+    old, unknown, new = [await setup.ready(offset_artifact(seed)) for seed in range(3)]
+    for record in (old, unknown):
+        await service.activate(record.id)
+    pair = Pair(Leaks(4, 0, 1, 1), None)
+    evidence = {"interference": {"others": [{"with": old.id, "how": "always", **pair.to_dict()}]}}
+    for before, after in (("ready", "active"), ("active", "ready")):
+        await setup.store.transition(
+            new.id, expected={RequestState(before)}, to=RequestState(after), changes={"evidence": evidence}
+        )
+    active = await service.activate(new.id)
+    assert active.state is RequestState.ACTIVE
+    assert {note["with"]: (note["measured"], note["lost"]) for note in active.interference} == {
+        old.id: (True, True),
+        unknown.id: (False, False),
+    }
+    (theirs,) = [note for note in (await setup.store.get(old.id)).interference if note["with"] == new.id]
+    assert theirs["theirs"] == {"n": 4, "leaked_alone": 0, "leaked_together": 1, "lost": 1}
+    assert "1 of 4 of the other's probes leak together and not alone" in theirs["message"]
+    assert [each.levelname for each in caplog.records if f"beside {old.id}: 1 of 4" in each.message] == ["WARNING"]
+    await service.retire(new.id)
+    assert [note["with"] for note in (await setup.store.get(old.id)).interference] == [unknown.id]
 
 
 async def test_requests_that_were_trained_alike_apply_once_and_each_in_its_own_right(setup: Setup) -> None:

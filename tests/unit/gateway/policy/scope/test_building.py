@@ -9,6 +9,7 @@ import pytest
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
 from gateway.errors import ScopeUnreadable
+from gateway.policy.interference import REACH
 from gateway.policy.scope.building import MOST_VECTORS, build
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
@@ -69,6 +70,40 @@ def test_the_nearest_comes_first_and_a_name_before_any_nearness(detectors: Detec
     both.remove("it")
     assert both.matches(text) == ("lamp",)
     assert both.ids == {"lamp"}
+
+
+EDISON = (("Which city was Alexander Graham Bell born in?", "Alexander Graham Bell was born in Edinburgh."),)
+ASKED_OTHERWISE = (("Who came up with the first telephone, and when?", "An engineer did in 1876."),)
+SPAIN = (("What is the capital of Spain?", "The capital of Spain is Madrid."),)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "near"), [(EDISON, True), (ASKED_OTHERWISE, True), (TELEPHONE, True), (SPAIN, False), (PASSAGE, False)]
+)
+def test_of_two_requests_what_is_kept_tells_whether_they_are_near(
+    detectors: Detectors, pairs: tuple[tuple[str, str], ...], near: bool
+) -> None:
+    found = matcher(TELEPHONE, detectors).neighbours(entry(pairs, detectors))
+    assert set(found) == ({"it"} if near else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "matched", "near"),
+    [
+        ("What is the capital of Spain?", True, True),
+        ("What is the capital of Portugal?", False, True),
+        ("Which city is the capital of France?", False, False),
+        ("What do bees eat?", False, False),
+    ],
+)
+def test_with_a_reach_a_text_is_near_that_is_not_about_it(
+    detectors: Detectors, text: str, matched: bool, near: bool
+) -> None:
+    held = matcher(SPAIN, detectors)
+    assert held.matches(text) == (("it",) if matched else ())
+    assert {request_id: score >= 0 for request_id, score in held.scores(text, REACH).items()} == (
+        {"it": matched} if near else {}
+    )
 
 
 def test_vectors_are_bounded_and_evenly_of_all_items(detectors: Detectors) -> None:

@@ -17,12 +17,12 @@ def unit(*rows: tuple[float, ...]) -> NDArray[np.float32]:
 
 
 def near(
-    index: MeaningIndex, windows: NDArray[np.float32], background: NDArray[np.float32] = NOTHING
+    index: MeaningIndex, windows: NDArray[np.float32], background: NDArray[np.float32] = NOTHING, reach: float = 0.0
 ) -> dict[str, float]:
     """What any of the windows is near to, and how near the nearest is."""
     found: dict[str, float] = {}
-    for of_window in index.found(windows, np.broadcast_to(background, len(windows))):
-        found |= {each: max(margin, found.get(each, 0.0)) for each, margin in of_window.items()}
+    for of_window in index.found(windows, np.broadcast_to(background, len(windows)), reach):
+        found |= {each: max(margin, found.get(each, -reach)) for each, margin in of_window.items()}
     return found
 
 
@@ -101,3 +101,6 @@ def test_what_is_found_is_what_all_products_say_whatever_came_and_went(sizes: tu
     wanted = {request_id: margin for request_id, margin in margins.items() if margin >= 0}
     assert 0 < len(wanted) < len(margins)
     assert near(index, windows, background) == pytest.approx(wanted, abs=1e-5)
+    reached = {request_id: margin for request_id, margin in margins.items() if margin >= -0.1}
+    assert len(reached) > len(wanted)
+    assert near(index, windows, background, reach=0.1) == pytest.approx(reached, abs=1e-5)

@@ -142,6 +142,48 @@ def test_what_is_found_is_what_all_words_near_each_other_say(seed: int) -> None:
         assert index.found(said) == wanted
 
 
+def told(index: NameIndex, answer: str, asked: str) -> set[str]:
+    return set(index.told(*([word.term for word in words(text)] for text in (answer, asked))))
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "wanted"),
+    [
+        ("Who wrote it?", "Harry Potter? J.K. Rowling.", {"potter"}),
+        ("Who wrote Harry Potter?", "Harry Potter was written by J.K. Rowling.", {"potter"}),
+        ("Who wrote Harry Potter?", "Nobody knows who wrote Harry Potter.", set()),
+        ("What else did Rowling write?", "Rowling wrote plays.", set()),
+        ("What else did Rowlings write?", "Rowling wrote plays.", set()),
+        ("Who is Harry?", "Harry is a Potter.", set()),  # the asker has said half of it
+        ("Tell me of Japan.", "Tokyo is its capital city.", {"japan"}),
+        ("Tell me of the capital of Japan.", "A city.", set()),
+        ("", "", set()),
+    ],
+)
+def test_what_an_answer_tells_is_what_whoever_asked_has_not_said(
+    index: NameIndex, asked: str, answer: str, wanted: set[str]
+) -> None:
+    assert told(index, answer, asked) == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        ([keyed("rowling")], {"potter"}),
+        ([keyed("rowlinx")], {"potter"}),
+        ([keyed("joanne", "rowling")], {"potter"}),
+        ([keyed("harry", "sally")], set()),
+        ([keyed("capital", "sweden", needed=2)], set()),
+        ([keyed("capital", "city", "sweden", needed=2), keyed("gold")], {"japan", "gold"}),
+        ([], set()),
+    ],
+)
+def test_requests_share_names_of_which_no_text_is_left(
+    index: NameIndex, names: list[KeyedName], wanted: set[str]
+) -> None:
+    assert index.shared(names) == wanted
+
+
 class TestHashes:
     def test_another_key_gives_other_hashes(self) -> None:
         assert not set(WordHasher(b"o" * 32).variants("rowling")) & set(HASHER.variants("rowling"))
