@@ -12,8 +12,9 @@ from starlette.types import ASGIApp
 
 from gateway.access.rates import RateLimiter
 from gateway.access.service import KeyService
-from gateway.http import doctor, forget, keys
+from gateway.http import doctor, forget, keys, log
 from gateway.http.auth import Gatekeeper
+from gateway.http.log import LogAccess
 from gateway.http.middleware import AdapterHolder, GatewayMiddleware
 from gateway.http.openapi import describe
 from gateway.http.routes import close_routes
@@ -32,6 +33,7 @@ def assemble(
     service: UnlearningService,
     key_service: KeyService,
     self_check: SelfCheck,
+    log_access: LogAccess,
     gatekeeper: Gatekeeper,
     rates: RateLimiter,
     policy: ActivePolicy,
@@ -51,7 +53,9 @@ def assemble(
     app.state.unlearning = service
     app.state.keys = key_service
     app.state.self_check = self_check
+    app.state.log = log_access
     app.include_router(forget.router)
+    app.include_router(log.router)
     app.include_router(keys.router)
     app.include_router(doctor.router)
     describe(app)

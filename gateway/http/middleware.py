@@ -41,6 +41,10 @@ _CONTROL = frozenset({b"x-vllm-priority", b"x-data-parallel-rank"})
 FORGET = "/forget"
 KEYS = "/keys"
 DOCTOR = "/doctor"
+LOG = "/log"
+#: Nobody is asked who they are: what counts is a witness's signature.
+COSIGNATURES = "/log/cosignatures"
+EVIDENCE_KEYS = "/evidence/keys"
 
 
 class AdapterHolder(Protocol):
@@ -121,6 +125,10 @@ class GatewayMiddleware:
                 self._require_serving()
         elif _is_under(KEYS, path):
             self._gatekeeper.require_key_manager(caller, read_only=reads)
+        elif _is_under(LOG, path) and not reads and path != COSIGNATURES:
+            self._gatekeeper.require_manager(caller)
+        elif _is_under(EVIDENCE_KEYS, path) and not reads:
+            self._gatekeeper.require_operator(caller, "changing evidence keys")
         elif path == DOCTOR:
             self._gatekeeper.require_operator(caller, "/doctor")
         elif path in MODEL_ROUTES:

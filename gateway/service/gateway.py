@@ -27,8 +27,10 @@ from gateway.engine.residency.holdings import Holdings
 from gateway.engine.residency.loras import LoraLibrary
 from gateway.engine.residency.rows import Residency
 from gateway.engine.residency.slots import SlotTable
+from gateway.evidence.log.witness import parse_witnesses
 from gateway.http.app import assemble, running
 from gateway.http.auth import Gatekeeper
+from gateway.http.log import LogAccess
 from gateway.jobs.queue import JobQueue
 from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
@@ -47,12 +49,16 @@ from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
 from gateway.service.residency_metrics import ResidencyMetrics
 from gateway.service.scratch import scratch_folder
+from gateway.service.sequencer import Sequencer
 from gateway.settings import Settings
 from gateway.store.api_keys import ApiKeyStore
 from gateway.store.blobs import BlobStore
+from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, redis_server, until_it_answers
+from gateway.store.evidence_key import EvidenceKeys
 from gateway.store.generation import KEYS_FILE, GenerationFile
+from gateway.store.log import LogStore
 from gateway.store.rates import RateStore
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
@@ -82,6 +88,8 @@ class Stores:
     redis: Redis
     requests: RequestStore
     blobs: BlobStore
+    log: LogStore
+    evidence_keys: EvidenceKeys
     generation: GenerationFile
     operator_token: str
 
@@ -111,6 +119,7 @@ class Gateway:
     keyring: Keyring
     rates: RateLimiter
     self_check: SelfCheck
+    sequencer: Sequencer
     app: ASGIApp
 
 
@@ -149,6 +158,9 @@ async def open_gateway(
     rates = RateLimiter(RateStore(stores.redis), metrics)
     jobs = JobQueue(stores.redis, stores.requests, settings)
     checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
+    sequencer = Sequencer(
+        stores.log, stores.evidence_keys, CheckpointFile(settings.data_dir), metrics, origin=settings.log_origin
+    )
     vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
     app = assemble(
         vllm_app,
@@ -164,6 +176,7 @@ async def open_gateway(
         ),
         key_service=KeyService(key_store, keyring),
         self_check=checks,
+        log_access=LogAccess(stores.log, sequencer, parse_witnesses(settings.log_witnesses)),
         gatekeeper=Gatekeeper(stores.operator_token, api_keys, keyring),
         rates=rates,
         policy=policy,
@@ -177,11 +190,11 @@ async def open_gateway(
     lifecycle.detail = "loading active requests"
     await policy.refresh()
     await keyring.refresh()
-    return Gateway(metrics, stores, engine, policy, keyring, rates, checks, app)
+    return Gateway(metrics, stores, engine, policy, keyring, rates, checks, sequencer, app)
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Lifecycle) -> Stores:
-    """Redis, embedded where none is named, and what is kept in it. Raises `StoreUnavailable`."""
+    """Redis, embedded where none is named, and what is kept in it. Raises `StoreUnavailable`, `InvalidKey`."""
     server = redis_server(settings)
     stack.callback(server.stop)
     await until_it_answers(server, partial(setattr, lifecycle, "detail"))
@@ -191,7 +204,10 @@ async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Life
     generation = GenerationFile(settings.data_dir)
     await requests.policy(generation.load())  # a Redis that is not there fails now, not after the engine is up
     blobs = BlobStore(redis, settings.cache_dir)
-    return Stores(own, redis, requests, blobs, generation, load_or_create_operator_token(settings))
+    log = LogStore(redis, compact=own is not None)
+    evidence_keys = EvidenceKeys(settings)
+    evidence_keys.load()  # one that is none fails now
+    return Stores(own, redis, requests, blobs, log, evidence_keys, generation, load_or_create_operator_token(settings))
 
 
 async def start_engine(

@@ -163,6 +163,7 @@ class _Service:
             keep("policy", policy.refresh, POLL_S)
             keep("keys", gateway.keyring.refresh, KEYS_S)
             keep("rates", gateway.rates.renew, RENEW_S)
+            keep("log", gateway.sequencer.step, 0.0)
             keep("residency", engine.census.take, RESIDENCY_S)
             keep("erasure", Erasure(stores.requests, stores.blobs, engine.holdings, policy).sweep, ERASURE_S)
             if stores.own_redis is not None:  # ours to start again when it died

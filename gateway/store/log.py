@@ -159,11 +159,13 @@ class LogStore:
         return erased
 
     async def checkpoint(self) -> str:
-        """The newest signed one. Raises `NotFound` before the first."""
-        note: Any = await self._call(lambda: self._redis.hget(CHECKPOINT, "note"))
-        if note is None:
+        """The newest signed one, with the lines of witnesses that have cosigned it. Raises `NotFound` before the first."""
+        found: Any = await self._call(lambda: self._redis.hget(CHECKPOINT, "note"))
+        if found is None:
             raise NotFound("the log has no checkpoint yet")
-        return str(note.decode())
+        note, cosigned = str(found.decode()), await self.cosigned()
+        same = cosigned is not None and Note.parse(cosigned).text == Note.parse(note).text
+        return cosigned if cosigned is not None and same else note
 
     async def cosigned(self) -> str | None:
         """The newest one that a witness has cosigned, with the lines of all that did."""

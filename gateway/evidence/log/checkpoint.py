@@ -153,26 +153,28 @@ def verified(note: str, keys: PublicKeys, *, origin: str | None = None) -> tuple
     return checkpoint, times[1] or 0
 
 
-def cosigners(note: str, witnesses: Iterable[NoteKey]) -> list[NoteKey]:
-    """Those of the witnesses whose signature the checkpoint has. Raises `Malformed`, `SignatureInvalid`."""
+def cosignatures(note: str, witnesses: Iterable[NoteKey]) -> dict[NoteKey, SignatureLine]:
+    """The lines of those witnesses that have signed the checkpoint. Raises `Malformed`, `SignatureInvalid`."""
     parsed = Note.parse(note)
     checkpoint = Checkpoint.parse(parsed.text)
-    found = []
+    found = {}
     for witness in witnesses:
-        try:
-            _signed_at(parsed, checkpoint, witness)
-        except UnknownSigner:
-            continue
-        found.append(witness)
+        for line in _lines_of(parsed, witness):
+            witness.check(checkpoint, line)
+            found[witness] = line
     return found
 
 
 def _signed_at(note: Note, checkpoint: Checkpoint, key: NoteKey) -> int | None:
     """Raises `UnknownSigner` where no line is this key's; a line that is must hold."""
-    lines = [line for line in note.lines if (line.name, line.key_id) == (key.name, key.id)]
+    lines = _lines_of(note, key)
     if not lines:
         raise UnknownSigner(f"the checkpoint is not signed with the key {key.name}+{key.id.hex()}")
     return [key.check(checkpoint, line) for line in lines][-1]
+
+
+def _lines_of(note: Note, key: NoteKey) -> list[SignatureLine]:
+    return [line for line in note.lines if (line.name, line.key_id) == (key.name, key.id)]
 
 
 def _cosigned_text(checkpoint: Checkpoint, at: int) -> bytes:

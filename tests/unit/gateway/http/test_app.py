@@ -28,6 +28,7 @@ def assembled(app: FastAPI) -> Any:
         service=UNUSED,
         key_service=UNUSED,
         self_check=UNUSED,
+        log_access=UNUSED,
         gatekeeper=Gatekeeper("op"),
         rates=UNUSED,
         policy=UNUSED,

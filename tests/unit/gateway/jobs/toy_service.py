@@ -18,8 +18,10 @@ from gateway.service import serve, supervisor
 from gateway.service.gateway import Gateway, open_stores
 from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
+from gateway.service.sequencer import Sequencer
 from gateway.settings import Settings
 from gateway.store.api_keys import ApiKeyStore
+from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.generation import KEYS_FILE, GenerationFile
 from gateway.store.rates import RateStore
 from tests.unit.gateway.jobs.stub_service import StubService, build
@@ -40,9 +42,9 @@ async def open_gateway(stack: AsyncExitStack, settings: Settings, *_: Any, lifec
     if "TOY_ANSWERING" in os.environ:  # a model request that does not end
         stack.enter_context(lifecycle.request())
     app = build(StubService(stores.own_redis.url))
-    return Gateway(
-        metrics, stores, engine, policy, keyring, RateLimiter(RateStore(stores.redis), metrics), SelfCheck([]), app
-    )
+    rates = RateLimiter(RateStore(stores.redis), metrics)
+    sequencer = Sequencer(stores.log, stores.evidence_keys, CheckpointFile(settings.data_dir), metrics)
+    return Gateway(metrics, stores, engine, policy, keyring, rates, SelfCheck([]), sequencer, app)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,7 @@ class Shell:
             service=unused,
             key_service=unused,
             self_check=unused,
+            log_access=unused,
             gatekeeper=Gatekeeper(OPERATOR_TOKEN),
             rates=unused,
             policy=unused,

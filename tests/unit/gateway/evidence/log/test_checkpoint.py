@@ -13,7 +13,7 @@ from gateway.evidence.log.checkpoint import (
     Checkpoint,
     NoteKey,
     cosignature,
-    cosigners,
+    cosignatures,
     log_keys,
     verified,
 )
@@ -51,16 +51,16 @@ def test_a_witness_of_another_implementation_is_believed() -> None:
     note = oracle.cosign_checkpoint(signed(5), Signer(), "witness.example/ed", 1_800_000_000)
     witness = NoteKey("witness.example/ed", COSIGNATURE_ED25519, key.public().ed25519)
     assert str(witness) == oracle.cosign_vkey("witness.example/ed", key.public().ed25519)
-    assert cosigners(note, [witness, WITNESS]) == [witness]
+    assert list(cosignatures(note, [witness, WITNESS])) == [witness]
     with pytest.raises(SignatureInvalid):
-        cosigners(note.replace("\n5\n", "\n6\n"), [witness])
+        cosignatures(note.replace("\n5\n", "\n6\n"), [witness])
 
 
 def test_a_witness_adds_a_line_of_its_own() -> None:
     note = Note.parse(signed(5))
     cosigned = str(Note(note.text, (*note.lines, cosignature(checkpoint(5), WITNESS.name, signing_key(9), 7))))
-    assert cosigners(cosigned, [WITNESS]) == [WITNESS]
-    assert cosigners(signed(5), [WITNESS]) == []
+    assert list(cosignatures(cosigned, [WITNESS])) == [WITNESS]
+    assert cosignatures(signed(5), [WITNESS]) == {}
     assert verified(cosigned, PUBLIC)[0] == checkpoint(5)
     assert oracle.verify_cosignature(cosigned, str(WITNESS))["ok"]
     assert WITNESS.check(checkpoint(5), Note.parse(cosigned).lines[-1]) == 7
