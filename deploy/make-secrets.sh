@@ -28,5 +28,7 @@ make_secret redis_password "$(hex 32)"
 make_secret api_keys "sk-$(hex 24)"
 # The bearer of /forget.
 make_secret operator_token "op-$(hex 32)"
+# Signs the log and certificates. Losing it takes `unlearn evidence-keys rotate --lost`.
+make_secret evidence_key "$(random_bytes 32 | base64)"
 # Encrypts forget sets while they wait. Losing it loses those, nothing else.
 make_secret payload_key "$(random_bytes 32 | base64)"

@@ -3,7 +3,8 @@
 # they show neither in the container's configuration nor in a process list. Then becomes `unlearn`.
 set -eu
 
-for name in REDIS_URL REDIS_PASSWORD UNLEARN_API_KEYS UNLEARN_OPERATOR_TOKEN UNLEARN_PAYLOAD_KEY; do
+for name in REDIS_URL REDIS_PASSWORD UNLEARN_API_KEYS UNLEARN_OPERATOR_TOKEN UNLEARN_PAYLOAD_KEY \
+    UNLEARN_EVIDENCE_KEY; do
     eval "file=\${${name}_FILE:-}"
     [ -n "$file" ] || continue
     if [ ! -s "$file" ]; then

@@ -68,7 +68,7 @@ refuses_no_keys() {
 
 secret_list() {
     local name
-    for name in redis_password api_keys operator_token payload_key; do secret "$name"; done
+    for name in redis_password api_keys operator_token evidence_key payload_key; do secret "$name"; done
 }
 
 # What starts nothing.

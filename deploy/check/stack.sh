@@ -29,7 +29,7 @@ bring_up() {
 with_secrets() { sed "s|^UNLEARN_SECRETS=.*|UNLEARN_SECRETS=$1|" "$WORK/env" >"$WORK/env-refused"; }
 
 refuses_a_missing_secret() {
-    rm -rf "$WORK/fewer" && mkdir "$WORK/fewer" && cp "$WORK"/secrets/{redis_password,api_keys,operator_token} "$WORK/fewer"
+    rm -rf "$WORK/fewer" && mkdir "$WORK/fewer" && cp "$WORK"/secrets/{redis_password,api_keys,operator_token,evidence_key} "$WORK/fewer"
     with_secrets "$WORK/fewer"
     ENV_FILE=$WORK/env-refused expect "a missing secret is refused, by name" not starts
     expect "  which is payload_key" grep -q payload_key "$WORK/refusal"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import bench, chat, doctor, drafts, forget, keys, requests, serve, watch
+from gateway.cli import bench, chat, doctor, drafts, evidence_keys, forget, keys, requests, serve, watch
 from gateway.cli.context import CommandContext
 from gateway.cli.demo.command import demo
 from gateway.cli.failures import CommandFailed, exit_status
@@ -108,6 +108,7 @@ app.command()(chat.chat)
 app.command()(doctor.doctor)
 app.command()(demo)
 app.add_typer(keys.app, name="keys")
+app.add_typer(evidence_keys.app, name="evidence-keys")
 app.add_typer(bench.app, name="bench")
 
 

@@ -105,6 +105,19 @@ class UnlearnClient(Endpoint):
     def revoke_key(self, key_id: str) -> dict[str, Any]:
         return self.call("DELETE", _path(key_id, of="keys"), operator=True)
 
+    def evidence_keys(self) -> str:
+        """The log's public keys, old and new, as PEM."""
+        with self.stream("GET", "/evidence/keys") as response:
+            response.read()
+            return response.text
+
+    def replace_evidence_key(self) -> dict[str, Any]:
+        """Have the log signed with the service's own key, whose predecessor is lost; its ids."""
+        return self.call("POST", "/evidence/keys/replace", operator=True)
+
+    def revoke_evidence_key(self, key_id: str) -> dict[str, Any]:
+        return self.call("POST", _path(key_id, "revoke", of="evidence/keys"), operator=True)
+
     def follow(self, request_id: str, *, after: str | None = None) -> Iterator[Event]:
         """One connection to a request's event stream; raises `ServiceUnreachable` where it breaks off."""
         headers = {"Last-Event-ID": after} if after else {}

@@ -159,7 +159,7 @@ class LogStore:
         return erased
 
     async def checkpoint(self) -> str:
-        """The newest signed one, with the lines of witnesses that have cosigned it. Raises `NotFound` before the first."""
+        """The newest signed one, with the lines of witnesses that cosigned it. Raises `NotFound` before the first."""
         found: Any = await self._call(lambda: self._redis.hget(CHECKPOINT, "note"))
         if found is None:
             raise NotFound("the log has no checkpoint yet")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.errors import GatewayError
@@ -25,6 +26,11 @@ def load_or_create_secret(path: Path, make: Callable[[], str]) -> str:
     """
     if not path.exists():
         _create(path, make())
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> str:
+    """The text in `path`. Raises `UnsafeSecretFile` for a file that is not there, too."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii").strip()
@@ -37,17 +43,28 @@ def load_or_create_secret(path: Path, make: Callable[[], str]) -> str:
     return text
 
 
+def replace_secret(path: Path, text: str) -> None:
+    """Put another text in the place of a secret, at once and on disk."""
+    with _staged(path, text) as staging:
+        staging.replace(path)
+
+
 def _create(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # link, not rename: it fails where another process was first, and its secret stays.
+    with _staged(path, text) as staging, suppress(FileExistsError):
+        os.link(staging, path)
+
+
+@contextmanager
+def _staged(path: Path, text: str) -> Iterator[Path]:
+    """A file beside `path` with the text, which is removed if it is still there at the end."""
     descriptor, staging = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # O_EXCL, 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        # link, not rename: it fails where another process was first, and its secret stays.
-        os.link(staging, path)
-    except FileExistsError:
-        return
+        yield Path(staging)
     finally:
         Path(staging).unlink(missing_ok=True)

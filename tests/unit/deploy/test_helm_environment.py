@@ -57,7 +57,7 @@ def settings_of(entrypoint: Entrypoint, tmp_path: Path, monkeypatch: pytest.Monk
 
 class TestSettings:
     #: What a worker must share with the service it learns for, besides what the two are told differently.
-    DIFFERENT = frozenset({"worker", "worker_device", "gateway_url", "api_keys", "drain_timeout_s"})
+    DIFFERENT = frozenset({"worker", "worker_device", "gateway_url", "api_keys", "evidence_key", "drain_timeout_s"})
 
     def test_gateway_and_worker_agree(self, settings_of: Any, rendered: Rendered) -> None:
         gateway, worker = (settings_of(rendered, component) for component in ("gateway", "worker"))
@@ -69,6 +69,7 @@ class TestSettings:
         assert gateway.worker is False
         assert gateway.api_keys is not None
         assert worker.api_keys is None
+        assert (gateway.evidence_key is None, worker.evidence_key is None) == (False, True)
 
     def test_they_are_what_was_asked_for(self, settings_of: Any, gpu: Rendered) -> None:
         found = settings_of(gpu, "worker")
@@ -109,7 +110,7 @@ class TestSettings:
 class TestSecrets:
     def test_each_pod_reads_only_its_own(self, cpu: Rendered, everything: Rendered) -> None:
         both = {("unlearning", key) for key in ("operator-token", "payload-key", "redis-password")}
-        assert secrets_read(cpu, "gateway") == both | {("unlearning", "api-keys")}
+        assert secrets_read(cpu, "gateway") == both | {("unlearning", "api-keys"), ("unlearning", "evidence-key")}
         assert secrets_read(cpu, "worker") == both
         assert secrets_read(cpu, "redis") == {("unlearning", "redis-password")}
         others = {
@@ -119,7 +120,8 @@ class TestSecrets:
             ("hub", "token"),
         }
         assert secrets_read(everything, "worker") == others
-        assert secrets_read(everything, "gateway") == others | {("gateway-secrets", "API_KEYS")}
+        own = {("gateway-secrets", "API_KEYS"), ("gateway-secrets", "EVIDENCE_KEY")}
+        assert secrets_read(everything, "gateway") == others | own
 
     def test_the_docs_make_the_one_that_the_values_ask_for(self) -> None:
         docs = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")

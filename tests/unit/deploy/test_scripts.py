@@ -54,7 +54,7 @@ def test_secrets_are_made_for_all_that_compose_mounts(tmp_path: Path) -> None:
     values = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert all(len(value.strip()) >= 40 and value.count("\n") == 1 for value in values.values())
     assert len(set(values.values())) == len(SECRETS)
-    assert len(base64.b64decode(values["payload_key"])) == 32
+    assert [len(base64.b64decode(values[name])) for name in ("payload_key", "evidence_key")] == [32, 32]
 
 
 def test_only_the_owner_gets_to_the_secrets_and_a_container_can_read_them(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 MODEL = "SmolLM2-135M-Instruct"
 OPERATOR_TOKEN = "op-test"
@@ -38,6 +38,7 @@ class Stub:
         after_train: the state a draft is in once its training was asked for.
         report: of the self-check.
         keys: the API keys.
+        evidence_keys: the log's public keys, as PEM, at each question; the last one stays.
     """
 
     url: str = ""
@@ -54,6 +55,7 @@ class Stub:
     keys_required: bool = False
     report: dict[str, Any] = field(default_factory=dict)
     keys: list[dict[str, Any]] = field(default_factory=list)
+    evidence_keys: list[str] = field(default_factory=list)
 
     def add(self, request_id: str, **changes: Any) -> dict[str, Any]:
         """A request of the service's."""
@@ -118,7 +120,9 @@ def app(stub: Stub) -> FastAPI:
         stub.calls.append(Call(request.method, path, dict(request.query_params), dict(request.headers), body))
         if refusal := stub.refusals.get(f"{request.method} {path}"):
             raise _Refused(*refusal)
-        managing = path.startswith(("/doctor", "/keys")) or (stub.keys_required and path.startswith("/forget"))
+        managing = path.startswith(("/doctor", "/keys", "/evidence/keys/")) or (
+            stub.keys_required and path.startswith("/forget")
+        )
         operator_only = managing or "x-unlearning-plan" in request.headers
         if operator_only and request.headers.get("authorization") != f"Bearer {OPERATOR_TOKEN}":
             raise _Refused(403, _error("takes the operator's token", "operator_only"))
@@ -155,6 +159,18 @@ def app(stub: Stub) -> FastAPI:
     @app.delete("/keys/{key_id}")
     async def revoke_key(key_id: str) -> dict[str, Any]:
         return {"id": key_id, "revoked_at": 2.0}
+
+    @app.get("/evidence/keys", response_class=PlainTextResponse)
+    async def evidence_keys() -> str:
+        return stub.evidence_keys.pop(0) if len(stub.evidence_keys) > 1 else stub.evidence_keys[0]
+
+    @app.post("/evidence/keys/replace")
+    async def replace_evidence_key() -> dict[str, Any]:
+        return {"ed25519": "sha256:new", "mldsa44": "sha256:newer"}
+
+    @app.post("/evidence/keys/{key_id}/revoke")
+    async def revoke_evidence_key(key_id: str) -> dict[str, Any]:
+        return {"revoked": key_id}
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
