@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import sys
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +15,7 @@ from gateway.service.metrics import GatewayMetrics
 from gateway.service.sequencer import Sequencer
 from gateway.settings import Settings
 from gateway.store.checkpoint_file import CheckpointFile
+from gateway.store.client import connected
 from gateway.store.evidence_key import EvidenceKeys
 from gateway.store.log import LogStore
 from tests.unit.gateway.evidence.samples import ORIGIN
@@ -42,3 +45,14 @@ class LogHost:
             head = await self.store.head()
             if not head.backlog and head.keys is not None and head.note is not None:
                 return head.keys.checked_checkpoint(head.note)[0]
+
+
+async def _sequence(url: str, folder: str) -> None:
+    async with connected(url) as redis:
+        host = LogHost(redis, Path(folder))
+        while True:
+            await host.sequencer.step()
+
+
+if __name__ == "__main__":  # a process of its own, to be killed
+    asyncio.run(_sequence(*sys.argv[1:]))

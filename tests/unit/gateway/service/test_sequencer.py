@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,25 @@ async def test_nothing_is_lost_or_doubled_by_a_kill_at_any_step(
     assert after.size == 6
     proof = await again.store.consistency(before.size, after.size)
     check_consistency(before.size, after.size, before.root, after.root, proof)
+
+
+async def test_a_process_that_is_killed_while_it_sequences_leaves_a_whole_log(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.unit.gateway.service.log_host", redis_url, str(tmp_path / "a")]
+    process = await asyncio.create_subprocess_exec(*command)
+    store, done = LogStore(redis), 0
+    while await store.size() == 0:  # it comes up, and logs its key
+        await asyncio.sleep(0.05)
+    while await store.size() < 20:  # it is in the middle of them, wherever that is
+        await put(store, range(done, done + 5))
+        done += 5
+    process.kill()
+    await process.wait()
+    host = LogHost(redis, tmp_path / "a")
+    assert (await host.settle()).size == done + 1
+    digests = [body["digest"] for body in await bodies(host.store) if "digest" in body]
+    assert digests == [entry(number).body["digest"] for number in range(done)]
 
 
 async def test_two_sequencers_at_once_make_one_log(redis: Redis, tmp_path: Path) -> None:
