@@ -131,7 +131,7 @@ async def test_of_a_request_of_everybodys_each_sees_what_it_does_beside_its_own(
     everybodys = await stored(store, RequestState.ACTIVE)
     for tenant in ("acme", "other"):
         new = await stored(store, RequestState.READY, id=tenant, tenant=tenant)
-        own, theirs = ({"with": beside.id, "tenant": beside.tenant} for beside in (everybodys, new))
+        own, theirs = ({"with": beside.id, "tenant": beside.tenant, "message": "said"} for beside in (everybodys, new))
         note = Note(everybodys.id, own, theirs, lost=False)
         await store.transition(tenant, expected={RequestState.READY}, to=RequestState.ACTIVE, notes=[note])
     for token, seen in (("acme", ["acme"]), ("other", ["other"]), ("auditor", ["acme", "other"])):
