@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 from gateway.http.auth import Gatekeeper, IssuedKeys
 from gateway.http.forget import router
 from gateway.http.middleware import GatewayMiddleware
-from gateway.policy.scope.detectors import Detectors
 from gateway.requests.offering import ServedModel
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
@@ -137,10 +136,7 @@ async def test_a_request_says_which_prompts_it_applies_to(api: Api, asked: Any, 
 
 
 @pytest.mark.parametrize("asked", [{}, {"prompts": "matched"}, {"interim": "refuse"}])
-async def test_a_request_is_matched_and_guards_unless_it_says_otherwise(
-    api: Api, detectors: Detectors, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
-) -> None:
-    monkeypatch.setattr(api.setup.detectors, "get", lambda: detectors)
+async def test_a_request_is_matched_and_guards_unless_it_says_otherwise(api: Api, asked: dict[str, str]) -> None:
     answer = await api.call("POST", "/forget", json={**BODY, "subject": f"Ottoline {SECRET}", "scope": asked})
     assert answer.status_code == 202, answer.text
     record = answer.json()
