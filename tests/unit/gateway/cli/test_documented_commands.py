@@ -58,6 +58,7 @@ def test_what_asks_the_service_runs(
     stub.on_register, stub.after_train = {"state": "active"}, "active"
     stub.streams = [[event("1-0", "state", state="active", error=None)]]
     stub.report = {"status": "pass", "seconds": 7.0, "checks": []}
+    stub.evidence_keys = ["keys\n"]
     result = unlearn(*args)
     assert result.status == 0, result.err
     assert stub.calls
