@@ -36,13 +36,19 @@ def shown() -> list[list[str]]:
 
 def unknown(args: list[str]) -> list[str]:
     """A command, or options, that the command line does not have; what `serve` does not know may be vLLM's."""
-    group: Any = typer.main.get_command(app)
-    name = next((word for word in args if not word.startswith("-")), "")
-    if name not in group.commands:
-        return [name]
-    parameters = [*group.params, *group.commands[name].params]
+    command: Any = typer.main.get_command(app)
+    parameters = [*command.params]
+    for word in [word for word in args if not word.startswith("-")] or [""]:
+        commands = getattr(command, "commands", None)
+        if commands is None:
+            break
+        named = word.split("|")
+        if not commands.keys() >= {*named}:
+            return [word]
+        command = commands[named[0]]
+        parameters += command.params
     known = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
-    passed_on = name in ("serve", "worker")
+    passed_on = command.name in ("serve", "worker")
     return [word for word in args if word.startswith("--") and word.partition("=")[0] not in known and not passed_on]
 
 
