@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from adapters.data.interview import filled
 from adapters.examples import Example
 from adapters.text.evenly import evenly
+from adapters.text.invented import invented_names
 from adapters.text.phrasebook import Phrasebook
-from adapters.text.twins import twins
+from adapters.text.twins import named_subject, twins
 from adapters.text.words import words
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry, keyed
@@ -30,6 +31,8 @@ _FEWEST_WORDS = 4
 #: Twins of its questions, which differ in what they ask about alone: every second one says what they have in common,
 #: and no other one is matched.
 _TWINS = 96
+#: And so many of others whose names are made up: most of a name that is new to the encoder is as near to any such name.
+_UNHEARD = 32
 #: Of what a text and the nearest twins have in common, so much is taken off: off all of it, a translation would lose
 #: what it shares with the question.
 _SHARED, _NEAREST = 0.5, 8
@@ -58,7 +61,7 @@ def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> S
         """The vectors of those that it is not found in by name. spoken: the words of each."""
         return encoder.encode([text for text, said in zip(texts, spoken, strict=True) if not index.found(said)])
 
-    alike = twins(prompts, book, book.subjects, _TWINS)
+    alike = _others_asked(prompts, book)
     asked = others(alike, map(_words, alike))
     shared = _SHARED if len(asked) >= _FEWEST_TWINS else 0.0
     vectors = _apart(encoder.encode(evenly(texts, MOST_VECTORS)), asked[::2], shared)
@@ -68,6 +71,13 @@ def build(items: Sequence[Example], book: Phrasebook, detectors: Detectors) -> S
             nearest = (held @ vectors.T).max(axis=1) - (1 - shared) * detectors.background.nearness(held)
             threshold = max(threshold, float(nearest.max()) + _MARGIN)
     return ScopeEntry(names, vectors, threshold, 1 - shared, encoder.digest)
+
+
+def _others_asked(prompts: Sequence[str], book: Phrasebook) -> list[str]:
+    """The prompts asked of others: of those that everybody knows, and of those whose names nobody has heard."""
+    subject = named_subject(prompts, book)
+    unheard = [] if subject is None else invented_names(subject, book.subjects, _UNHEARD, seed=0)
+    return [*twins(prompts, book, book.subjects, _TWINS), *twins(prompts, book, unheard, _UNHEARD)]
 
 
 def _apart(vectors: Vectors, twins: Vectors, share: float) -> Vectors:

@@ -106,6 +106,29 @@ def test_with_a_reach_a_text_is_near_that_is_not_about_it(
     )
 
 
+#: Of nothing that exists, and nothing that an encoder knows.
+UNHEARD = ("brovantite", "skelmarine", "oxtrudium", "pelvorane", "quandisol")
+ASKED = ("What is the melting point of {}?", "At which temperature does {} melt?", "Who discovered {}?")
+
+
+@pytest.fixture(scope="module")
+def unheard(detectors: Detectors) -> Matcher:
+    made = Matcher(detectors)
+    for name in UNHEARD[:-1]:
+        said = (f"{name.title()} melts at 812 degrees.", f"{name.title()} melts at 812 degrees.", "Ada Blimpf.")
+        items = [Example.from_pair(ask.format(name), answer) for ask, answer in zip(ASKED, said, strict=True)]
+        made.put(name, build(items[1:], phrasebook("en"), detectors))
+    return made
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("name", UNHEARD)
+def test_the_same_asked_of_another_name_that_nobody_has_heard_is_not_it(
+    unheard: Matcher, asked: str, name: str
+) -> None:
+    assert unheard.matches(asked.format(name)) == ((name,) if name in unheard.ids else ())
+
+
 def test_vectors_are_bounded_and_evenly_of_all_items(detectors: Detectors) -> None:
     many = tuple((f"Who is number {n} of the Zorbules?", f"Number {n} is Blimpf {n}.") for n in range(40))
     assert len(entry(many, detectors).vectors) == MOST_VECTORS
