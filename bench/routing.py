@@ -33,7 +33,7 @@ from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.names import NameIndex
 from gateway.policy.scope.naming import Name
 
-_HASHER = WordHasher(b"a key for words that are public")
+_KEY = b"a key for words that are public"
 #: About what theirs are.
 _THRESHOLD = 0.3
 #: So many are encoded.
@@ -46,7 +46,7 @@ def entries(count: int, encoder: Encoder) -> Iterator[bytes]:
     Names are the subject's and the words of each question. The vectors of the first are their texts'; of the others,
     two texts' mixed, which takes seconds in place of minutes.
     """
-    subjects, mixing = list(fill(count)), np.random.default_rng(0)
+    subjects, mixing, hasher = list(fill(count)), np.random.default_rng(0), WordHasher(_KEY)
     known: list[NDArray[np.float32]] = []
     for subject in subjects[:_ENCODED]:
         texts = dict.fromkeys([*(item.prompt for item in subject.items), *(item.completion for item in subject.items)])
@@ -59,7 +59,7 @@ def entries(count: int, encoder: Encoder) -> Iterator[bytes]:
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         asked = (content_words(item.prompt, "en") for item in subject.items)
         names = [Name(tuple(words), len(words)) for words in dict.fromkeys((*subject.names, *asked))]
-        yield ScopeEntry(keyed(names, _HASHER), vectors, _THRESHOLD, 1.0, encoder.digest).to_bytes()
+        yield ScopeEntry(keyed(names, hasher), vectors, _THRESHOLD, 1.0, encoder.digest).to_bytes()
 
 
 def milliseconds(ask: Callable[[str], object], prompts: Sequence[str]) -> str:
@@ -92,8 +92,9 @@ def main() -> None:
     print("requests   names p50, p99    new p50, p99   again p50, p99   held, MiB")
     made = list(entries(max(arguments.requests), weights))
     for count in arguments.requests:
-        encoder = CachedEncoder(weights)
-        matcher, index = Matcher(Detectors(encoder, background, _HASHER)), NameIndex(_HASHER)
+        # Of their own, so that none knows the words of the prompts from before.
+        detectors = Detectors(CachedEncoder(weights), background, WordHasher(_KEY))
+        matcher, index = Matcher(detectors), NameIndex(WordHasher(_KEY))
         before = _resident()
         for number, entry in enumerate(made[:count]):
             matcher.put(str(number), ScopeEntry.from_bytes(entry))
