@@ -12,8 +12,9 @@ Matches = tuple[str, ...]
 #: A text, and where what it matches is to be told; None where that failed for those that were asked together.
 _Waiting = tuple[str, "asyncio.Future[Matches | None]"]
 
-#: Characters of the texts that are matched together, and of one that nobody waits for: it goes by itself.
-_MOST_TOGETHER, _LONG = 16_000, 8_000
+#: Characters of all texts that are matched together: more take no less time each, and wait for each other. A text of
+#: more goes by itself, and nobody waits for it.
+MOST_TOGETHER = 8_000
 
 
 class Matching(Protocol):
@@ -34,7 +35,7 @@ class MatchQueue:
 
     async def matches(self, text: str) -> Matches:
         """What the text matches. Raises what the matcher raises of it."""
-        found = await self._together(text) if len(text) <= _LONG else None
+        found = await self._together(text) if len(text) <= MOST_TOGETHER else None
         return await asyncio.to_thread(self._matcher.matches, text) if found is None else found
 
     async def _together(self, text: str) -> Matches | None:
@@ -60,7 +61,7 @@ class MatchQueue:
     def _next(self) -> list[_Waiting]:
         """Those that are asked together: the first, and more while there is room. Who gave up waits no more."""
         together: list[_Waiting] = []
-        room = _MOST_TOGETHER
+        room = MOST_TOGETHER
         while self._waiting and (not together or len(self._waiting[0][0]) <= room):
             text, told = self._waiting.popleft()
             if not told.done():

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from gateway.policy.scope.batching import _LONG, _MOST_TOGETHER, MatchQueue
+from gateway.policy.scope.batching import MOST_TOGETHER, MatchQueue
 
 
 class Words:
@@ -61,16 +61,16 @@ async def test_what_waits_is_asked_together_once_a_text_and_each_gets_its_own(wo
 
 async def test_no_more_are_asked_together_than_there_is_room_for(words: Words, queue: MatchQueue) -> None:
     words.may_answer.clear()
-    texts = ["first", *(f"{number} {'x' * (_LONG - 2)}" for number in range(4)), "last"]
+    texts = ["first", *(f"{number} {'x' * (MOST_TOGETHER // 2 - 2)}" for number in range(4)), "last"]
     waiting = await asking(queue, texts)
     words.may_answer.set()
     assert [found[0] for found in await asyncio.gather(*waiting)] == ["first", "0", "1", "2", "3", "last"]
-    assert all(sum(map(len, together)) <= _MOST_TOGETHER for together in words.asked)
+    assert all(sum(map(len, together)) <= MOST_TOGETHER for together in words.asked)
     assert len(words.asked) == 4
 
 
 async def test_nobody_waits_for_a_long_text(words: Words, queue: MatchQueue) -> None:
-    long = "x" * (_LONG + 1)
+    long = "x" * (MOST_TOGETHER + 1)
     words.may_answer.clear()
     waiting = await asking(queue, [long, "short"])
     assert words.asked == [(long,), ("short",)]
