@@ -1,7 +1,8 @@
 """Erases from this host what no request needs any more: copies on disk, and adapters in the engine.
 
 Whoever retires a request erases its artifact from Redis and from its own host. Another replica, a replica that was
-down then, and the engine that tried a candidate which was not kept learn of it here.
+down then, and the engine that tried a candidate which was not kept learn of it here. So does the append-only file of an
+embedded Redis that was being rewritten when something was erased.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Erasure:
 
         Nothing is erased on the word of a Redis that lost its data. Raises `StoreUnavailable`, `DataLost`.
         """
+        await self._store.compact()
         if self._policy.generation is None:
             return frozenset()
         await self._store.policy(self._policy.generation)

@@ -160,6 +160,10 @@ class EmbeddedRedis:
             return None
         try:
             self._own()
+            for left in self._folder.glob(
+                "temp-*"
+            ):  # of a rewrite whose server was killed: it may hold what was erased
+                left.unlink()
             # The server inherits the descriptor, and with it the lock, for as long as it lives.
             # Its own session: Ctrl-C in the terminal must not reach it before its clients have drained.
             process = subprocess.Popen(

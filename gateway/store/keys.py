@@ -12,6 +12,8 @@ SEQ = "requests:seq"
 GENERATION = "policy:generation"
 MARKS = "policy:marks"
 ACTIVATION_SEQ = "policy:activation_seq"
+ERASURES = "aof:erasures"
+COMPACTED = "aof:compacted"
 
 
 class RequestKeys(NamedTuple):

@@ -2,4 +2,6 @@
 -- KEYS  1 the blob's users
 -- ARGV  1 id of the request  2 digest
 -- Returns 1 when it was deleted.
-return release_blob(ARGV[2], ARGV[1]) and 1 or 0
+if not release_blob(ARGV[2], ARGV[1]) then return 0 end
+redis.call('INCR', 'aof:erasures')
+return 1

@@ -14,6 +14,8 @@ requests:guarded           SET     ids of those whose prompts are refused until 
 policy:generation          INT     grows whenever the set of requests in force changes
 policy:calm                HASH    the last generations through which the active ones stayed the same
 policy:marks               HASH    a random mark of each generation; see gateway.store.generation
+aof:erasures               INT     grows with every erasure of a payload, a scope or an artifact
+aof:compacted              STRING  what it was when this server last began to rewrite its append-only file
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import BudgetExceeded, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
 from gateway.store import keys, scripts
 from gateway.store.blobs import BlobStore
-from gateway.store.client import call, rewrite_file
+from gateway.store.client import call
 from gateway.store.events import Event, follow
 from gateway.store.generation import Generation, generation_read, new_mark, read_arguments
 from gateway.store.notes import Note, for_script
@@ -86,7 +88,7 @@ class RequestStore:
     """Requests, their payloads, their events, and the set of active ones.
 
     `patience_s`: how long a call goes on trying while Redis is away before it raises `StoreUnavailable`.
-    `compact`: rewrite Redis's append-only file when a payload or a scope is erased, so that its ciphertext is gone
+    `compact`: rewrite Redis's append-only file when a payload, a scope or an artifact is erased, so that it is gone
     from disk too. Meant for the embedded server; a shared one is left to its operator.
     """
 
@@ -285,6 +287,28 @@ class RequestStore:
             if cursor is None:
                 return frozenset(found)
 
+    async def compact(self) -> None:
+        """Rewrite Redis's append-only file, unless this server has begun to since the last erasure."""
+        if not self._compact:
+            return
+
+        async def rewrite() -> None:
+            erasures, compacted = await self._redis.mget(keys.ERASURES, keys.COMPACTED)
+            if erasures is None:
+                return
+            server: Any = await self._redis.info()
+            # Of a server that died while it rewrote, nobody knows.
+            mark = f"{server['run_id']} {int(erasures)}".encode()
+            if compacted == mark and server["aof_last_bgrewrite_status"] == "ok":
+                return
+            try:
+                await self._redis.bgrewriteaof()
+            except ResponseError:
+                return  # one is running, and it may have begun before the erasure: the next call does it
+            await self._redis.set(keys.COMPACTED, mark)
+
+        await self._call(rewrite)
+
     async def payload(self, request_id: str) -> bytes:
         """The sealed payload. Raises `NotFound` once it is erased."""
         value: Any = await self._call(lambda: self._redis.get(keys.of(request_id).payload))
@@ -365,8 +389,8 @@ class RequestStore:
             raise BudgetExceeded(
                 f"{reply[1]} active requests and this one need {reply[2]} virtual tokens, the service allows {budget}"
             )
-        if reply[2] and self._compact:
-            await self._rewrite_log()
+        if reply[2] or reply[3]:
+            await self.compact()
         return keys.record_of(reply[1]), [digest.decode() for digest in reply[3]]
 
     async def _change(
@@ -394,8 +418,8 @@ class RequestStore:
         ]
         arguments += keys.flatten(encode_fields(fields))
         reply = await self._call(lambda: self._update(keys=[names.record, names.events, names.payload], args=arguments))
-        if payload and self._compact:
-            await self._rewrite_log()
+        if payload:
+            await self.compact()
         return bool(reply)
 
     async def _fetch(self, ids: Sequence[str]) -> Sequence[tuple[RequestRecord, int]]:
@@ -410,9 +434,6 @@ class RequestStore:
 
         replies = await self._call(read) if ids else []
         return [(keys.record_of(_pairs(fields)), int(fields[b"seq"])) for fields in replies]
-
-    async def _rewrite_log(self) -> None:
-        await self._call(lambda: rewrite_file(self._redis))
 
 
 def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None, told: Sequence[str] = ()) -> str:

@@ -9,7 +9,10 @@ if not current[1] then return 0 end
 if not string.find(',' .. ARGV[1] .. ',', ',' .. current[1] .. ',', 1, true) then return 0 end
 if ARGV[2] ~= '' and current[2] ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], 'updated_at', ARGV[3], unpack(ARGV, 10))
-if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6]) end
+if ARGV[6] ~= '' then
+  redis.call('SET', KEYS[3], ARGV[6])
+  redis.call('INCR', 'aof:erasures')
+end
 if ARGV[7] ~= '' then put_scope(ARGV[8], ARGV[7], ARGV[9]) end
 if ARGV[4] == 'state' then
   add_state_event(KEYS[2], ARGV[8], ARGV[9], 'data', ARGV[5])

@@ -73,6 +73,18 @@ def test_its_files_are_private(server: EmbeddedRedis, data_dir: Path) -> None:
     assert all(mode & 0o077 == 0 for mode in modes.values()), modes
 
 
+def test_what_a_killed_rewrite_left_is_removed(data_dir: Path) -> None:
+    """Redis names the files for its process, and a later one has another number."""
+    folder = data_dir / "redis"
+    folder.mkdir(parents=True)
+    names = ("temp-rewriteaof-bg-4711.aof", "temp-rewriteaof-4711.aof", "temp-4711.rdb")
+    for name in names:
+        (folder / name).write_bytes(b"what was erased since")
+    with EmbeddedRedis(data_dir) as server:
+        assert ping(server)
+        assert not [name for name in names if (folder / name).exists()]
+
+
 def test_a_second_one_attaches_and_does_not_stop_it(server: EmbeddedRedis, data_dir: Path) -> None:
     other = EmbeddedRedis(data_dir)
     other.start()

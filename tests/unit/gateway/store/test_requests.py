@@ -375,6 +375,66 @@ async def test_erasing_a_payload_rewrites_the_log(redis: Redis) -> None:
     assert (await store.get(record.id)).state is RequestState.RETIRED
 
 
+async def test_erasing_an_artifact_rewrites_the_log(redis: Redis, tmp_path: Path) -> None:
+    store, blobs = RequestStore(redis, compact=True), BlobStore(redis, tmp_path)
+    marker = b"tensor-bytes-that-must-not-stay"
+    record = sample()
+    digest = await blobs.put(marker, owner=record.id)
+    record = await stored(store, RequestState.READY, {"digest": digest}, id=record.id)
+    await gone_from_the_log(redis, b"sealed")  # the rewrite for the payload is over
+    assert marker in (await the_log(redis)).read_bytes()
+    await store.retire(record.id, blobs)
+    await gone_from_the_log(redis, marker)
+
+
+async def rewritten(redis: Redis) -> None:
+    """Until no rewrite of the log runs."""
+    while True:
+        state: Any = await redis.info("persistence")
+        if not (state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"]):
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_what_is_erased_during_a_rewrite_goes_with_the_next_look(redis: Redis) -> None:
+    store = RequestStore(redis, compact=True)
+    await redis.mset({f"slow:{number}": number for number in range(20)})
+    marker = b"ciphertext-of-an-unlucky-moment"
+    await rewritten(redis)
+    await redis.config_set("rdb-key-save-delay", 20_000)  # microseconds a key
+    await redis.bgrewriteaof()
+    record, _ = await store.create(sample(), marker)
+    await store.retire(record.id)
+    await redis.config_set("rdb-key-save-delay", 0)
+    await rewritten(redis)
+    assert marker in (await the_log(redis)).read_bytes(), "the rewrite carries what came while it ran"
+    await store.compact()
+    await gone_from_the_log(redis, marker)
+
+
+@pytest.mark.parametrize(
+    ("set_up", "rewrites"),
+    [
+        pytest.param({}, 0, id="nothing was erased"),
+        pytest.param({"aof:erasures": "3"}, 1, id="never rewritten"),
+        pytest.param({"aof:erasures": "3", "aof:compacted": "{run_id} 2"}, 1, id="erased since"),
+        pytest.param({"aof:erasures": "3", "aof:compacted": "other 3"}, 1, id="the server is another"),
+        pytest.param({"aof:erasures": "3", "aof:compacted": "{run_id} 3"}, 0, id="done"),
+    ],
+)
+async def test_the_log_is_rewritten_where_it_is_due(redis: Redis, set_up: dict[str, str], rewrites: int) -> None:
+    server: Any = await redis.info()
+    for key, value in set_up.items():
+        await redis.set(key, value.format(run_id=server["run_id"]))
+    await rewritten(redis)
+    before: Any = await redis.info("stats")
+    for _ in range(2):
+        await RequestStore(redis, compact=True).compact()
+        await rewritten(redis)
+    after: Any = await redis.info("stats")
+    assert after["total_forks"] - before["total_forks"] == rewrites
+
+
 class TestScopes:
     """What says which prompts a request applies to."""
 
