@@ -8,6 +8,7 @@ import os
 import sys
 
 from gateway.jobs.learn import learn
+from gateway.service.core_dumps import forbid_core_dumps
 from gateway.service.logs import configure_logging
 from gateway.settings import Settings
 
@@ -21,6 +22,7 @@ async def run(request_id: str, attempt: int) -> None:
 
 def main() -> None:
     configure_logging()
+    forbid_core_dumps()
     asyncio.run(run(sys.argv[1], int(sys.argv[2])))
 
 

@@ -19,6 +19,7 @@ from gateway.errors import StoreUnavailable
 from gateway.jobs.attempt import end_attempt, give_back
 from gateway.jobs.failures import Failure, TrainerStuck
 from gateway.jobs.queue import LEASE_S, JobQueue
+from gateway.service.core_dumps import forbid_core_dumps
 from gateway.service.logs import configure_logging
 from gateway.service.supervisor import settings_environment
 from gateway.settings import Settings
@@ -155,6 +156,7 @@ def run_worker(settings: Settings, command: Sequence[str] = JOB) -> int:
     Comes back by itself when Redis does. Raises `EmbeddedRedisUnavailable`.
     """
     configure_logging()
+    forbid_core_dumps()
     # Read when the job imports torch: threads that spin while they wait take the engine's cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     asyncio.run(_run(settings, command))

@@ -30,6 +30,7 @@ from gateway.requests.erasure import POLL_S as ERASURE_S
 from gateway.requests.erasure import Erasure
 from gateway.selfcheck.run import SelfCheck
 from gateway.service import http_server
+from gateway.service.core_dumps import forbid_core_dumps
 from gateway.service.gateway import Gateway, ModelSource, open_gateway
 from gateway.service.housekeeping import supervise
 from gateway.service.lifecycle import Lifecycle, Phase
@@ -58,6 +59,7 @@ class UnsafeBinding(GatewayError):
 def run(settings: Settings, engine_args: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit status: 0, 1 when the engine died, 2 for unusable settings."""
     configure_logging()
+    forbid_core_dumps()
     try:
         keys = _api_keys(settings)
         model = _resolve_model(settings)
