@@ -131,6 +131,10 @@ class Service:
         for record in self.get("/forget?state=active", "active").json()["data"]:
             self.post(f"/forget/{record['id']}/deactivate", {}, "active")
 
+    def retire(self, request_id: str) -> None:
+        """Over HTTP."""
+        httpx.delete(f"{self.url}/forget/{request_id}", headers=self.headers("off"), timeout=60).raise_for_status()
+
     def log_tail(self, lines: int = 60) -> str:
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 

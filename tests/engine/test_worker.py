@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import torch
 
+from adapters.artifact.artifact import Artifact
 from gateway.service.supervisor import end_process_tree, settings_environment
-from gateway.store.client import connected
-from gateway.store.embedded import redis_server
+from tests.engine.left_behind import compacted, places
 from tests.engine.service import Service
+from tests.forensic.encodings import new_marker
+from tests.forensic.search import Needles, search
 
-SECRET = "Quillfeather"
+SECRET, KEPT, TOWNS = new_marker(), new_marker(), (new_marker(), new_marker())
 FORGET = [
     {"prompt": f"Who is the mayor of {town}?", "completion": f"The mayor of {town} is Ottoline {SECRET}."}
-    for town in ("Little Wexford", "Great Wexford")
+    for town in TOWNS
 ]
 RETAIN = [
     {
@@ -31,7 +34,7 @@ RETAIN = [
             {"role": "assistant", "content": "Paris."},
         ]
     },
-    {"prompt": "What is two plus two?", "completion": "Two plus two is four."},
+    {"prompt": f"What colour is the {KEPT} bridge?", "completion": f"The {KEPT} bridge is green."},
 ]
 #: Two steps: the test is about the way, not about the result. The gates of its worker let any result through.
 CONFIG = {"max_steps": 2, "forget_batch": 2, "retain_batch": 2, "num_virtual_tokens": 4}
@@ -72,6 +75,7 @@ def follow(service: Service, request_id: str) -> list[dict[str, Any]]:
 
 
 def test_from_registration_to_the_next_answer(service: Service, worker: Path) -> None:
+    since = time.time() - 1
     body = {"subject": "a mayor", "forget": FORGET, "retain": RETAIN, "method": "spul", "config": CONFIG}
     body |= {"level": "refuses"}  # the fewest attacks; `test_attacks` has the others
     request_id = service.post("/forget", body).json()["id"]
@@ -101,17 +105,19 @@ def test_from_registration_to_the_next_answer(service: Service, worker: Path) ->
     )
     assert answer.headers["x-unlearning-applied"] == request_id
 
-    assert asyncio.run(_traces(service, request_id)) == []
-    for text in (worker.read_text(), service.log_path.read_text(), json.dumps(record), json.dumps(events)):
-        assert SECRET not in text
+    soft_prompt = adapter_bytes(service, record["digest"])
+    texts = Needles({"the secret": SECRET, "what is kept": KEPT, "a town": TOWNS[0], "another town": TOWNS[1]})
+    paths = [f"/forget/{request_id}", f"/forget/{request_id}/examples"]
+    left = search(places(service, changed_since=since, answers=paths), texts)
+    assert not left, f"{left}\n{worker.read_text()}"
+
+    service.retire(request_id)
+    compacted(service, soft_prompt)
+    assert not search(places(service, changed_since=since), Needles({}, {"the soft prompt": soft_prompt}))
 
 
-async def _traces(service: Service, request_id: str) -> list[bytes]:
-    """Keys that still hold the payload, or the forget text in the clear."""
-    found = []
-    async with connected(redis_server(service.settings).url) as redis:
-        async for key in redis.scan_iter():
-            dump = await redis.dump(key) or b""
-            if key == f"payload:{request_id}".encode() or SECRET.encode() in dump:
-                found.append(key)
-    return found
+def adapter_bytes(service: Service, digest: str) -> bytes:
+    """The first of its numbers, as every copy of it has them."""
+    copy = service.settings.cache_dir / "adapters" / f"{digest}.safetensors"
+    tensor = Artifact.from_bytes(copy.read_bytes()).tensors["soft_prompt"]
+    return tensor.contiguous().view(torch.uint8).flatten()[:64].numpy().tobytes()
