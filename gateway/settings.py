@@ -168,6 +168,11 @@ class Settings(BaseSettings):
         description="match answers as well as prompts; while a matched request is active, an answer is passed on by "
         "the sentence",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="OpenTelemetry collector (OTLP over HTTP, http://collector:4318) that gets the evidence of every "
+        "request as gen_ai.evaluation.result events; unset: none is sent",
+    )
     self_check_tolerance: float = Field(
         default=1.0,
         gt=0,

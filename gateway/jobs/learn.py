@@ -21,6 +21,7 @@ from adapters.text.phrasebook import phrasebook
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
+from gateway.jobs import evaluation_events
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
 from gateway.jobs.meeting import Meeting
@@ -47,6 +48,8 @@ from gateway.store.vault import PayloadVault, commitment, load_or_create_key
 
 log = logging.getLogger(__name__)
 
+#: States of a request whose evidence this attempt has made.
+_JUDGED = frozenset({RequestState.READY, RequestState.REJECTED})
 #: How long a write waits for Redis to come back before the attempt is given up.
 PATIENCE_S = 60.0
 
@@ -64,9 +67,13 @@ async def learn(request_id: str, attempt: int, settings: Settings) -> None:
         if is_current(record, attempt):
             async with Attempt(store, record, settings) as current:
                 await _attempt(current, store, blobs, client, settings)
-            record = current.record
+            record, judged = current.record, current.record.state in _JUDGED
+        else:
+            judged = False
         if record.awaits_activation:
             await _activate(store, client, request_id)
+        if judged:  # last: a collector that is away delays nothing
+            await asyncio.to_thread(evaluation_events.send, record, settings)
 
 
 async def _attempt(

@@ -3,6 +3,7 @@
 soft_rows prompt_budget methods offset_layers offset_model offset_reference offset_slots offset_sets offset_rank
 inverter_url inverter_model max_examples max_body_bytes vllm_plugins job_timeout_s job_retries policy_staleness_s
 self_check_tolerance watch log_origin log_witnesses gate_max_leak gate_max_family_leak gate_min_kept gate_min_neighbours gate_min_recall
+otlp_endpoint
 {{- end -}}
 
 {{/* Those that the chart, the image or a Secret sets. */}}
