@@ -10,7 +10,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
-from adapters.errors import InvalidConfig, InvalidExample
+from adapters.errors import HardwareUnavailable, InvalidConfig, InvalidExample
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook_for
 from gateway.checkpoints import default_model
@@ -71,6 +71,13 @@ def facts(
             metavar="DIR", help="The served model's checkpoint, for rivals that read its states (eco, router)."
         ),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Where that checkpoint is computed: auto, cpu, cuda, cuda:1. auto takes a card with room.",
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of what is drawn at random.")] = 0,
 ) -> None:
     """Attack what is to be forgotten in every way, before and after, and print how often it comes out.
@@ -95,7 +102,7 @@ def facts(
         name = request or _ACTIVE
         context.note(f"attacking {name} where that leaked: {comparison.leaks} probes …")
         shown = {name: comparison.shown_by(after.respond, after.score)}
-        weights = _weights(context, client, chosen, checkpoint)
+        weights = _weights(context, client, chosen, checkpoint, device)
         for rival in chosen:
             context.note(f"attacking {rival.name} …")
             shown[rival.name] = _shown_by(comparison, rival, items, before, weights)
@@ -143,7 +150,7 @@ def _check_families(names: Sequence[str]) -> None:
 
 
 def _weights(
-    context: CommandContext, client: UnlearnClient, chosen: Sequence[Rival], checkpoint: Path | None
+    context: CommandContext, client: UnlearnClient, chosen: Sequence[Rival], checkpoint: Path | None, device: str
 ) -> Weights | None:
     """The served model in this process, where a rival needs it. Raises `UsageFailed`."""
     needing = [rival.name for rival in chosen if rival.needs_weights]
@@ -154,11 +161,16 @@ def _weights(
             raise UsageFailed(f"{needing[0]} reads the model's states: name its checkpoint with --checkpoint")
         checkpoint = default_model.prepare(context.settings.cache_dir)
     from adapters.evaluation.rivals.rival import Weights
-    from adapters.models.frozen import PromptedModel
-    from adapters.models.tokens import load_tokenizer
+    from adapters.models.workbench import Workbench
 
+    bench = Workbench(checkpoint, device)
     try:
-        return Weights(PromptedModel.load(checkpoint), load_tokenizer(str(checkpoint)))
+        where = bench.hardware.device
+    except (ValueError, HardwareUnavailable) as error:
+        raise UsageFailed(f"--device: {error}") from None
+    context.note(f"loading {checkpoint} on {where} …")
+    try:
+        return Weights(bench.target, bench.tokenizer)
     except (OSError, ValueError, InvalidConfig) as error:
         raise UsageFailed(f"--checkpoint: {checkpoint} cannot be loaded: {str(error).splitlines()[0]}") from None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from adapters.evaluation.attacks.context import AttackContext
 from adapters.evaluation.attacks.family import Family
@@ -100,6 +102,44 @@ def test_a_rival_that_reads_states_takes_the_checkpoint(
     unnamed = unlearn(*options)
     assert unnamed.status == 2
     assert "name its checkpoint with --checkpoint" in unnamed.out
+
+
+#: Families of models that differ in their layers, their norms, their heads, and what they call all of it.
+SIZES = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 512}
+GROUPED = SIZES | {"intermediate_size": 64, "num_key_value_heads": 2}
+OTHERS: dict[str, dict[str, Any]] = {
+    "gemma2": GROUPED | {"head_dim": 8},
+    "gpt2": {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_positions": 512},
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_the_checkpoint_may_be_of_any_family(
+    unlearn: Unlearn, items: str, tmp_path: Path, stub: Stub, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = save_model(tmp_path / "model")
+    own = AutoConfig.from_pretrained(path)
+    sizes = {"vocab_size": own.vocab_size, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, **OTHERS[kind]}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).save_pretrained(path)
+    monkeypatch.setattr("gateway.checkpoints.default_model.NAME", "another")
+    monkeypatch.setattr("adapters.evaluation.rivals.eco._STRENGTHS", (8.0,))
+    monkeypatch.setattr("adapters.evaluation.rivals.eco._ANSWER_TOKENS", 4)
+    rivals = ("--baseline", "router", "--baseline", "eco")
+    result = unlearn("bench", "facts", items, "--family", "told", *rivals, "--checkpoint", str(path), "--json")
+    assert result.status == 0, result.err + result.out
+    assert set(result.documents[0]["models"]) == {"active", "router", "eco"}
+
+
+@pytest.mark.parametrize(
+    ("device", "said"), [("tpu", "no device is called 'tpu'"), ("cuda:99", "cuda:99 is asked for, and torch sees")]
+)
+def test_a_device_that_is_not_there_is_named(
+    unlearn: Unlearn, items: str, tmp_path: Path, device: str, said: str
+) -> None:
+    options = ("--family", "told", "--baseline", "router", "--checkpoint", str(save_model(tmp_path)))
+    result = unlearn("bench", "facts", items, *options, "--device", device)
+    assert result.status == 2
+    assert f"--device: {said}" in result.out + result.err
 
 
 @pytest.mark.parametrize(
