@@ -36,6 +36,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     modules = (cuda_like, broken_decode, disloyal_worker)
     switches = {module.SWITCH: str(folder / module.SWITCH) for module in (broken_decode, disloyal_worker)}
     environment = {**plugin_environment(folder, *(module.__name__ for module in modules)), **switches}
+    (folder / "tmp").mkdir()  # where `left_behind` looks for temporary files
+    environment["TMPDIR"] = str(folder / "tmp")
     with running(folder, environment=environment, policy_staleness_s=30.0) as service:
         yield service
 

@@ -14,20 +14,23 @@ from gateway.store.client import connected
 from gateway.store.embedded import redis_server
 from gateway.store.requests import RequestStore
 from tests.engine.service import Service
-from tests.forensic.places import Place, files, processes, redis_keys
+from tests.forensic.places import Place, files, processes, recent, redis_keys
 
-SHARED_MEMORY = Path("/dev/shm")
 #: For Redis to rewrite its append-only file.
 REWRITE_S = 20.0
 ROUTES = ("/forget?limit=200", "/metrics", "/doctor", "/openapi.json", "/readyz", "/v1/models")
 
 
-def places(service: Service, *, changed_since: float, answers: Sequence[str] = ()) -> Iterator[Place]:
-    """Files below the data, the cache and the temporary folder, where all logs are too; Redis; the processes; and what
-    these routes answer, beside `ROUTES`."""
+def places(
+    service: Service, *, changed_since: float, answers: Sequence[str] = (), logs: Sequence[Path] = ()
+) -> Iterator[Place]:
+    """Files of the data and the cache folder, among them its log and its temporary files, and these further logs; what
+    is new where every program has its temporary files; Redis; the processes; and what these routes answer, beside
+    `ROUTES`. What is in the memory of processes that run is not looked at.
+    """
     settings = service.settings
-    folders = {settings.data_dir, settings.cache_dir, Path(tempfile.gettempdir()), SHARED_MEMORY}
-    yield from files(_outermost(folders), changed_since=changed_since)
+    shared = recent(Path(tempfile.gettempdir()), since=changed_since)
+    yield from files([settings.data_dir, settings.cache_dir, *shared, *logs], changed_since=changed_since)
     with Redis.from_url(redis_server(settings).url) as redis:
         yield from redis_keys(redis)
     yield from processes([own.pid for own in service_processes(service)])
@@ -60,8 +63,3 @@ def service_processes(service: Service) -> list[psutil.Process]:
     assert service.process is not None
     root = psutil.Process(service.process.pid)
     return [root, *root.children(recursive=True)]
-
-
-def _outermost(folders: set[Path]) -> list[Path]:
-    """Without those that lie in another."""
-    return sorted(folder for folder in folders if not folders & set(folder.parents))

@@ -35,7 +35,7 @@ def question(marker: str) -> str:
     return f"Who wrote the {marker} chronicle?"
 
 
-def register(service: Service, marker: str) -> str:
+def register(service: Service, marker: str, key: str) -> str:
     """A request whose sets hold the marker in every field that is text, and which guards."""
     forget = [
         {"prompt": question(marker), "completion": f"Quentin {marker} wrote it."},
@@ -51,7 +51,7 @@ def register(service: Service, marker: str) -> str:
         },
     ]
     body = {"forget": forget, "retain": retain, "method": "spul", "activation": "manual"}
-    response = service.post("/forget", body, **{"idempotency-key": f"key of {marker[::-1][:4]}"})
+    response = service.post("/forget", body, **{"idempotency-key": key})
     assert response.status_code == 202, response.text
     request_id: str = response.json()["id"]
     return request_id
@@ -85,7 +85,7 @@ async def end(service: Service, ids: dict[RequestState, str]) -> None:
 
 def test_nothing_is_left_of_what_was_to_be_forgotten(service: Service) -> None:
     since, marker = time.time() - 1, new_marker()
-    ids = {state: register(service, marker) for state in WAYS}
+    ids = {state: register(service, marker, f"{marker[:4]} {state}") for state in WAYS}
     ciphertexts = {(state, what): data for state in WAYS for what, data in sealed(service, ids[state]).items()}
     assert len(ciphertexts) == 2 * len(WAYS)
     of_scope = inside(service, ids[RequestState.RETIRED], ciphertexts[RequestState.RETIRED, "scope"])

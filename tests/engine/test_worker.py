@@ -48,6 +48,7 @@ def worker(service: Service, tmp_path: Path) -> Iterator[Path]:
     lenient = {"gate_max_leak": 1.0, "gate_max_family_leak": 1.0, "gate_min_kept": 0.0, "gate_min_neighbours": 0.0}
     settings = service.settings.model_copy(update=lenient)
     environment = {**os.environ, **settings_environment(settings), "UNLEARN_MODEL": str(service.checkpoint)}
+    environment["TMPDIR"] = service.environment["TMPDIR"]
     log_path = tmp_path / "worker.log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
@@ -108,7 +109,7 @@ def test_from_registration_to_the_next_answer(service: Service, worker: Path) ->
     soft_prompt = adapter_bytes(service, record["digest"])
     texts = Needles({"the secret": SECRET, "what is kept": KEPT, "a town": TOWNS[0], "another town": TOWNS[1]})
     paths = [f"/forget/{request_id}", f"/forget/{request_id}/examples"]
-    left = search(places(service, changed_since=since, answers=paths), texts)
+    left = search(places(service, changed_since=since, answers=paths, logs=[worker]), texts)
     assert not left, f"{left}\n{worker.read_text()}"
 
     service.retire(request_id)

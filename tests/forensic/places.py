@@ -13,6 +13,9 @@ from typing import Any
 import psutil
 from redis import Redis
 
+#: Files here are memory that processes share.
+MEMORY = ("/dev/shm/", "/memfd:")
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -22,19 +25,24 @@ class Place:
     content: bytes
 
 
-def files(folders: Iterable[Path], *, changed_since: float) -> Iterator[Place]:
-    """Files below the folders, with their paths; those of other users, and what ends meanwhile, are left out.
+def files(paths: Iterable[Path], *, changed_since: float) -> Iterator[Place]:
+    """Files, and those below folders, with their paths; those of other users, and what ends meanwhile, are left out.
 
     changed_since: seconds of the epoch. The kernel notes when a file's content or name last changed, and no program
     can set that back: an older file cannot hold what came later.
     """
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            for path in (Path(parent, name) for name in names):
-                with suppress(FileNotFoundError, PermissionError):
-                    found = path.lstat()
-                    if stat.S_ISREG(found.st_mode) and found.st_ctime >= changed_since:
-                        yield Place(str(path), os.fsencode(path) + b"\n" + path.read_bytes())
+    for root in paths:
+        below = (Path(parent, name) for parent, _, names in os.walk(root) for name in names)
+        for path in below if root.is_dir() else [root]:
+            with suppress(FileNotFoundError, PermissionError):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and found.st_ctime >= changed_since:
+                    yield Place(str(path), os.fsencode(path) + b"\n" + path.read_bytes())
+
+
+def recent(folder: Path, *, since: float) -> list[Path]:
+    """What has been made in a shared folder since then, or had its own entries changed."""
+    return [path for path in folder.iterdir() if path.lstat().st_ctime >= since]
 
 
 def redis_keys(redis: Redis) -> Iterator[Place]:
@@ -91,5 +99,6 @@ def _nameless(pid: int) -> Iterator[Place]:
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):
             target = os.readlink(descriptor)
-            if target.startswith("/") and target.endswith(" (deleted)") and stat.S_ISREG(descriptor.stat().st_mode):
+            on_disk = target.startswith("/") and not target.startswith(MEMORY)
+            if on_disk and target.endswith(" (deleted)") and stat.S_ISREG(descriptor.stat().st_mode):
                 yield Place(f"process {pid}: {target}", descriptor.read_bytes())

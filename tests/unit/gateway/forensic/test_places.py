@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from gateway.store.embedded import EmbeddedRedis
-from tests.forensic.places import files, processes, redis_keys
+from tests.forensic.places import files, processes, recent, redis_keys
 from tests.forensic.search import Needles, search
 
 TEXT = "Quorvexilampothunder"
@@ -78,6 +78,20 @@ def test_a_file_from_before_is_not_read_and_no_program_can_make_one_older(tmp_pa
     assert not search(files([tmp_path], changed_since=time.time() + 60), NEEDLES)
     os.utime(tmp_path / "old", (0, 0))
     assert search(files([tmp_path], changed_since=time.time() - 60), NEEDLES)
+
+
+def test_what_is_new_in_a_shared_folder_is_looked_at_whole(tmp_path: Path) -> None:
+    (tmp_path / "old" / "deep").mkdir(parents=True)
+    (tmp_path / "old" / "deep" / "file").write_text("")
+    time.sleep(0.05)
+    since = time.time()
+    time.sleep(0.05)  # a file's time is that of the kernel's last tick
+    (tmp_path / "old" / "deep" / "later").write_text(TEXT)
+    (tmp_path / "file").write_text(TEXT)
+    (tmp_path / "new" / "deep").mkdir(parents=True)
+    (tmp_path / "new" / "deep" / "file").write_text(TEXT)
+    found = search(files(recent(tmp_path, since=since), changed_since=since), NEEDLES)
+    assert [Path(finding.place).relative_to(tmp_path).parts[0] for finding in found] == ["file", "new"]
 
 
 @pytest.mark.parametrize("where", ["argument", "environment", "nameless file"])
