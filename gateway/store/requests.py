@@ -14,7 +14,7 @@ requests:guarded           SET     ids of those whose prompts are refused until 
 policy:generation          INT     grows whenever the set of requests in force changes
 policy:calm                HASH    the last generations through which the active ones stayed the same
 policy:marks               HASH    a random mark of each generation; see gateway.store.generation
-aof:erasures               INT     grows with every erasure of a payload, a scope or an artifact
+aof:erasures               INT     grows with every erasure of a payload, a scope, an artifact or a subject
 aof:compacted              STRING  what it was when this server last began to rewrite its append-only file
 """
 
@@ -212,12 +212,12 @@ class RequestStore:
             return await self.get(request_id)
 
     async def retire(self, request_id: str, blobs: BlobStore | None = None) -> RequestRecord:
-        """Retire from any state; the artifacts made for it go too, but for those that another request uses.
+        """Retire from any state; its subject goes, and the artifacts made for it, but for those another request uses.
 
         Raises `NotFound`, and `StateConflict` when it is retired already.
         """
         expected = frozenset(RequestState) - {RequestState.RETIRED}
-        record, unused = await self._move(request_id, expected, RequestState.RETIRED, {})
+        record, unused = await self._move(request_id, expected, RequestState.RETIRED, {"subject": None})
         if blobs is not None:
             for digest in unused:
                 await blobs.discard(digest)
@@ -389,7 +389,7 @@ class RequestStore:
             raise BudgetExceeded(
                 f"{reply[1]} active requests and this one need {reply[2]} virtual tokens, the service allows {budget}"
             )
-        if reply[2] or reply[3]:
+        if reply[2] or reply[3] or to is RequestState.RETIRED:
             await self.compact()
         return keys.record_of(reply[1]), [digest.decode() for digest in reply[3]]
 

@@ -82,7 +82,7 @@ if ARGV[8] ~= 'all' then
   end
 end
 
-if erased > 0 or #unused > 0 then redis.call('INCR', 'aof:erasures') end
+if erased > 0 or #unused > 0 or to == 'retired' then redis.call('INCR', 'aof:erasures') end
 
 add_state_event(KEYS[3], ARGV[1], ARGV[5], 'previous', state, 'data', ARGV[11])
 return {'ok', redis.call('HGETALL', KEYS[1]), erased, unused}

@@ -387,6 +387,20 @@ async def test_erasing_an_artifact_rewrites_the_log(redis: Redis, tmp_path: Path
     await gone_from_the_log(redis, marker)
 
 
+@pytest.mark.parametrize("state", [RequestState.REGISTERED, RequestState.READY, RequestState.FAILED])
+async def test_retiring_erases_the_subject_from_record_and_log(redis: Redis, state: RequestState) -> None:
+    store = RequestStore(redis, compact=True)
+    subject = "A Person Nobody Invented"
+    record = await stored(store, state, subject=subject)
+    assert (await store.get(record.id)).subject == subject
+    assert (await store.retire(record.id)).subject is None
+    async with asyncio.timeout(10):
+        while subject.encode() in (await the_log(redis)).read_bytes():
+            await store.compact()
+            await asyncio.sleep(0.02)
+    assert subject.encode() not in b"".join([await redis.dump(key) or b"" async for key in redis.scan_iter()])
+
+
 async def rewritten(redis: Redis) -> None:
     """Until no rewrite of the log runs."""
     while True:
