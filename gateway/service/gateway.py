@@ -204,7 +204,7 @@ async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Life
     generation = GenerationFile(settings.data_dir)
     await requests.policy(generation.load())  # a Redis that is not there fails now, not after the engine is up
     blobs = BlobStore(redis, settings.cache_dir)
-    log = LogStore(redis, compact=own is not None)
+    log = LogStore(redis)
     evidence_keys = EvidenceKeys(settings)
     evidence_keys.load()  # one that is none fails now
     return Stores(own, redis, requests, blobs, log, evidence_keys, generation, load_or_create_operator_token(settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from redis.asyncio import Redis
@@ -89,13 +89,6 @@ async def call(operation: Callable[[], Awaitable[T]], *, patience_s: float = 0.0
         log.error("redis refused a command error=%s", type(error).__name__)  # its text may quote arguments
         raise StoreUnavailable("Redis refused a command") from error
     raise AssertionError("the last attempt returns or raises")
-
-
-async def rewrite_file(redis: Redis) -> None:
-    """Have Redis write its append-only file anew, without what was erased."""
-    # One may be running, and may have begun before the erasure; the next erasure or growth mends that.
-    with suppress(ResponseError):
-        await redis.bgrewriteaof()
 
 
 def _is_refusal(error: BaseException | None) -> bool:

@@ -43,8 +43,8 @@ from gateway.evidence.log.note import Note
 from gateway.evidence.log.proof_file import ProofFile
 from gateway.evidence.log.tiles import TileId, edge, growth, join_bundle, split_bundle, subtree_hash, tile_of
 from gateway.evidence.signing.rotation import KeySet
-from gateway.store import scripts
-from gateway.store.client import call, rewrite_file
+from gateway.store import keys, scripts
+from gateway.store.client import call
 
 T = TypeVar("T")
 
@@ -93,14 +93,12 @@ class Head:
 class LogStore:
     """The log, for who writes into it and for who reads it.
 
-    patience_s: how long a call goes on trying while Redis is away before it raises `StoreUnavailable`. compact: rewrite
-    Redis's append-only file when openings are erased; for the embedded server.
+    patience_s: how long a call goes on trying while Redis is away before it raises `StoreUnavailable`.
     """
 
-    def __init__(self, redis: Redis, *, patience_s: float = 0.0, compact: bool = False) -> None:
+    def __init__(self, redis: Redis, *, patience_s: float = 0.0) -> None:
         self._redis = redis
         self._patience_s = patience_s
-        self._compact = compact
         self._append = redis.register_script(scripts.load("outbox", "log_append"))
         self._commit = redis.register_script(scripts.load("outbox", "log_commit"))
         self._cosign = redis.register_script(scripts.load("log_cosign"))
@@ -141,7 +139,10 @@ class LogStore:
         return await self._openings(sorted(map(int, indices)))
 
     async def redact(self, request: str) -> int:
-        """Erase what is behind a request's leaves; how many there were. The leaves stay, and say nothing of it."""
+        """Erase what is behind a request's leaves; how many there were. The leaves stay, and say nothing of it.
+
+        An embedded Redis loses it from its append-only file at the next sweep of erasures.
+        """
         name = _openings_of(request)
 
         async def erase() -> int:
@@ -151,12 +152,10 @@ class LogStore:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.delete(*(_opening(int(index)) for index in indices))
                 pipeline.srem(name, *indices)
+                pipeline.incr(keys.ERASURES)
                 return int((await pipeline.execute())[0])
 
-        erased = await self._call(erase)
-        if erased and self._compact:
-            await self._call(lambda: rewrite_file(self._redis))
-        return erased
+        return await self._call(erase)
 
     async def checkpoint(self) -> str:
         """The newest signed one, with the lines of witnesses that cosigned it. Raises `NotFound` before the first."""

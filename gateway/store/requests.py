@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from gateway.access.api_key import GLOBAL_TENANT
 from gateway.errors import BudgetExceeded, IdempotencyConflict, InvalidRequest, NotFound, StateConflict
