@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, StateConflict
 from gateway.evidence.canonical import DIGEST_PREFIX
 from gateway.evidence.errors import (
     EvidenceKeyNotCurrent,
@@ -78,17 +78,22 @@ class Sequencer:
             raise
 
     async def replace_key(self) -> PublicKeys:
-        """Have the log signed with this host's key, whose predecessor is lost: an operator vouches for it."""
-        public = self._keys.load()[0].public()
-        await self._put_key(KeyEvent.REPLACED, public, (await self._store.keys()).origin)
+        """Have the log signed with this host's key, whose predecessor is lost: an operator vouches for it.
+
+        Raises `StateConflict` for a key that is or was the log's.
+        """
+        public, keys = self._keys.load()[0].public(), await self._store.keys()
+        if any(key.keys == public for key in keys.known):
+            raise StateConflict("this host's key is the log's already, or was; make another one first")
+        await self._put_key(KeyEvent.REPLACED, public, keys.origin)
         return public
 
     async def revoke_key(self, key_id: str) -> None:
-        """Let a retired key count no longer. Raises `UnknownSigner`, and `LogRefused` for the current one."""
+        """Let a retired key count no longer. Raises `UnknownSigner`, `StateConflict` for one that is not retired."""
         keys = await self._store.keys()
         key = keys.find(key_id)
-        if key.state is KeyState.CURRENT:
-            raise EvidenceKeyNotCurrent("the log is signed with this key: rotate first, then revoke it")
+        if key.state is not KeyState.RETIRED:
+            raise StateConflict(f"the key is {key.state}: only a retired one is revoked, so rotate first")
         await self._put_key(KeyEvent.REVOKED, key.keys, keys.origin)
 
     def _measure(self, head: Head) -> None:

@@ -226,7 +226,7 @@ async def test_only_the_operator_changes_keys(world: Logged, redis: Redis) -> No
         assert (await world.ask("POST", path)).status_code == 403
         assert (await world.ask("POST", path, headers=await world.holder("operator", "acme"))).status_code == 403
     refused = await world.ask("POST", f"/evidence/keys/{first.ed25519_id}/revoke", headers=operator())
-    assert_error(refused, 503, "evidence_key_not_current")
+    assert_error(refused, 409, "state_conflict")
     world.host = LogHost(redis, world.host.file.path.parent, 2)
     inner: Any = world.app._app
     inner.state.log = LogAccess(world.host.store, world.host.sequencer, ())

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from gateway.errors import StateConflict
 from gateway.evidence.errors import EvidenceKeyNotCurrent, KeyRevoked, LogInconsistent, LogUnavailable, UnknownSigner
 from gateway.evidence.log.leaf import Entry, Leaf, opened
 from gateway.evidence.log.merkle import check_consistency
@@ -330,8 +331,10 @@ async def test_a_lost_key_is_replaced_by_an_operator_alone(host: LogHost, redis:
 
 async def test_a_revoked_key_counts_for_what_was_logged_before(host: LogHost, redis: Redis) -> None:
     await host.settle()
-    with pytest.raises(EvidenceKeyNotCurrent, match="rotate first"):
+    with pytest.raises(StateConflict, match="rotate first"):
         await host.sequencer.revoke_key(FIRST.ed25519_id)
+    with pytest.raises(StateConflict, match="make another"):
+        await host.sequencer.replace_key()
     with pytest.raises(UnknownSigner):
         await host.sequencer.revoke_key(SECOND.ed25519_id)
     envelope = sign(b"{}", IN_TOTO, signing_key(1))
