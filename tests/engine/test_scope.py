@@ -205,14 +205,19 @@ def test_an_answer_that_comes_to_speak_of_it_is_turned(service: Service, rows: t
     assert (streamed, usage["completion_tokens"]) == (text, whole["usage"]["completion_tokens"])
 
 
-def first_token(service: Service, plan: str | None) -> tuple[str, float]:
-    """What applied to a prompt about both requests, and the log-probability of the first token that the model as it is
-    would say."""
+def likeliest(service: Service, plan: str | None) -> tuple[str, dict[str, float]]:
+    """What applied to a prompt about both requests, and how likely its next tokens are."""
     body = {"model": service.model, "max_tokens": 1, "temperature": 0, "prompt": "The author of Harry Potter is"}
     answer = service.post("/v1/completions", {**body, "logprobs": 20}, plan)
     assert answer.status_code == 200, answer.text
-    found: dict[str, float] = answer.json()["choices"][0]["logprobs"]["top_logprobs"][0]
-    return answer.headers["x-unlearning-applied"], found.get(" J", min(found.values()))
+    return answer.headers["x-unlearning-applied"], answer.json()["choices"][0]["logprobs"]["top_logprobs"][0]
+
+
+def apart(one: dict[str, float], other: dict[str, float]) -> float:
+    """By how much they differ where they differ most, in nats."""
+    shared = one.keys() & other.keys()
+    assert len(shared) >= 5
+    return max(abs(one[token] - other[token]) for token in shared)
 
 
 def test_an_operator_asks_with_several_as_a_prompt_about_both_gets_them(service: Service, reference: Any) -> None:
@@ -222,14 +227,15 @@ def test_an_operator_asks_with_several_as_a_prompt_about_both_gets_them(service:
         service.put_matched_offset(random_lora(pair, "offset", SPEC.rank, seed=seed, scale=0.05), SPEC, items)
         for seed, items in ((5, ABOUT), (6, other))
     )
-    before = first_token(service, f"candidate:{one},{two}")
+    _, asked = likeliest(service, f"candidate:{one},{two}")
     for request_id in (one, two):
         service.post(f"/forget/{request_id}/activate", {}).raise_for_status()
-    together = first_token(service, None)
-    assert together == before == first_token(service, f"candidate:{two},{one}")
-    assert together[0] == f"{one},{two}"
+    applied_to_it, together = likeliest(service, None)
+    assert applied_to_it == f"{one},{two}"
+    assert likeliest(service, f"candidate:{two},{one}")[0] == f"{one},{two}", "as they were activated"
+    assert apart(asked, together) < 0.02
     for alone in (one, two):
-        assert abs(first_token(service, f"candidate:{alone}")[1] - together[1]) > 1e-3
+        assert apart(likeliest(service, f"candidate:{alone}")[1], together) > 0.05
     notes = {each: service.get(f"/forget/{each}").json()["interference"] for each in (one, two)}
     assert [(note["with"], note["measured"]) for note in notes[one]] == [(two, False)]
     assert [(note["with"], note["measured"]) for note in notes[two]] == [(one, False)]
