@@ -26,7 +26,6 @@ from adapters.artifact.spec import OffsetSpec
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook
 from gateway.checkpoints.default_model import NAME, prepare
-from gateway.engine.inside.parent import GRACE_S
 from gateway.policy.scope.building import build
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
@@ -120,7 +119,7 @@ class Service:
         self.process.kill()  # first: it would start again what ends, its Redis for one
         self.process.wait()
         self.process = None
-        _, left = psutil.wait_procs(engine, timeout=2 * GRACE_S)
+        _, left = psutil.wait_procs(engine, timeout=60)
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
