@@ -12,6 +12,7 @@ import httpx
 from adapters.examples import Message, PartialAnswer
 from gateway.client.endpoint import Endpoint
 from gateway.client.errors import ServiceRefused
+from gateway.evidence.report.manifest import ServedManifest
 
 PLAN_OFF = "off"
 _READINESS_S = 5.0
@@ -49,6 +50,22 @@ class UnlearnClient(Endpoint):
     def doctor(self) -> dict[str, Any]:
         """A self-check, run now; takes seconds."""
         return self.call("POST", "/doctor", operator=True)
+
+    def manifest(self) -> ServedManifest:
+        """What the service serves with. Raises `BadAnswer`."""
+        body = self.call("GET", "/evidence/manifest", operator=True)
+        try:
+            return ServedManifest.from_dict(body)
+        except (KeyError, TypeError, ValueError):
+            raise self._bad("gave no manifest") from None
+
+    def report(self, request_id: str) -> dict[str, Any]:
+        """The last report of a request."""
+        return self.call("GET", _path(request_id, "report"))
+
+    def erase_probes(self, request_id: str) -> None:
+        """Delete what was kept to evaluate a request again."""
+        self.call("DELETE", _path(request_id, "probes"))
 
     def register(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> dict[str, Any]:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}

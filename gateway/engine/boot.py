@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,14 @@ def named_pair(pair: PairSpec | None, digests: CheckpointDigests) -> PairSpec | 
     if pair is None or pair.layers:
         return pair
     return replace(pair, model_digest=checkpoint_digest(pair.model, digests))
+
+
+def chat_template(plan: EnginePlan, engine: Any) -> str | None:
+    """The text that conversations are put into: the one named at the start, else the tokenizer's; None without any."""
+    from vllm.renderers.chat_utils import load_chat_template
+
+    template = load_chat_template(plan.args.chat_template) or engine.renderer.get_tokenizer().chat_template
+    return template if template is None or isinstance(template, str) else json.dumps(template, sort_keys=True)
 
 
 def token_counter(engine: Any) -> Any:

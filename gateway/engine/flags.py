@@ -104,5 +104,64 @@ def refusal(args: argparse.Namespace, own: argparse.Namespace) -> str | None:
     return None
 
 
+#: Arguments that reach no answer: where things lie and listen, who may ask, what is written down about it. What counts
+#: of what they name has a digest of its own.
+_NO_ANSWER = frozenset(
+    {
+        "aggregate_engine_logging",
+        "allow_credentials",
+        "allowed_headers",
+        "allowed_methods",
+        "allowed_origins",
+        "api_key",
+        "chat_template",
+        "collect_detailed_traces",
+        "config",
+        "cudagraph_metrics",
+        "custom_histogram_buckets",
+        "disable_access_log_for_endpoints",
+        "disable_fastapi_docs",
+        "disable_log_stats",
+        "disable_uvicorn_access_log",
+        "download_dir",
+        "enable_log_deltas",
+        "enable_log_outputs",
+        "enable_log_requests",
+        "enable_logging_iteration_details",
+        "enable_mfu_metrics",
+        "enable_offline_docs",
+        "enable_request_id_headers",
+        "enable_server_load_tracking",
+        "hf_token",
+        "host",
+        "kv_cache_metrics",
+        "kv_cache_metrics_sample",
+        "log_error_stack",
+        "master_addr",
+        "master_port",
+        "max_log_len",
+        "model",
+        "model_tag",
+        "otlp_traces_endpoint",
+        "port",
+        "root_path",
+        "served_model_name",
+        "show_hidden_metrics_for_version",
+        "shutdown_timeout",
+        "use_tqdm_on_load",
+        "uvicorn_log_level",
+    }
+)
+
+
+def answering(args: argparse.Namespace, default: argparse.Namespace) -> dict[str, str]:
+    """The parsed arguments that can change an answer, those that are as vLLM has them by default left out.
+
+    As texts: what vLLM makes of a flag may be any object, whose text names its fields.
+    """
+    given = {name: str(value) for name, value in vars(args).items() if name not in _NO_ANSWER}
+    return {name: text for name, text in given.items() if text != str(getattr(default, name, None))}
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"

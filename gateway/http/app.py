@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from gateway.access.rates import RateLimiter
 from gateway.access.service import KeyService
-from gateway.http import doctor, forget, keys, log
+from gateway.http import doctor, evidence, forget, keys, log
 from gateway.http.auth import Gatekeeper
 from gateway.http.log import LogAccess
 from gateway.http.middleware import AdapterHolder, GatewayMiddleware
@@ -20,6 +20,7 @@ from gateway.http.openapi import describe
 from gateway.http.routes import close_routes
 from gateway.http.routing import route_error
 from gateway.policy.active import ActivePolicy
+from gateway.requests.reports import Reports
 from gateway.requests.service import UnlearningService
 from gateway.selfcheck.run import SelfCheck
 from gateway.service.lifecycle import Lifecycle
@@ -31,6 +32,7 @@ def assemble(
     app: FastAPI,
     *,
     service: UnlearningService,
+    reports: Reports,
     key_service: KeyService,
     self_check: SelfCheck,
     log_access: LogAccess,
@@ -51,11 +53,13 @@ def assemble(
     # vLLM's error handler tells its own server to stop when the engine died; `serve` watches the engine itself.
     app.state.server = SimpleNamespace(should_exit=False)
     app.state.unlearning = service
+    app.state.reports = reports
     app.state.keys = key_service
     app.state.self_check = self_check
     app.state.log = log_access
     app.include_router(forget.router)
     app.include_router(log.router)
+    app.include_router(evidence.router)
     app.include_router(keys.router)
     app.include_router(doctor.router)
     describe(app)

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
+from redis.asyncio import Redis
+
 from adapters.data.conflicts import contradictions
 from adapters.data.interview import interview
 from adapters.errors import InvalidItem
@@ -21,6 +23,7 @@ from adapters.text.phrasebook import phrasebook
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
+from gateway.evidence.report.manifest import scope_digest
 from gateway.jobs import evaluation_events
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
@@ -28,11 +31,13 @@ from gateway.jobs.meeting import Meeting
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import Prober
 from gateway.jobs.progress import ProgressWriter
+from gateway.jobs.registrar import LogLines
+from gateway.jobs.reporting import Reporter, policy_of
 from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
 from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
-from gateway.jobs.trials import Trials
+from gateway.jobs.trials import Trial, Trials
 from gateway.jobs.verdict import objection
 from gateway.policy.scope.building import build
 from gateway.policy.scope.detectors import SharedDetectors
@@ -42,7 +47,9 @@ from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import is_embedded, redis_server
+from gateway.store.probe_sets import EvaluationNotes
 from gateway.store.records import RequestState
+from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, load_or_create_key
 
@@ -66,7 +73,7 @@ async def learn(request_id: str, attempt: int, settings: Settings) -> None:
         record = await store.get(request_id)
         if is_current(record, attempt):
             async with Attempt(store, record, settings) as current:
-                await _attempt(current, store, blobs, client, settings)
+                await _attempt(current, redis, store, blobs, client, settings)
             record, judged = current.record, current.record.state in _JUDGED
         else:
             judged = False
@@ -77,7 +84,7 @@ async def learn(request_id: str, attempt: int, settings: Settings) -> None:
 
 
 async def _attempt(
-    attempt: Attempt, store: RequestStore, blobs: BlobStore, client: UnlearnClient, settings: Settings
+    attempt: Attempt, redis: Redis, store: RequestStore, blobs: BlobStore, client: UnlearnClient, settings: Settings
 ) -> None:
     record = attempt.record
     vault = PayloadVault(load_or_create_key(settings))
@@ -91,23 +98,51 @@ async def _attempt(
         return
 
     detectors = SharedDetectors(vault.scope_key)
-    scope = await _scope(attempt, store, vault, payload, detectors, settings) if record.matched else None
+    scope, entry = None, None
+    if record.matched:
+        scope, entry = await _scope(attempt, store, vault, payload, detectors, settings)
     training = Training(attempt, store, client, settings, payload)
     writer = ProgressWriter(store, record.id, attempt.number)
+    notes = EvaluationNotes(redis, vault, record.id, attempt.number, patience_s=PATIENCE_S)
+    reporter = Reporter(
+        record,
+        policy_of(settings),
+        await asyncio.to_thread(client.manifest),
+        None if entry is None else scope_digest(entry),
+        LogLines(),
+        notes,
+        ReportStore(redis, patience_s=PATIENCE_S),
+    )
     prober = Prober(
-        client, record.id, payload.forget, payload.retain or (), record.language, record.level, writer.report, scope
+        client,
+        record.id,
+        payload.forget,
+        payload.retain or (),
+        record.language,
+        record.level,
+        writer.report,
+        scope,
+        tier=record.tier,
+        manifest=reporter.manifest,
+        notes=notes,
+        witness=reporter,
     )
 
     meeting = Meeting(client, store, SealedEntries(store, vault), detectors.get, record)
 
-    async def evaluate() -> dict[str, Any]:
+    async def evaluate(digest: str) -> dict[str, Any]:
         async with writer.running():
-            evidence = await prober.evidence()
+            evidence = await prober.evidence(digest)
             if objection(evidence, settings) is None:
                 evidence["interference"] = await meeting.measured(prober.leaking)
             return evidence
 
-    await Trials(attempt, blobs, settings).run(training.train, evaluate)
+    async def conclude(kept: Trial) -> dict[str, Any]:
+        assert kept.digest is not None
+        spent = {phase.replace(" ", "_"): sum(parts.values()) for phase, parts in attempt.phases.seconds().items()}
+        return await reporter.report(kept.digest, kept.method, artifact_bytes=kept.artifact_bytes or 0, seconds=spent)
+
+    await Trials(attempt, blobs, settings).run(training.train, evaluate, conclude)
 
 
 async def _scope(
@@ -117,17 +152,19 @@ async def _scope(
     payload: Payload,
     shared: SharedDetectors,
     settings: Settings,
-) -> ScopeGate:
-    """Make the entry that says which prompts the request applies to, store it sealed, and give what asks it."""
+) -> tuple[ScopeGate, bytes]:
+    """Make the entry that says which prompts the request applies to, store it sealed, and give what asks it, and its
+    bytes."""
     record = attempt.record
     detectors = await asyncio.to_thread(shared.get)
     entry = await asyncio.to_thread(build, payload.forget, phrasebook(record.language), detectors)
-    sealed = vault.seal_scope(record.id, entry.to_bytes())
+    data = entry.to_bytes()
+    sealed = vault.seal_scope(record.id, data)
     if not await store.put_scope(record.id, sealed, attempt=attempt.number):
         raise StateConflict("the request has moved on")
     matcher = Matcher(detectors)
     matcher.put(record.id, entry)
-    return ScopeGate(matcher, settings.gate_min_recall, record.scope["otherwise"])
+    return ScopeGate(matcher, settings.gate_min_recall, record.scope["otherwise"]), data
 
 
 async def _interview(attempt: Attempt, store: RequestStore, client: UnlearnClient, vault: PayloadVault) -> Payload:

@@ -39,7 +39,8 @@ _DOUBTS = {
 }
 
 Train = Callable[[Candidate], Awaitable[Artifact]]
-Probe = Callable[[], Awaitable[dict[str, Any]]]
+#: Evidence of the adapter with this digest, which is served under the request's id.
+Probe = Callable[[str], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,14 @@ class Trial:
         )
 
 
+#: The record's `report` of the trial that is kept.
+Conclude = Callable[[Trial], Awaitable[dict[str, Any] | None]]
+
+
+async def unreported(_: Trial) -> None:
+    """No report is made."""
+
+
 def trials_of(record: RequestRecord) -> list[Trial]:
     """Those made so far."""
     return [] if record.selection is None else [Trial(**trial) for trial in record.selection.get("trials", ())]
@@ -91,7 +100,7 @@ class Trials:
         self._settings = settings
         self._made = trials_of(attempt.record)
 
-    async def run(self, train: Train, probe: Probe) -> None:
+    async def run(self, train: Train, probe: Probe, conclude: Conclude = unreported) -> None:
         """From training to ready or rejected. Raises what the last candidate's trial raised when none succeeds."""
         candidates = self._attempt.record.candidates
         log.info("gates fixed id=%s %s", self._id, " ".join(f"{k}={v:g}" for k, v in gates(self._settings).items()))
@@ -104,7 +113,7 @@ class Trials:
                 break
             log.info("candidate tried id=%s method=%s digest=%s", self._id, trial.method, trial.digest)
             await self._attempt.advance(RequestState.TRAINING, selection=self._selection())
-        await self._conclude(untried=len(candidates) - len(self._made))
+        await self._conclude(conclude, untried=len(candidates) - len(self._made))
 
     async def _try(self, candidate: Candidate, train: Train, probe: Probe, *, last: bool) -> Trial:
         """What came of it. A candidate that fails, or runs out of time, fails alone while another is there."""
@@ -115,7 +124,7 @@ class Trials:
             trial = replace(trial, digest=digest, artifact_bytes=size)
             with self._attempt.phases.during("evaluation"):
                 async with time_limit(self._settings, started):
-                    trial = replace(trial, evidence=await probe())
+                    trial = replace(trial, evidence=await probe(digest))
         except (AdapterError, JobTimedOut, ServiceRefused) as error:
             if _concerns_all(error) or (last and not any(made.evidence for made in self._made)):
                 raise
@@ -147,7 +156,7 @@ class Trials:
             raise
         return digest, len(data)
 
-    async def _conclude(self, *, untried: int) -> None:
+    async def _conclude(self, conclude: Conclude, *, untried: int) -> None:
         usable = [trial for trial in self._made if trial.evidence is not None]
         scores = [trial.score(self._settings) for trial in usable]
         position = selection.best(scores)
@@ -165,6 +174,7 @@ class Trials:
             why = selection.reason([trial.label for trial in usable], scores, position, untried=untried)
             changes |= _served_as(Candidate(kept.method, kept.config), kept.digest, kept.artifact_bytes)
             changes["selection"] = self._selection() | {"why": why}
+        changes["report"] = await conclude(kept)
         if self._attempt.record.state is RequestState.TRAINING:  # the last candidate failed, an earlier one is kept
             await self._attempt.advance(RequestState.EVALUATING)
         if judged is Verdict.REJECTED:

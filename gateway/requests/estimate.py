@@ -10,38 +10,49 @@ from typing import Final, Literal
 
 from adapters.selection import AUTO
 from adapters.training.effort import Effort
+from gateway.evidence.report.tiers import Tier
 from gateway.store.records import RequestRecord
 
 #: So many of the latest requests are looked at, and so many of those that are alike are counted.
 LOOKED_AT: Final = 100
 _COUNTED = 5
 
-#: Seconds of a demo fact with the default model on two cores, by method and objective of the first candidate.
+#: Seconds of a demo fact with the default model on two cores: of its training by method and objective of the first
+#: candidate, of its evaluation by tier.
 _TWO_CORES: Mapping[tuple[str, str], Mapping[Effort, float]] = MappingProxyType({})
+_EVALUATION: Mapping[Tier, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds of training and evaluation, without the time in the queue.
+    """Seconds of training and evaluation, without the time in the queue; None where that of the training is not known.
+
+    evaluation_s: those of the evaluation, of one candidate; None where they are not known.
 
     source: "this service": what requests like it took here. "two cores": measured elsewhere, on the default model.
     """
 
-    seconds: float
+    seconds: float | None
+    evaluation_s: float | None
     source: Literal["this service", "two cores"]
 
 
 def estimate(asked: RequestRecord, latest: Iterable[RequestRecord]) -> Estimate | None:
     """What the last few finished requests of the model took that were like it; else what was measured on two cores.
 
-    Like it are those with the same method (or the same choice left to the service), level and effort. None where
+    Like it are those with the same method (or the same choice left to the service), level, effort and tier. None where
     nobody has measured any. latest: newest first.
     """
-    taken = [_seconds(record) for record in latest if _is_finished(record) and _kind(record) == _kind(asked)]
-    if taken:
-        return Estimate(round(median(taken[:_COUNTED]), 1), "this service")
-    measured = _TWO_CORES.get((asked.method, asked.config.get("objective", "")), {})
-    return Estimate(measured[asked.effort], "two cores") if asked.effort in measured else None
+    alike = [record for record in latest if _is_finished(record) and _kind(record) == _kind(asked)][:_COUNTED]
+    if alike:
+        whole = median(sum(_spent(record, state) for state in ("training", "evaluating")) for record in alike)
+        evaluating = median(_spent(record, "evaluating") for record in alike)
+        return Estimate(round(whole, 1), round(evaluating, 1), "this service")
+    evaluation = _EVALUATION.get(asked.tier)
+    training = _TWO_CORES.get((asked.method, asked.config.get("objective", "")), {}).get(asked.effort)
+    if evaluation is None:
+        return None
+    return Estimate(None if training is None else training + evaluation, evaluation, "two cores")
 
 
 def _kind(record: RequestRecord) -> tuple[object, ...]:
@@ -51,6 +62,7 @@ def _kind(record: RequestRecord) -> tuple[object, ...]:
         record.config.get("objective") if record.selection is None else None,
         record.level,
         record.effort,
+        record.tier,
     )
 
 
@@ -59,5 +71,5 @@ def _is_finished(record: RequestRecord) -> bool:
     return record.evidence is not None
 
 
-def _seconds(record: RequestRecord) -> float:
-    return sum(record.timings.get(f"{state}_s", 0.0) for state in ("training", "evaluating"))
+def _spent(record: RequestRecord, state: str) -> float:
+    return record.timings.get(f"{state}_s", 0.0)

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from adapters.evaluation.levels import Level
 from adapters.training.effort import DEFAULT_EFFORT, Effort
 from gateway.access.schemas import Tenant
+from gateway.evidence.report.tiers import DEFAULT_TIER, Keep, Tier
 from gateway.requests.items import Body, Item
 from gateway.store.records import Interim, Otherwise, Prompts
 
@@ -59,6 +60,21 @@ class Scope(Body):
         return interim
 
 
+class Evidence(Body):
+    """How the request is evaluated."""
+
+    tier: Tier = Field(
+        default=DEFAULT_TIER,
+        description="how many questions each attack asks: smoke 4, standard 12, full 40; the record's "
+        "estimate_evaluation_s tells how long that takes",
+    )
+    keep: Keep = Field(
+        default=Keep.NOTHING,
+        description="what stays of the questions when it has been evaluated. probes: all of them, encrypted under a "
+        "key of their own, so that the evaluation can be repeated; DELETE /forget/{id}/probes ends that",
+    )
+
+
 class ForgetBody(Body):
     """`POST /forget`."""
 
@@ -95,6 +111,7 @@ class ForgetBody(Body):
     )
     activation: Literal["auto", "manual"] = "auto"
     scope: Scope = Scope()
+    evidence: Evidence = Evidence()
     tenant: Tenant | None = Field(
         default=None,
         description="whose answers it applies to; left out: those of the caller's tenant, and everybody's where the "

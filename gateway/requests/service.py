@@ -105,6 +105,7 @@ class UnlearningService:
             model_digest=self._model.digest,
             subject=body.subject,
             scope=body.scope.model_dump(mode="json"),
+            evaluation=body.evidence.model_dump(mode="json"),
             pair=self._model.pair,
             level=body.level,
             effort=body.effort,
@@ -149,7 +150,14 @@ class UnlearningService:
 
     async def _estimated(self, record: RequestRecord) -> RequestRecord:
         found = estimate(record, (await self.store.list(limit=LOOKED_AT)).items)
-        return record if found is None else replace(record, estimate_s=found.seconds, estimate_from=found.source)
+        if found is None:
+            return record
+        return replace(
+            record,
+            estimate_s=found.seconds,
+            estimate_evaluation_s=found.evaluation_s,
+            estimate_from=found.source,
+        )
 
     async def examples(self, request_id: str) -> list[dict[str, Any]]:
         """The forget set of a draft, for its owner to read. Raises `StateConflict`, `PayloadUnreadable`."""

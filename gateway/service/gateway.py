@@ -22,12 +22,13 @@ from gateway.access.rates import RateLimiter
 from gateway.access.service import KeyService
 from gateway.checkpoints.digests import CheckpointDigests
 from gateway.engine import boot
-from gateway.engine.planning import EnginePlan, plan_engine
+from gateway.engine.planning import EnginePlan, engine_version, plan_engine
 from gateway.engine.residency.holdings import Holdings
 from gateway.engine.residency.loras import LoraLibrary
 from gateway.engine.residency.rows import Residency
 from gateway.engine.residency.slots import SlotTable
 from gateway.evidence.log.witness import parse_witnesses
+from gateway.evidence.report.manifest import ServedManifest, served_manifest
 from gateway.http.app import assemble, running
 from gateway.http.auth import Gatekeeper
 from gateway.http.log import LogAccess
@@ -39,6 +40,7 @@ from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.scopes import Scopes
 from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.offering import ServedModel
+from gateway.requests.reports import Reports
 from gateway.requests.service import UnlearningService
 from gateway.selfcheck import canaries
 from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
@@ -59,7 +61,9 @@ from gateway.store.embedded import EmbeddedRedis, redis_server, until_it_answers
 from gateway.store.evidence_key import EvidenceKeys
 from gateway.store.generation import KEYS_FILE, GenerationFile
 from gateway.store.log import LogStore
+from gateway.store.probe_sets import KeptProbes
 from gateway.store.rates import RateStore
+from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.tokens import load_or_create_operator_token
 from gateway.store.vault import PayloadVault, load_or_create_key
@@ -174,6 +178,11 @@ async def open_gateway(
             engine.holdings,
             detectors.get,
         ),
+        reports=Reports(
+            ReportStore(stores.redis),
+            KeptProbes(stores.redis, vault, compact=stores.own_redis is not None),
+            await served_with(engine, model, settings),
+        ),
         key_service=KeyService(key_store, keyring),
         self_check=checks,
         log_access=LogAccess(stores.log, sequencer, parse_witnesses(settings.log_witnesses)),
@@ -265,6 +274,23 @@ async def start_engine(
     )
     census = Census(llm, holdings, ResidencyMetrics())
     return Engine(plan, llm, door, holdings, census, plans, shelf, served)
+
+
+async def served_with(engine: Engine, model: ModelSource, settings: Settings) -> ServedManifest:
+    """The manifest of this service's answers."""
+    reaching = ("methods", "offset_reference", "prompt_budget", "soft_rows", "watch")
+    flags = {name: str(getattr(settings, name)) for name in reaching} | dict(engine.plan.flags)
+    flags["model_dtype"] = str(engine.llm.model_config.dtype)
+    return await asyncio.to_thread(
+        served_manifest,
+        checkpoint=boot.checkpoint_folder(model.source),
+        model=engine.model.name,
+        model_digest=engine.model.digest,
+        chat_template=boot.chat_template(engine.plan, engine.door),
+        engine=engine_version(),
+        pair=engine.model.pair,
+        flags=flags,
+    )
 
 
 def engine_checks(engine: Engine, settings: Settings) -> EngineSelfCheck:

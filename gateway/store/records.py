@@ -16,6 +16,7 @@ from adapters.evaluation.levels import Level
 from adapters.selection import Candidate
 from adapters.text.language import ENGLISH
 from adapters.training.effort import DEFAULT_EFFORT, Effort
+from gateway.evidence.report.tiers import DEFAULT_TIER, Keep, Tier
 
 
 class RequestState(StrEnum):
@@ -130,6 +131,10 @@ class RequestRecord:
     `estimate_s`: seconds that it was told to take in training and evaluation, and `estimate_from` whose they are; None
     where nobody had measured any.
     `forget_count` 0: the forget set is still to be found by asking the model about `subject`.
+    `evaluation`: the `tier` that it is evaluated in, and what is to be kept of the probes (`keep`). `report`: of its
+    last report the `digest`, `verdict`, `tier`, `made_at`, `valid_until`, and the names of what has changed since
+    (`stale`).
+    `estimate_evaluation_s`: of `estimate_s` the seconds of the evaluation.
     `draft_attempts`: those of `attempts` that went into a draft; they do not count as tries of its training.
     `pair`: the one that its offset is trained for; None where the service had none.
     `interference`, while it is active: for each active request that may apply to a prompt together with it, what was
@@ -163,11 +168,14 @@ class RequestRecord:
     artifact_bytes: int | None = None
     progress: dict[str, Any] | None = None
     evidence: dict[str, Any] | None = None
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     selection: dict[str, Any] | None = None
     level: Level = Level.REFUSES
     effort: Effort = DEFAULT_EFFORT
     estimate_s: float | None = None
+    estimate_evaluation_s: float | None = None
     estimate_from: str | None = None
     language: str = ENGLISH
     attempts: int = 0
@@ -181,6 +189,16 @@ class RequestRecord:
     def matched(self) -> bool:
         """Whether it applies only to prompts that are about it; older requests apply to all."""
         return self.scope.get("prompts") == Prompts.MATCHED
+
+    @property
+    def tier(self) -> Tier:
+        """How much its evaluation asks."""
+        return Tier(self.evaluation.get("tier", DEFAULT_TIER))
+
+    @property
+    def keep(self) -> Keep:
+        """What is to stay of the probes when it has been evaluated."""
+        return Keep(self.evaluation.get("keep", Keep.NOTHING))
 
     @property
     def tries(self) -> int:

@@ -7,6 +7,7 @@ payload:<id>               STRING  the sealed forget and retain sets, gone from 
 scope:<id>                 STRING  the sealed scope of a matched request, gone when it failed and guards nothing, or is
                                    retired
 events:<id>                STREAM  state changes and progress, about the last 1000
+probes:<id>, results:<id>  what it is evaluated with and what came of it; see gateway.store.probe_sets
 idempotency:<fingerprint>  HASH    request id and the body's fingerprint, for a day
 blobs:<id>                 SET     digests of the artifacts made for it
 beside:<id>                SET     ids of those it shares a note with, while both are active; see notes.lua

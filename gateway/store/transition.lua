@@ -2,7 +2,8 @@
 -- blob.lua, guard.lua and notes.lua.
 -- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
---       7 '1' to erase the payload  8 blobs to keep: all, own, none (the scope goes then too, unless the request guards)
+--       7 '1' to erase the payload and what an evaluation left  8 blobs to keep: all, own, none (kept probes go then
+--       too, and the scope unless the request guards)
 --       9 most rows that requests which apply to every prompt of a tenant may use, or ''
 --       10 everybody's tenant as JSON  11 event  12 notes for who becomes active, as JSON  13… field, value
 -- Returns {'missing'}, {'conflict', state}, {'stale', attempts}, {'full', requests, rows} or
@@ -70,7 +71,10 @@ elseif ended then
 end
 
 local erased = 0
-if ARGV[7] == '1' then erased = redis.call('DEL', KEYS[2]) end
+if ARGV[7] == '1' then erased = redis.call('DEL', KEYS[2], 'probes:' .. ARGV[1], 'results:' .. ARGV[1]) end
+if ARGV[8] == 'none' then
+  erased = erased + redis.call('DEL', 'kept_probes:' .. ARGV[1], 'probe_key:' .. ARGV[1])
+end
 if ARGV[8] == 'none' and not is_guarded(ARGV[1]) then erased = erased + erase_scope(ARGV[1]) end
 
 local unused = {}

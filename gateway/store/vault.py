@@ -1,4 +1,4 @@
-"""Forget and retain texts while they wait, and scopes: AES-256-GCM, bound to the request they belong to.
+"""Forget and retain texts while they wait, scopes and probes: AES-256-GCM, bound to the request they belong to.
 
 What has to be recognised again after its text is gone is kept as a fingerprint under a key of its own.
 """
@@ -43,7 +43,7 @@ class InvalidPayloadKey(GatewayError):
 
 class PayloadVault:
     """Seals as `nonce (12 bytes) | ciphertext and tag`, with the request id as associated data; of a scope it is
-    `scope:<id>`.
+    `scope:<id>`, of probes `probes:<id>`, and of the key that these are kept under `probe-key:<id>`.
 
     scope_key: what words of scopes are hashed under.
     """
@@ -70,6 +70,22 @@ class PayloadVault:
     def open_scope(self, request_id: str, sealed: bytes) -> bytes:
         """The reverse. Raises `PayloadUnreadable`."""
         return self._opened(f"scope:{request_id}", sealed, "scope")
+
+    def seal_probes(self, request_id: str, probes: bytes) -> bytes:
+        """What a request is evaluated with."""
+        return self._sealed(f"probes:{request_id}", probes)
+
+    def open_probes(self, request_id: str, sealed: bytes) -> bytes:
+        """The reverse. Raises `PayloadUnreadable`."""
+        return self._opened(f"probes:{request_id}", sealed, "probe set")
+
+    def seal_probe_key(self, request_id: str, key: bytes) -> bytes:
+        """The key of one request's probes alone."""
+        return self._sealed(f"probe-key:{request_id}", key)
+
+    def open_probe_key(self, request_id: str, sealed: bytes) -> bytes:
+        """The reverse. Raises `PayloadUnreadable`."""
+        return self._opened(f"probe-key:{request_id}", sealed, "key of a probe set")
 
     def _sealed(self, bound_to: str, content: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)

@@ -14,6 +14,11 @@ from adapters.evaluation.attacks.registry import families
 _LOOKED_AT = 16
 
 
+def names(only: Collection[str] | None = None) -> list[str]:
+    """The names of all families, or of those of `only`. Raises `InvalidPlugin`."""
+    return [name for name in families() if only is None or name in only]
+
+
 def probes(context: AttackContext, *, per_family: int, only: Collection[str] | None = None) -> list[Probe]:
     """At most `per_family` probes of each family, evenly over its items and templates; the same for the same context.
 
@@ -21,10 +26,7 @@ def probes(context: AttackContext, *, per_family: int, only: Collection[str] | N
     answer, its beginning is asked once. Raises `InvalidPlugin`.
     """
     return [
-        probe
-        for name, family in families().items()
-        if only is None or name in only
-        for probe in _evenly(_different(family.probes(context)), per_family)
+        probe for name in names(only) for probe in _evenly(_different(families()[name].probes(context)), per_family)
     ]
 
 

@@ -26,6 +26,7 @@ def assembled(app: FastAPI) -> Any:
     return assemble(
         app,
         service=UNUSED,
+        reports=UNUSED,
         key_service=UNUSED,
         self_check=UNUSED,
         log_access=UNUSED,

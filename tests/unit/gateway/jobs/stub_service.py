@@ -10,11 +10,17 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from gateway.errors import BudgetExceeded, Forbidden, GatewayError, InvalidRequest, NotReady
+from gateway.evidence.canonical import digest
+from gateway.evidence.report.manifest import ServedManifest
+from gateway.evidence.report.report import Served
 from gateway.store.client import connected
 from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
 
 TOKEN = "op-test"
+MANIFEST = ServedManifest(
+    {name: digest(name) for name in ("model", "engine", "source")}, Served(model="m", engine="e 1", gateway="0")
+)
 
 
 @dataclass
@@ -83,6 +89,10 @@ def build(stub: StubService) -> FastAPI:
         content = stub.answer(body["messages"][-1]["content"], plan)
         message = {"role": "assistant", "content": content}
         return {"choices": [{"index": index, "message": message} for index in range(body.get("n", 1))]}
+
+    @app.get("/evidence/manifest")
+    async def manifest() -> dict[str, Any]:
+        return MANIFEST.to_dict()
 
     @app.post("/tokenize")
     async def tokenize(request: Request) -> dict[str, Any]:

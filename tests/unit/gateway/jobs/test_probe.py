@@ -9,8 +9,9 @@ from adapters.evaluation.levels import Level
 from adapters.examples import Example
 from adapters.progress import Progress
 from gateway.client.client import UnlearnClient
-from gateway.jobs import probe
-from gateway.jobs.probe import BATCH, CONTROL_PROBES, FORGET_PROBES, Prober
+from gateway.jobs import probe_set
+from gateway.jobs.probe import Prober
+from gateway.jobs.probe_set import BATCH, CONTROL_PROBES, FORGET_PROBES
 from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
 from gateway.jobs.verdict import Verdict, objection, verdict
@@ -126,17 +127,17 @@ async def test_what_is_said_without_the_adapter_is_asked_once_for_all_candidates
 ) -> None:
     with service(settings) as client:
         prober = Prober(client, "req_1", FORGET, (), "en", Level.SUPPRESSES)
-        first = await prober.evidence()
+        first = await prober.evidence("a" * 64)
         before = stub.asked[OFF]
         stub.forgets = False
-        second = await prober.evidence()
+        second = await prober.evidence("b" * 64)
     assert stub.asked[OFF] == before
     assert [evidence["attacks"]["told"]["leaked"] for evidence in (first, second)] == [0, 10]
 
 
 async def test_only_attacks_that_worked_before_are_tried_again(settings: Settings, stub: StubService) -> None:
     await evidence_of(settings)
-    asked = [body["messages"][-1]["content"] for body in stub.bodies]
+    asked = [body["messages"][-1]["content"] for body in stub.bodies if body["messages"][0]["role"] != "system"]
     told = [question for question in asked if question.startswith(("told", "rare"))]
     assert sum("France" in question for question in told) == 2 * (10 + 7)
     assert sum("Atlantis" in question for question in told) == 2 + 5
@@ -149,7 +150,7 @@ async def test_evidence_is_asked_in_the_same_groups_with_and_without_the_adapter
     answers = UnlearnClient.answers
 
     def recorded(client: UnlearnClient, asked: Any, *, plan: str, max_tokens: int) -> list[str]:
-        if max_tokens == probe.MAX_TOKENS:
+        if max_tokens == probe_set.MAX_TOKENS:
             groups.setdefault(plan, []).append([messages[-1].content for messages in asked])
         return answers(client, asked, plan=plan, max_tokens=max_tokens)
 

@@ -78,7 +78,7 @@ class Laboratory:
         await self._happen(self.prepared[steps - 1])
         return ToyArtifact(Manifest(FORMAT, "toy", 4, 2, "float32", "0" * 64, {"steps": steps}, 0, "toy"), {})
 
-    async def probe(self) -> dict[str, Any]:
+    async def probe(self, digest: str) -> dict[str, Any]:
         found = self.prepared[self.trained[-1] - 1]
         if isinstance(found, InProbe):
             await self._happen(found.happens)
@@ -215,10 +215,10 @@ async def test_a_candidate_that_kills_its_worker_costs_its_own_tries_only(
     lab = Laboratory(redis, settings, evidence(0.0, 0.9), InProbe(FOREVER), evidence(0.0, 0.8))
     request_id = (await register(effort=Effort.THOROUGH, selection=lab.selection)).id
 
-    async def probe() -> dict[str, Any]:
+    async def probe(digest: str) -> dict[str, Any]:
         if lab.trained[-1] == 2:
             raise Killed
-        return await lab.probe()
+        return await lab.probe(digest)
 
     for _ in range(settings.job_retries + 1):
         attempt = await lab.attempt(request_id)
@@ -323,10 +323,10 @@ async def test_a_job_that_was_killed_goes_on_after_the_last_trial(
     class Killed(BaseException):
         pass
 
-    async def killed() -> dict[str, Any]:
+    async def killed(digest: str) -> dict[str, Any]:
         if lab.trained[-1] == 2:
             raise Killed
-        return await lab.probe()
+        return await lab.probe(digest)
 
     attempt = await lab.attempt(request_id)
     await attempt.__aenter__()
@@ -342,10 +342,10 @@ async def test_retiring_deletes_what_every_trial_left(register: Register, redis:
     lab = Laboratory(redis, settings, evidence(0.2, 1.0), evidence(0.1, 1.0))
     request_id = (await register(effort=Effort.THOROUGH, selection=lab.selection)).id
 
-    async def retired() -> dict[str, Any]:
+    async def retired(digest: str) -> dict[str, Any]:
         if lab.trained[-1] == 2:
             await lab.store.retire(request_id, lab.blobs)
-        return await lab.probe()
+        return await lab.probe(digest)
 
     async with await lab.attempt(request_id) as attempt:
         with pytest.raises(StateConflict):

@@ -22,8 +22,8 @@ def finished(seconds: float, **changes: Any) -> RequestRecord:
 
 def test_it_is_the_median_of_the_last_five() -> None:
     latest = [finished(seconds) for seconds in (40, 20, 90, 30, 50, 1, 1, 1)]
-    assert estimate(sample(**AUTO), latest) == Estimate(40.0, "this service")
-    assert estimate(sample(**AUTO), latest[:2]) == Estimate(30.0, "this service")
+    assert estimate(sample(**AUTO), latest) == Estimate(40.0, 5.0, "this service")
+    assert estimate(sample(**AUTO), latest[:2]) == Estimate(30.0, 5.0, "this service")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_it_is_the_median_of_the_last_five() -> None:
     [
         {"level": Level.REFUSES},
         {"effort": Effort.STANDARD},
+        {"evaluation": {"tier": "smoke"}},
         {"selection": None},  # its method was named
         {"model_digest": "e" * 64},
         {"evidence": None},  # it failed, or is not done
@@ -38,7 +39,7 @@ def test_it_is_the_median_of_the_last_five() -> None:
 )
 def test_what_is_not_like_it_does_not_count(other: dict[str, Any]) -> None:
     assert estimate(sample(**AUTO), [finished(40, **other)]) is None
-    assert estimate(sample(**AUTO), [finished(40, **other), finished(70)]) == Estimate(70.0, "this service")
+    assert estimate(sample(**AUTO), [finished(40, **other), finished(70)]) == Estimate(70.0, 5.0, "this service")
 
 
 def test_of_a_named_method_objective_and_method_are_to_be_the_same() -> None:
@@ -52,4 +53,4 @@ def test_of_a_named_method_objective_and_method_are_to_be_the_same() -> None:
         )
     ]
     assert estimate(asked, latest[:2]) is None
-    assert estimate(asked, latest) == Estimate(10.0, "this service")
+    assert estimate(asked, latest) == Estimate(10.0, 5.0, "this service")

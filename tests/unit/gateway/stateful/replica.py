@@ -195,6 +195,7 @@ class Shell:
         assemble(
             self.app,
             service=unused,
+            reports=unused,
             key_service=unused,
             self_check=unused,
             log_access=unused,

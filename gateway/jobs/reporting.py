@@ -1,0 +1,192 @@
+"""Makes the report of a request: says before the first attack what will be asked, and afterwards what was found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.evidence.canonical import digest
+from gateway.evidence.log.leaf import Entry
+from gateway.evidence.report.judging import judge
+from gateway.evidence.report.manifest import ServedManifest, of_request
+from gateway.evidence.report.policy import Gates, Policy
+from gateway.evidence.report.report import (
+    Applied,
+    Claim,
+    Cost,
+    Counts,
+    Evaluation,
+    Judged,
+    PreRegistration,
+    Report,
+    Requested,
+    instant,
+)
+from gateway.evidence.report.tiers import Keep
+from gateway.jobs.measured import Measured, decoding
+from gateway.jobs.probe import Notes
+from gateway.jobs.probe_set import ProbeSet
+from gateway.jobs.registrar import Registrar
+from gateway.settings import Settings
+from gateway.store.records import RequestRecord
+from gateway.store.reports import ReportStore
+
+PRE_REGISTRATION = "urn:unlearning-gateway:pre-registration:v1"
+_DAY_S = 86_400
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The verdict policy with the operator's gates."""
+    return Policy(gates=Gates(**{name: getattr(settings, f"gate_{name}") for name in Gates.model_fields}))
+
+
+class Reporter:
+    """The witness of one request's evaluation.
+
+    Args:
+        policy: what it will be judged by.
+        served: what the service serves with.
+        scope: digest of what tells which prompts the request applies to; None where it applies to all.
+        registrar: is told before the first attack.
+        notes: what is said and found once stays so after a kill.
+    """
+
+    def __init__(
+        self,
+        record: RequestRecord,
+        policy: Policy,
+        served: ServedManifest,
+        scope: str | None,
+        registrar: Registrar,
+        notes: Notes,
+        reports: ReportStore,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._record = record
+        self._policy = policy
+        self._served = served
+        self._scope = scope
+        self._registrar = registrar
+        self._notes = notes
+        self._reports = reports
+        self._clock = clock
+
+    @property
+    def manifest(self) -> dict[str, str]:
+        """Without the adapter."""
+        scope = {} if self._scope is None else {"scope": self._scope}
+        return {**self._served.digests, **scope}
+
+    async def fix(self, adapter: str, probes: ProbeSet) -> None:
+        """Put into the log what will be asked of this adapter, and by which policy it will be judged; once."""
+        body = self._registered(adapter, probes)
+        where = _named("registered", adapter)
+        noted = await self._notes.noted(where)
+        if noted is None or noted["digest"] != digest(body):
+            index = await self._registrar.append(Entry("pre-registration", body), request=self._record.id)
+            with_what = ServedManifest(of_request(self._served.digests, adapter, self._scope), self._served.served)
+            await self._notes.note(where, {"index": index, "digest": digest(body), "with": with_what.to_dict()})
+
+    async def conclude(self, adapter: str, probes: ProbeSet, measured: Measured) -> None:
+        kept = self._record.keep is Keep.PROBES
+        evaluation = measured.to_evaluation(probes, self._policy, kept=kept)
+        await self._notes.note(_named("evaluation", adapter), evaluation.model_dump(mode="json"))
+
+    async def report(
+        self, adapter: str, method: str, *, artifact_bytes: int, seconds: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """Make and store the report of the adapter that was kept; the record's field about it.
+
+        Raises KeyError for an adapter that was not evaluated.
+        """
+        stored = await self._notes.noted(_named("report", adapter))
+        if stored is None:
+            made = await self._made(adapter, method, artifact_bytes, seconds)
+            stored = made.model_dump(mode="json")
+            await self._notes.note(_named("report", adapter), stored)
+        report = Report.model_validate(stored)
+        if self._record.keep is Keep.PROBES:
+            await self._notes.keep()
+        await self._reports.put(self._record.id, report.to_json())
+        await self._log(report)
+        return {
+            "digest": report.digest,
+            "verdict": report.verdict.value,
+            "tier": report.evaluation.tier.value,
+            "made_at": report.made_at,
+            "valid_until": report.valid_until,
+            "stale": [],
+        }
+
+    async def _made(self, adapter: str, method: str, artifact_bytes: int, seconds: Mapping[str, float]) -> Report:
+        """Of what was noted, for that may be of an earlier attempt, under another version of the service."""
+        registered = await self._notes.noted(_named("registered", adapter))
+        found = await self._notes.noted(_named("evaluation", adapter))
+        if registered is None or found is None:
+            raise KeyError(adapter)
+        record, policy = self._record, self._policy
+        evaluation, served = Evaluation.model_validate(found), ServedManifest.from_dict(registered["with"])
+        judgement = judge(evaluation, record.level, policy)
+        now = self._clock()
+        return Report(
+            request=Requested(
+                id=record.id,
+                method=method,
+                level=record.level,
+                effort=record.effort,
+                scope=Applied(
+                    prompts=record.scope.get("prompts", "always"), otherwise=record.scope.get("otherwise", "always")
+                ),
+                language=record.language,
+                commitment=record.commitment,
+                counts=Counts(forget=record.forget_count, retain=record.retain_count),
+                created_at=instant(record.created_at),
+                completed_at=instant(now),
+            ),
+            claim=Claim(level=record.level),
+            verdict=judgement.verdict,
+            reasons=judgement.reasons,
+            policy=Judged.by(policy),
+            pre_registration=PreRegistration(index=registered["index"], digest=registered["digest"]),
+            manifest=dict(served.digests),
+            served=served.served,
+            evaluation=evaluation,
+            cost=Cost(
+                seconds={name: round(spent, 1) for name, spent in seconds.items()}, artifact_bytes=artifact_bytes
+            ),
+            limits=judgement.limits,
+            made_at=instant(now),
+            valid_until=instant(now + policy.valid_days * _DAY_S),
+        )
+
+    async def _log(self, report: Report) -> None:
+        """Put the report's digest into the log; once."""
+        if await self._notes.noted(report.digest) is None:
+            body = {"request": self._record.id, "report": report.digest, "verdict": report.verdict.value}
+            index = await self._registrar.append(Entry("report", body), request=self._record.id)
+            await self._notes.note(report.digest, {"index": index})
+
+    def _registered(self, adapter: str, probes: ProbeSet) -> dict[str, Any]:
+        return {
+            "schema": PRE_REGISTRATION,
+            "request": self._record.id,
+            "level": self._record.level.value,
+            "tier": probes.tier.value,
+            "seeds": {"probes": probes.seed},
+            "decoding": decoding(probes).model_dump(mode="json"),
+            "families": probes.counts,
+            "direct": {
+                "forget": len(probes.asked),
+                "controls": len(probes.controls),
+                "neighbours": len(probes.neighbours),
+            },
+            "gates": self._policy.gates.model_dump(mode="json"),
+            "policy": {"id": self._policy.id, "digest": self._policy.digest},
+            "manifest": digest(of_request(self._served.digests, adapter, self._scope)),
+            "probe_set": probes.commitment,
+        }
+
+
+def _named(what: str, adapter: str) -> str:
+    return f"{what}/{adapter}"
