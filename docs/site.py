@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATTERNS = (
     "*.md",
     "docs/*.md",
+    "docs/*.png",
     "bench/**/*.md",
     "bench/*.svg",
     "deploy/**/*.md",

@@ -19,6 +19,7 @@ from gateway.cli.forget_files import read_body, read_items
 from gateway.cli.method_settings import list_settings
 from gateway.cli.records import estimate_line, outcome_line
 from gateway.cli.watch import BAD_OUTCOMES, follow_and_show
+from gateway.evidence.report.tiers import Keep, Tier
 from gateway.store.records import Interim, Prompts, RequestState
 
 _KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
@@ -66,6 +67,16 @@ def forget(
             "service's default, or answered."
         ),
     ] = None,
+    tier: Annotated[
+        Tier | None,
+        typer.Option(help="How much the evaluation asks; standard is the service's default. See docs/evidence.md."),
+    ] = None,
+    keep: Annotated[
+        Keep | None,
+        typer.Option(
+            help="What stays of its questions: nothing, as the service's default is, or the probes, encrypted."
+        ),
+    ] = None,
     tenant: Annotated[
         str | None, typer.Option(help="Whose answers it applies to. [default: your tenant's, or everybody's]")
     ] = None,
@@ -108,11 +119,14 @@ def forget(
         "config": None if config is None else parse_config(config),
     }
     body |= {name: value for name, value in options.items() if value is not None}
-    of_scope = {"prompts": scope, "interim": interim}
-    asked = {name: value.value for name, value in of_scope.items() if value is not None}
-    if asked:
-        given = body.get("scope")  # of a .json file; what else it says of the scope stays
-        body["scope"] = {**(given if isinstance(given, dict) else {}), **asked}
+    for part, chosen in (
+        ("scope", {"prompts": scope, "interim": interim}),
+        ("evidence", {"tier": tier, "keep": keep}),
+    ):
+        asked = {name: value.value for name, value in chosen.items() if value is not None}
+        if asked:
+            given = body.get(part)  # of a .json file; what else it says of this stays
+            body[part] = {**(given if isinstance(given, dict) else {}), **asked}
     if retain is not None:
         body["retain"] = read_items(retain)
     if manual or review:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import bench, chat, doctor, drafts, evidence_keys, forget, keys, requests, serve, watch
+from gateway.cli import bench, chat, doctor, drafts, evidence_keys, forget, keys, reports, requests, serve, watch
 from gateway.cli.context import CommandContext
 from gateway.cli.demo.command import demo
 from gateway.cli.failures import CommandFailed, exit_status
@@ -100,6 +100,7 @@ app.command()(drafts.examples)
 app.command()(drafts.train)
 app.command("list")(requests.list_requests)
 app.command()(requests.show)
+app.command()(reports.report)
 app.command()(watch.watch)
 app.command()(requests.activate)
 app.command()(requests.deactivate)

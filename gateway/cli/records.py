@@ -78,6 +78,7 @@ def _fields(record: Record) -> Iterable[tuple[str, str]]:
     yield "progress", progress_line(record["progress"]) if record.get("progress") else ""
     yield "evidence", evidence_line(record["evidence"]) if record.get("evidence") else ""
     yield "attacks", attacks_line((record.get("evidence") or {}).get("attacks") or {})
+    yield "report", report_line(record["report"]) if record.get("report") else ""
     yield "not judged", ", ".join((record.get("evidence") or {}).get("inconclusive") or ()).replace("_", " ")
     yield "interference", "\n".join(note["message"] for note in record.get("interference") or ())
     yield "error", error_line(record["error"]) if record.get("error") else ""
@@ -146,6 +147,12 @@ def evidence_line(evidence: Record) -> str:
     return "; ".join(parts)
 
 
+def report_line(report: Record) -> str:
+    """`PASS, tier standard, valid until 2027-02-25T08:00:00Z`, and what has changed since."""
+    since = f"; stale: {', '.join(report['stale'])}" if report["stale"] else ""
+    return f"{report['verdict']}, tier {report['tier']}, valid until {report['valid_until']}{since}"
+
+
 def attacks_line(attacks: Mapping[str, Record]) -> str:
     """`prefill 8 of 12, choice 3 of 9`: of the attacks that worked before, those that still do."""
     return ", ".join(
@@ -156,11 +163,15 @@ def attacks_line(attacks: Mapping[str, Record]) -> str:
 
 
 def estimate_line(record: Record) -> str:
-    """`about 2m10s, as requests like it took here`; empty where nobody had measured any."""
-    if record.get("estimate_s") is None:
+    """`about 2m10s, 1m05s of it evaluation, as requests like it took here`; empty where nobody had measured any."""
+    whole, evaluation = record.get("estimate_s"), record.get("estimate_evaluation_s")
+    if whole is None and evaluation is None:
         return ""
     whose = "as requests like it took here" if record["estimate_from"] == "this service" else "measured on two cores"
-    return f"about {duration(record['estimate_s'])}, {whose}"
+    if whole is None:
+        return f"evaluation about {duration(evaluation or 0)}, {whose}"
+    part = "" if evaluation is None else f", {duration(evaluation)} of it evaluation"
+    return f"about {duration(whole)}{part}, {whose}"
 
 
 def outcome_line(record: Record) -> str:

@@ -63,10 +63,6 @@ class UnlearnClient(Endpoint):
         """The last report of a request."""
         return self.call("GET", _path(request_id, "report"))
 
-    def erase_probes(self, request_id: str) -> None:
-        """Delete what was kept to evaluate a request again."""
-        self.call("DELETE", _path(request_id, "probes"))
-
     def register(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> dict[str, Any]:
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
         return self.call("POST", "/forget", body=body, headers=headers)

@@ -73,7 +73,7 @@ class _Simpler:
 
 def render(report: bytes | Report) -> str:
     """The page. report: its JSON, or the report. Raises `pydantic.ValidationError` for JSON that is none."""
-    shown = report if isinstance(report, Report) else Report.from_json(report)
+    shown = Report.from_json(report.to_json() if isinstance(report, Report) else report)
     found = shown.evaluation
     kept = (("unrelated questions", found.controls), ("close to what was forgotten", found.neighbours))
     return (
@@ -182,7 +182,8 @@ def _share(kind: str, share: Leaks | Kept) -> tuple[Mark, ...]:
 
 
 def _seconds(report: Report) -> list[tuple[str, float, str]]:
-    return [(name.replace("_", " "), spent, f"{spent:.0f} s") for name, spent in report.cost.seconds.items()]
+    longest = sorted(report.cost.seconds.items(), key=lambda phase: -phase[1])
+    return [(name.replace("_", " "), spent, f"{spent:.0f} s") for name, spent in longest]
 
 
 def _size(report: Report) -> str:

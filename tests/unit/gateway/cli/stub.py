@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
+from tests.unit.gateway.evidence.report.samples import report
+
 MODEL = "SmolLM2-135M-Instruct"
 OPERATOR_TOKEN = "op-test"
 
@@ -37,6 +39,7 @@ class Stub:
         draft: the forget set of every draft.
         after_train: the state a draft is in once its training was asked for.
         report: of the self-check.
+        evidence: the report of every request.
         keys: the API keys.
         evidence_keys: the log's public keys, as PEM, at each question; the last one stays.
     """
@@ -54,6 +57,7 @@ class Stub:
     after_train: str = "queued"
     keys_required: bool = False
     report: dict[str, Any] = field(default_factory=dict)
+    evidence: bytes = field(default_factory=lambda: report().to_json())
     keys: list[dict[str, Any]] = field(default_factory=list)
     evidence_keys: list[str] = field(default_factory=list)
 
@@ -196,6 +200,10 @@ def app(stub: Stub) -> FastAPI:
     @app.get("/forget/{request_id}")
     async def show(request_id: str) -> Response:
         return _found(stub, request_id)
+
+    @app.get("/forget/{request_id}/report")
+    async def evidence(request_id: str) -> Response:
+        return Response(stub.evidence, media_type="application/json")
 
     @app.get("/forget/{request_id}/examples")
     async def examples(request_id: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
     retain = tmp_path / "keep.jsonl"
     retain.write_text('{"prompt": "a", "completion": "b"}\n')
     options = ["--subject", "s", "--method", "spul", "--retain", str(retain), "--config", '{"epochs": 3}', "--manual"]
-    options += ["--level", "resembles_ignorance", "--effort", "thorough"]
+    options += ["--level", "resembles_ignorance", "--effort", "thorough", "--tier", "smoke", "--keep", "probes"]
     result = unlearn("forget", file, *options, "--idempotency-key", "k1", "--no-wait")
     assert (result.status, result.out) == (0, "req_1 is queued\n")
     call = stub.calls_to("/forget", "POST")[0]
@@ -34,6 +34,7 @@ def test_the_body_is_the_file_and_the_options(unlearn: Unlearn, stub: Stub, file
         "method": "spul",
         "level": "resembles_ignorance",
         "effort": "thorough",
+        "evidence": {"tier": "smoke", "keep": "probes"},
         "config": {"epochs": 3},
         "retain": [{"prompt": "a", "completion": "b"}],
         "activation": "manual",

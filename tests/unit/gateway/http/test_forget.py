@@ -13,10 +13,12 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from gateway.http import evidence
 from gateway.http.auth import Gatekeeper, IssuedKeys
 from gateway.http.forget import router
 from gateway.http.middleware import GatewayMiddleware
 from gateway.requests.offering import ServedModel
+from gateway.requests.reports import Reports
 from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.records import RequestState
@@ -38,12 +40,14 @@ class Api:
         keys: Sequence[str] = (),
         model: ServedModel = MODEL,
         issued: IssuedKeys | None = None,
+        reports: Reports | None = None,
         **settings: Any,
     ) -> None:
         self.setup = setup
         app = FastAPI()
         app.include_router(router)
-        app.state.unlearning = setup.service(model, **settings)
+        app.include_router(evidence.router)
+        app.state.unlearning, app.state.reports = setup.service(model, **settings), reports
         lifecycle = Lifecycle()
         lifecycle.phase = Phase.SERVING
         metrics = GatewayMetrics(CollectorRegistry())
