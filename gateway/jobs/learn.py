@@ -31,7 +31,6 @@ from gateway.jobs.meeting import Meeting
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import Prober
 from gateway.jobs.progress import ProgressWriter
-from gateway.jobs.registrar import LogLines
 from gateway.jobs.reporting import Reporter, policy_of
 from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
@@ -47,6 +46,7 @@ from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import is_embedded, redis_server
+from gateway.store.log import LogStore
 from gateway.store.probe_sets import EvaluationNotes
 from gateway.store.records import RequestState
 from gateway.store.reports import ReportStore
@@ -109,7 +109,7 @@ async def _attempt(
         policy_of(settings),
         await asyncio.to_thread(client.manifest),
         None if entry is None else scope_digest(entry),
-        LogLines(),
+        LogStore(redis, patience_s=PATIENCE_S),
         notes,
         ReportStore(redis, patience_s=PATIENCE_S),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.evidence.canonical import digest
 from gateway.evidence.log.leaf import Entry
@@ -27,13 +27,20 @@ from gateway.evidence.report.tiers import Keep
 from gateway.jobs.measured import Measured, decoding
 from gateway.jobs.probe import Notes
 from gateway.jobs.probe_set import ProbeSet
-from gateway.jobs.registrar import Registrar
 from gateway.settings import Settings
 from gateway.store.records import RequestRecord
 from gateway.store.reports import ReportStore
 
 PRE_REGISTRATION = "urn:unlearning-gateway:pre-registration:v1"
 _DAY_S = 86_400
+
+
+class Registrar(Protocol):
+    """A log that nothing is taken out of."""
+
+    async def append(self, entry: Entry, *, request: str | None, token: str | None) -> int:
+        """The index of the entry, once it is in. token: the same one logs once."""
+        ...
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -84,7 +91,7 @@ class Reporter:
         where = _named("registered", adapter)
         noted = await self._notes.noted(where)
         if noted is None or noted["digest"] != digest(body):
-            index = await self._registrar.append(Entry("pre-registration", body), request=self._record.id)
+            index = await self._append("pre-registration", body)
             with_what = ServedManifest(of_request(self._served.digests, adapter, self._scope), self._served.served)
             await self._notes.note(where, {"index": index, "digest": digest(body), "with": with_what.to_dict()})
 
@@ -164,8 +171,13 @@ class Reporter:
         """Put the report's digest into the log; once."""
         if await self._notes.noted(report.digest) is None:
             body = {"request": self._record.id, "report": report.digest, "verdict": report.verdict.value}
-            index = await self._registrar.append(Entry("report", body), request=self._record.id)
+            index = await self._append("report", body)
             await self._notes.note(report.digest, {"index": index})
+
+    async def _append(self, kind: str, body: Mapping[str, Any]) -> int:
+        """Once, also where a kill comes before it is noted."""
+        token = digest([self._record.id, kind, dict(body)])
+        return await self._registrar.append(Entry(kind, body), request=self._record.id, token=token)
 
     def _registered(self, adapter: str, probes: ProbeSet) -> dict[str, Any]:
         return {

@@ -241,10 +241,9 @@ class Judged(Part):
 
 
 class PreRegistration(Part):
-    """The log entry that fixed the evaluation before its first attack. index: None where there was no log to hold it.
-    digest: of the entry's body."""
+    """The log entry that fixed the evaluation before its first attack. digest: of the entry's body."""
 
-    index: Count | None
+    index: Count
     digest: Digest
 
 

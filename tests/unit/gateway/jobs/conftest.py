@@ -18,6 +18,7 @@ import adapters.registry
 from adapters.artifact.artifact import model_digest
 from adapters.evaluation.attacks import suite
 from adapters.examples import Example
+from gateway.jobs import learn
 from gateway.jobs.queue import JobQueue
 from gateway.settings import Settings
 from gateway.store.records import RequestRecord, RequestState
@@ -25,6 +26,7 @@ from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key
 from tests.unit.gateway.jobs import toy, toy_attacks
 from tests.unit.gateway.jobs.stub_service import TOKEN, StubService, build
+from tests.unit.gateway.jobs.toy_log import ToyLog
 from tests.unit.gateway.local_server import LocalServer
 from tests.unit.gateway.store.samples import sample
 
@@ -80,6 +82,7 @@ def toy_attack_families(monkeypatch: pytest.MonkeyPatch, few_others: None) -> No
 @pytest.fixture
 def toy_method(monkeypatch: pytest.MonkeyPatch, toy_attack_families: None) -> None:
     monkeypatch.setattr(adapters.registry, "methods", toy.methods)
+    monkeypatch.setattr(learn, "LogStore", ToyLog)
 
 
 @pytest.fixture

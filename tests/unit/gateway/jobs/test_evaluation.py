@@ -51,7 +51,7 @@ class Log:
         self.attacked: list[int] = []
         self._stub = stub
 
-    async def append(self, entry: Entry, *, request: str | None) -> int:
+    async def append(self, entry: Entry, *, request: str | None, token: str | None) -> int:
         self.entries.append(entry)
         self.attacked.append(attacks(self._stub))
         return 40 + len(self.entries)

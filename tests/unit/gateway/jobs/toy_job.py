@@ -7,8 +7,9 @@ from unittest.mock import patch
 import adapters.registry
 from adapters.evaluation import neighbours
 from adapters.evaluation.attacks import asking, suite
+from gateway.jobs import learn
 from gateway.jobs.__main__ import main
-from tests.unit.gateway.jobs import toy, toy_attacks
+from tests.unit.gateway.jobs import toy, toy_attacks, toy_log
 
 if __name__ == "__main__":
     adapters.registry.methods = toy.methods
@@ -17,5 +18,6 @@ if __name__ == "__main__":
         patch.object(asking, "MOST_OTHERS", 4),
         patch.object(asking, "MOST_KNOWN", 2),
         patch.object(neighbours, "_PLAIN", 1),
+        patch.object(learn, "LogStore", toy_log.ToyLog),
     ):
         main()
