@@ -27,6 +27,7 @@ from gateway.evidence.report.manifest import scope_digest
 from gateway.jobs import evaluation_events
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
+from gateway.jobs.kept import KeptAttacks
 from gateway.jobs.meeting import Meeting
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import Prober
@@ -47,7 +48,7 @@ from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import is_embedded, redis_server
 from gateway.store.log import LogStore
-from gateway.store.probe_sets import EvaluationNotes
+from gateway.store.probe_sets import EvaluationNotes, KeptProbes
 from gateway.store.records import RequestState
 from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
@@ -128,7 +129,8 @@ async def _attempt(
         witness=reporter,
     )
 
-    meeting = Meeting(client, store, SealedEntries(store, vault), detectors.get, record)
+    kept_attacks = KeptAttacks(KeptProbes(redis, vault))
+    meeting = Meeting(client, store, SealedEntries(store, vault), detectors.get, record, kept_attacks)
 
     async def evaluate(digest: str) -> dict[str, Any]:
         async with writer.running():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress, groupby
 from types import MappingProxyType
@@ -178,7 +178,12 @@ class Prober:
         probes = self._asked = self._asked or await self._probe_set()
         if self._witness is not None:
             await self._witness.fix(adapter, probes)
-        before = self._known = self._known or await self._before(probes)
+        if self._known is None:
+            self._known = await self._before(probes)
+            leaking = frozenset(self._known.known)
+            probes = self._asked = replace(probes, leaked=tuple(probe in leaking for probe in probes.attacks))
+            await self._notes.put_probes(probes.to_bytes())
+        before = self._known
         known = before.known
         log.info(
             "evaluation begins id=%s level=%s tier=%s seed=%d questions=%d attacks=%d",

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
+from itertools import compress
 
 from pydantic import TypeAdapter
 
@@ -69,6 +70,7 @@ class ProbeSet:
     salt: hex, of the commitment.
     asked, said: forget items, and the answers without the adapter.
     attacks: of the level, families one after another. untried: families that found nothing to ask.
+    leaked: of each attack, whether it brought the fact out without the adapter; empty until that was asked.
     """
 
     made_with: str
@@ -82,6 +84,12 @@ class ProbeSet:
     neighbours: tuple[Beside, ...]
     attacks: tuple[Probe, ...]
     untried: tuple[str, ...]
+    leaked: tuple[bool, ...] = ()
+
+    @property
+    def leaking(self) -> tuple[Probe, ...]:
+        """The attacks that brought the fact out without the adapter, as far as that is known."""
+        return tuple(compress(self.attacks, self.leaked))
 
     @property
     def direct(self) -> list[tuple[Message, ...]]:
@@ -107,7 +115,7 @@ class ProbeSet:
     @property
     def commitment(self) -> str:
         """Says nothing of the probes to whoever does not have the salt, and cannot be opened to others."""
-        content = {name: value for name, value in asdict(self).items() if name != "salt"}
+        content = {name: value for name, value in asdict(self).items() if name not in ("salt", "leaked")}
         return DIGEST_PREFIX + hashlib.sha256(bytes.fromhex(self.salt) + canonical(content)).hexdigest()
 
     def to_bytes(self) -> bytes:

@@ -19,6 +19,7 @@ from gateway.evidence.report.policy import Verdict
 from gateway.evidence.report.report import Report
 from gateway.evidence.report.tiers import SIZES, Tier
 from gateway.jobs import probe_set
+from gateway.jobs.kept import KeptAttacks
 from gateway.jobs.probe import Memory, Prober
 from gateway.jobs.probe_set import ProbeSet
 from gateway.jobs.reporting import Reporter, policy_of
@@ -301,11 +302,14 @@ async def test_what_stays_of_it_is_what_the_caller_chose(
     if kept:
         probes = ProbeSet.from_bytes(await shelf.get(record.id))
         assert probes.commitment == report.evaluation.probe_set.commitment
+        leaking = await KeptAttacks(shelf).leaking(record.id)
+        assert len(leaking) == sum(each.known for each in report.evaluation.families) > 0
         await shelf.erase(record.id)
     with pytest.raises(NotFound):
         await shelf.get(record.id)
     with pytest.raises(NotFound):
         await shelf.erase(record.id)
+    assert await KeptAttacks(shelf).leaking(record.id) == ()
     assert await ReportStore(redis).latest(record.id) == report.to_json(), "a report holds no personal data, and stays"
 
 
