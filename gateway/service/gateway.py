@@ -180,7 +180,7 @@ async def open_gateway(
         ),
         reports=Reports(
             ReportStore(stores.redis),
-            KeptProbes(stores.redis, vault, compact=stores.own_redis is not None),
+            KeptProbes(stores.redis, vault),
             await served_with(engine, model, settings),
         ),
         key_service=KeyService(key_store, keyring),

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from gateway.errors import NotFound, StateConflict
 from gateway.store import keys, scripts
-from gateway.store.client import call, rewrite_file
+from gateway.store.client import call
 from gateway.store.records import WORKING
 from gateway.store.vault import KEY_BYTES, PayloadVault
 
@@ -76,15 +76,11 @@ class EvaluationNotes:
 
 
 class KeptProbes:
-    """Probe sets that were kept for another evaluation.
+    """Probe sets that were kept for another evaluation."""
 
-    compact: rewrite Redis's append-only file when a key is erased; see `RequestStore`.
-    """
-
-    def __init__(self, redis: Redis, vault: PayloadVault, *, compact: bool = False) -> None:
+    def __init__(self, redis: Redis, vault: PayloadVault) -> None:
         self._redis = redis
         self._vault = vault
-        self._compact = compact
 
     async def get(self, request_id: str) -> bytes:
         """The probe set. Raises `NotFound` where none is kept, `PayloadUnreadable`."""
@@ -96,9 +92,17 @@ class KeptProbes:
         return PayloadVault(self._vault.open_probe_key(request_id, key)).open_probes(request_id, sealed)
 
     async def erase(self, request_id: str) -> None:
-        """Delete the key, and the set with it. Raises `NotFound` where none is kept."""
-        erased: Any = await call(lambda: self._redis.delete(f"probe_key:{request_id}", f"kept_probes:{request_id}"))
-        if not erased:
+        """Delete the key, and the set with it. Raises `NotFound` where none is kept.
+
+        An embedded Redis loses them from its append-only file at the next sweep of erasures.
+        """
+
+        async def erase() -> int:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.delete(f"probe_key:{request_id}", f"kept_probes:{request_id}")
+                pipeline.incr(keys.ERASURES)
+                erased, _ = await pipeline.execute()
+                return int(erased)
+
+        if not await call(erase):
             raise NotFound(f"no probes of {request_id!r} are kept")
-        if self._compact:
-            await call(lambda: rewrite_file(self._redis))
