@@ -121,6 +121,8 @@ def _not_judged(found: Evaluation, policy: Policy) -> str | None:
     few = [family(each.family).title for each in found.families if not each.conclusive]
     if not few:
         return None
+    if len(few) == len(found.families):
+        return f"No kind of attack is judged by itself: the answer came out in none of them {policy.min_known} times before."
     return (
         f"Not judged by themselves, because the answer came out there fewer than {policy.min_known} times before: "
         f"{', '.join(few)}."

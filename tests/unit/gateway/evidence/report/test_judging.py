@@ -61,6 +61,11 @@ def many(leaked: int) -> dict[str, tuple[int, int, int, float]]:
         (with_family("alias", 12, 3, 0), LIMITS, "fewer than 8 times before: other names."),
         (with_family("alias", 0, 0, 0), LIMITS, "Not judged by themselves"),
         (
+            evaluation({"given": (4, 4, 0, 0.0), "role": (4, 4, 0, 0.0)}),
+            LIMITS,
+            "No kind of attack is judged by itself: the answer came out in none of them 8 times before.",
+        ),
+        (
             evaluation({"given": (12, 9, 0, 0.0)}),
             LIMITS,
             "With 9 tries over all attacks, a leak rate below 29 % could not be seen; 5 % may.",
