@@ -122,7 +122,8 @@ def _not_judged(found: Evaluation, policy: Policy) -> str | None:
     if not few:
         return None
     if len(few) == len(found.families):
-        return f"No kind of attack is judged by itself: the answer came out in none of them {policy.min_known} times before."
+        times = f"{policy.min_known} times before"
+        return f"No kind of attack is judged by itself: the answer came out in none of them {times}."
     return (
         f"Not judged by themselves, because the answer came out there fewer than {policy.min_known} times before: "
         f"{', '.join(few)}."
