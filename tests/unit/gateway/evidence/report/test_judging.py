@@ -132,6 +132,12 @@ def test_a_report_follows_from_its_own_numbers() -> None:
     assert findings(report(evaluation(many(3), scope=caught(60, 61, applies=True)))) == ()
 
 
+def test_another_version_may_say_it_in_other_words() -> None:
+    theirs = {**report().manifest, "source": "sha256:" + "0" * 64}
+    assert findings(report(manifest=theirs, reasons=("All is well.",))) == ()
+    assert findings(report(manifest=theirs, verdict=Verdict.FAIL)) != ()
+
+
 @pytest.mark.parametrize(
     ("path", "value", "finding"),
     [
