@@ -60,7 +60,7 @@ from gateway.store.client import connected
 from gateway.store.embedded import EmbeddedRedis, redis_server, until_it_answers
 from gateway.store.evidence_key import EvidenceKeys
 from gateway.store.generation import KEYS_FILE, GenerationFile
-from gateway.store.log import LogStore
+from gateway.store.log_tail import LogTail
 from gateway.store.probe_sets import KeptProbes
 from gateway.store.rates import RateStore
 from gateway.store.reports import ReportStore
@@ -92,7 +92,7 @@ class Stores:
     redis: Redis
     requests: RequestStore
     blobs: BlobStore
-    log: LogStore
+    log: LogTail
     evidence_keys: EvidenceKeys
     generation: GenerationFile
     operator_token: str
@@ -213,7 +213,7 @@ async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Life
     generation = GenerationFile(settings.data_dir)
     await requests.policy(generation.load())  # a Redis that is not there fails now, not after the engine is up
     blobs = BlobStore(redis, settings.cache_dir)
-    log = LogStore(redis)
+    log = LogTail(redis)
     evidence_keys = EvidenceKeys(settings)
     evidence_keys.load()  # one that is none fails now
     return Stores(own, redis, requests, blobs, log, evidence_keys, generation, load_or_create_operator_token(settings))

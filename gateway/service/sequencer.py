@@ -29,7 +29,7 @@ from gateway.service.metrics import GatewayMetrics
 from gateway.settings import DISTRIBUTION
 from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.evidence_key import EvidenceKeys
-from gateway.store.log import Head, LogStore
+from gateway.store.log_tail import Head, LogTail
 
 _WAIT_MS = 1000
 _ORIGIN_DIGITS = 16
@@ -40,7 +40,7 @@ class Sequencer:
 
     def __init__(
         self,
-        store: LogStore,
+        store: LogTail,
         keys: EvidenceKeys,
         file: CheckpointFile,
         metrics: GatewayMetrics,
@@ -53,6 +53,7 @@ class Sequencer:
         self._metrics = metrics
         self._origin = origin
         self._seen: tuple[int, str | None] | None = None  # size and checkpoint that were checked last
+        self._known: KeySet | None = None  # keys that were kept last
 
     async def step(self) -> None:
         """Wait a moment for something to log, then log and sign all there is.
@@ -126,6 +127,9 @@ class Sequencer:
             raise LogInconsistent(f"the log in Redis is not the one that was signed: {error.message}") from error
         if head.note is not None and published is not None and (seen is None or seen.size < published.size):
             self._file.save(head.note)
+        if head.keys is not None and head.keys != self._known:
+            self._file.save_keys(head.keys.to_pem())
+            self._known = head.keys
         self._seen = head.size, head.note
 
     async def _check_growth(self, earlier: Checkpoint, size: int) -> None:

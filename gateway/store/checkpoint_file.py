@@ -13,6 +13,7 @@ from gateway.evidence.log.note import Note
 logger = logging.getLogger(__name__)
 
 FILE = "log.checkpoint"
+KEYS_FILE = "log.keys.pem"
 
 
 class CheckpointFile:
@@ -23,6 +24,7 @@ class CheckpointFile:
 
     def __init__(self, data_dir: Path) -> None:
         self.path = data_dir / FILE
+        self.keys_path = data_dir / KEYS_FILE
 
     def load(self) -> Checkpoint | None:
         """None where there is no file. Raises `LogInconsistent` for one that cannot be read."""
@@ -35,12 +37,20 @@ class CheckpointFile:
 
     def save(self, note: str) -> None:
         """A full disk must not keep the log from being signed: it is logged."""
-        staging = self.path.with_suffix(f".{os.getpid()}")
-        try:
-            with staging.open("w", encoding="utf-8") as file:
-                file.write(note)
-                file.flush()
-                os.fsync(file.fileno())
-            staging.replace(self.path)
-        except OSError as error:
-            logger.error("checkpoint not kept error=%s", error.strerror)
+        _replace(self.path, note)
+
+    def save_keys(self, pem: str) -> None:
+        """Keep the log's public keys, old and new: they verify what was signed even where Redis is lost."""
+        _replace(self.keys_path, pem)
+
+
+def _replace(path: Path, text: str) -> None:
+    staging = path.with_suffix(f".{os.getpid()}")
+    try:
+        with staging.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(path)
+    except OSError as error:
+        logger.error("%s not kept error=%s", path.name, error.strerror)

@@ -10,18 +10,16 @@ log:keys                   STRING  the log's evidence keys, old and new, as PEM
 log:checkpoint             HASH    the newest one: size, note
 log:cosigned               HASH    the newest one that a witness has cosigned, and a line of each that did
 
-Only `gateway.service.sequencer` makes leaves, in one script: whatever is killed when, an entry waits or is a leaf.
+`gateway.store.log_tail` makes leaves of what waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -29,7 +27,7 @@ from redis.asyncio import Redis
 from gateway.errors import NotFound
 from gateway.evidence.errors import LogUnavailable, NotProven
 from gateway.evidence.log.checkpoint import Checkpoint
-from gateway.evidence.log.leaf import SALT_BYTES, Entry, Leaf, Opening, sealed
+from gateway.evidence.log.leaf import Entry, Opening
 from gateway.evidence.log.merkle import (
     HASH_BYTES,
     Part,
@@ -41,53 +39,18 @@ from gateway.evidence.log.merkle import (
 )
 from gateway.evidence.log.note import Note
 from gateway.evidence.log.proof_file import ProofFile
-from gateway.evidence.log.tiles import TileId, edge, growth, join_bundle, split_bundle, subtree_hash, tile_of
+from gateway.evidence.log.tiles import WIDTH, TileId, join_bundle, split_bundle, subtree_hash, tile_of
 from gateway.evidence.signing.rotation import KeySet
 from gateway.store import keys, scripts
 from gateway.store.client import call
 
 T = TypeVar("T")
 
-OUTBOX = "log:outbox"
 SIZE = "log:size"
 KEYS = "log:keys"
 CHECKPOINT = "log:checkpoint"
 COSIGNED = "log:cosigned"
-#: Leaves of one step.
-BATCH = 256
 _POLL_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits to be logged. at_ms: when it happened, by the clock of Redis. request: that it is about, or ''."""
-
-    id: str
-    token: str
-    request: str
-    at_ms: int
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The log at one instant, `now` by the clock of Redis.
-
-    note: the newest checkpoint, signed at `signed_at`. waiting: the first of `backlog`. Times in unix seconds.
-    """
-
-    size: int
-    keys: KeySet | None
-    note: str | None
-    waiting: tuple[Waiting, ...]
-    backlog: int
-    now: int
-    signed_at: int
-
-    @property
-    def checkpoint(self) -> Checkpoint | None:
-        """Of the note, whoever signed it."""
-        return None if self.note is None else Checkpoint.parse(Note.parse(self.note).text)
 
 
 class LogStore:
@@ -100,9 +63,7 @@ class LogStore:
         self._redis = redis
         self._patience_s = patience_s
         self._append = redis.register_script(scripts.load("outbox", "log_append"))
-        self._commit = redis.register_script(scripts.load("outbox", "log_commit"))
         self._cosign = redis.register_script(scripts.load("log_cosign"))
-        self._publish = redis.register_script(scripts.load("log_publish"))
 
     async def append(
         self, entry: Entry, *, request: str | None = None, token: str | None = None, timeout_s: float = 60.0
@@ -197,10 +158,10 @@ class LogStore:
     async def leaves(self, start: int, end: int) -> list[bytes]:
         """The leaves from `start` up to `end`, as many as there are."""
         end = min(end, await self.size())
-        names = [TileId(None, index) for index in range(start // BATCH, -(-end // BATCH))] if start < end else []
+        names = [TileId(None, index) for index in range(start // WIDTH, -(-end // WIDTH))] if start < end else []
         bundles = await self.tiles(names)
         found = [leaf for name in names for leaf in split_bundle(bundles[name])]
-        return found[start % BATCH :][: max(0, end - start)]
+        return found[start % WIDTH :][: max(0, end - start)]
 
     async def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that a leaf is in the tree of `size`. Raises `NotFound` where either is not there."""
@@ -233,7 +194,7 @@ class LogStore:
     async def tiles(self, tiles: Iterable[TileId]) -> dict[TileId, bytes]:
         """The tiles and bundles, as wide as they are now; those that are not there are empty."""
         wanted = list(tiles)
-        values: Any = await self._call(lambda: self._redis.mget(map(_tile, wanted))) if wanted else []
+        values: Any = await self._call(lambda: self._redis.mget(map(tile_key, wanted))) if wanted else []
         return {tile: bytes(value or b"") for tile, value in zip(wanted, values, strict=True)}
 
     async def tile(self, tile: TileId, width: int) -> bytes:
@@ -243,58 +204,6 @@ class LogStore:
             raise NotFound("no checkpoint of the log has this tile")
         data = (await self.tiles([tile]))[tile]
         return join_bundle(split_bundle(data)[:width]) if tile.level is None else data[: width * HASH_BYTES]
-
-    async def wait(self, block_ms: int) -> None:
-        """Until something waits to be logged, but no longer than that."""
-        await self._call(lambda: self._redis.xread({OUTBOX: "0-0"}, count=1, block=block_ms))
-
-    async def head(self) -> Head:
-        """The log now, and the first of what waits."""
-
-        async def read() -> list[Any]:
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.get(SIZE)
-                pipeline.get(KEYS)
-                pipeline.hmget(CHECKPOINT, ["note", "at"])
-                pipeline.xrange(OUTBOX, count=BATCH)
-                pipeline.xlen(OUTBOX)
-                pipeline.time()
-                found: list[Any] = await pipeline.execute()
-                return found
-
-        size, pem, (note, at), entries, backlog, now = await self._call(read)
-        return Head(
-            int(size or 0),
-            None if pem is None else KeySet.from_pem(pem.decode()),
-            None if note is None else note.decode(),
-            tuple(map(_waiting, entries)),
-            int(backlog),
-            int(now[0]),
-            int(at or 0),
-        )
-
-    async def commit(self, size: int, waiting: Sequence[Waiting], keys: KeySet | None) -> bool:
-        """Make leaves of what waits, behind the `size` that there are; False where somebody else has meanwhile.
-
-        keys: the log's from now on, where these entries change them.
-        """
-        leaves: list[Leaf] = []
-        openings: list[str | bytes] = []
-        for each in waiting:
-            salt = secrets.token_bytes(SALT_BYTES)
-            leaves.append(sealed(each.entry, salt, each.at_ms))
-            opening = {"salt_b64": base64.b64encode(salt).decode(), "body": dict(each.entry.body)}
-            openings += [each.id, each.token, each.request, json.dumps(opening)]
-        appended = growth(size, await self.tiles(edge(size)), [leaf.to_bytes() for leaf in leaves])
-        arguments: list[str | bytes | int] = [size, "" if keys is None else keys.to_pem(), len(appended)]
-        for tile, more in appended.items():
-            arguments += [_tile(tile), more]
-        arguments += openings
-        return bool(await self._call(lambda: self._commit(keys=[SIZE, OUTBOX, KEYS], args=arguments)))
-
-    async def publish(self, size: int, note: str, at: int) -> bool:
-        """Make a signed checkpoint the newest; False where one of as large a tree is. at: unix seconds."""
-        return bool(await self._call(lambda: self._publish(keys=[CHECKPOINT], args=[size, note, at])))
 
     async def _call(self, operation: Callable[[], Awaitable[T]]) -> T:
         return await call(operation, patience_s=self._patience_s)
@@ -326,32 +235,7 @@ class LogStore:
         return [Opening(index, each["salt_b64"], each["body"]) for index, each in found]
 
 
-def _waiting(record: Any) -> Waiting:
-    """An entry of the outbox. The time is in its id: the clock of Redis, which never goes back there."""
-    name, fields = record
-    texts = {key.decode(): value.decode() for key, value in fields.items()}
-    kind = texts["kind"]
-    body = _state_body(texts) if kind == "state" else json.loads(texts["body"])
-    at_ms = int(name.decode().partition("-")[0])
-    return Waiting(name.decode(), texts["token"], texts["request"], at_ms, Entry(kind, body))
-
-
-def _state_body(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Of a state event. Of an error its code alone: its message is for people."""
-    event = json.loads(texts["data"])
-    error = event["error"]
-    return {
-        "request": texts["request"],
-        "state": event["state"],
-        "previous": texts.get("previous"),
-        "guarded": "guarded" in texts,
-        "error": None if error is None else error.get("code"),
-        "commitment": json.loads(texts["commitment"]),
-        "digest": json.loads(texts["digest"]),
-    }
-
-
-def _tile(tile: TileId) -> str:
+def tile_key(tile: TileId) -> str:
     return f"log:tile:{'entries' if tile.level is None else tile.level}:{tile.index}"
 
 

@@ -17,7 +17,7 @@ from gateway.settings import Settings
 from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.client import connected
 from gateway.store.evidence_key import EvidenceKeys
-from gateway.store.log import LogStore
+from gateway.store.log_tail import LogTail
 from tests.unit.gateway.evidence.samples import ORIGIN
 
 
@@ -32,7 +32,7 @@ class LogHost:
     def __init__(self, redis: Redis, data_dir: Path, *keys: int, origin: str | None = ORIGIN) -> None:
         data_dir.mkdir(exist_ok=True, parents=True)
         self.metrics = GatewayMetrics(CollectorRegistry())
-        self.store = LogStore(redis)
+        self.store = LogTail(redis)
         self.file = CheckpointFile(data_dir)
         text = ",".join(map(seed, keys or (1,)))
         settings = Settings(data_dir=data_dir, evidence_key=text)  # type: ignore[arg-type]

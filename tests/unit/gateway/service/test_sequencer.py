@@ -20,6 +20,7 @@ from gateway.evidence.log.tiles import TileId
 from gateway.evidence.signing.dsse import IN_TOTO, sign
 from gateway.evidence.signing.rotation import KeySet, KeyState
 from gateway.store.log import CHECKPOINT, SIZE, LogStore
+from gateway.store.log_tail import LogTail
 from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
 from tests.unit.gateway.evidence.samples import ORIGIN, signing_key
@@ -129,7 +130,7 @@ async def test_nothing_is_lost_or_doubled_by_a_kill_at_any_step(
     host = LogHost(redis, tmp_path / "a")
     before = await host.settle()
     await put(host.store, range(5))
-    real = getattr(LogStore, call)
+    real = getattr(LogTail, call)
     calls = 0
 
     async def killed(*args: Any, **options: Any) -> Any:
@@ -143,7 +144,7 @@ async def test_nothing_is_lost_or_doubled_by_a_kill_at_any_step(
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(LogStore, call, killed)
+        patch.setattr(LogTail, call, killed)
         try:
             await host.sequencer.advance()
             await host.sequencer.advance()
@@ -327,6 +328,8 @@ async def test_a_lost_key_is_replaced_by_an_operator_alone(host: LogHost, redis:
     keys = await new.store.keys()
     assert keys.current == SECOND
     assert FIRST.to_pem() in keys.to_pem(), "the old public keys stay published"
+    await new.settle()
+    assert KeySet.from_pem(new.file.keys_path.read_text()) == keys
 
 
 async def test_a_revoked_key_counts_for_what_was_logged_before(host: LogHost, redis: Redis) -> None:
