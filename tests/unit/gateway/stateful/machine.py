@@ -943,6 +943,14 @@ class Histories(RuleBasedStateMachine):
             self.stack.close()
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _check_logged(self) -> None:
+        """Each change of a state waits to be logged, once and in order; nobody makes leaves here."""
+        waiting = [fields for _, fields in self.grounds.admin.xrange("log:outbox")]
+        for name in self.grounds.admin.scan_iter("events:*", count=1000):
+            told = [fields[b"data"] for _, fields in self.grounds.admin.xrange(name) if fields[b"type"] == b"state"]
+            of = name.removeprefix(b"events:")
+            assert [fields[b"data"] for fields in waiting if fields[b"request"] == of] == told, name
+
     def _end(self) -> None:
         self._mend()
         for site in self.sites:
@@ -968,3 +976,4 @@ class Histories(RuleBasedStateMachine):
             assert site.up.policy.plan().applied == "none"
         left = {name.partition(b":")[0] for name in self.grounds.admin.scan_iter(count=1000)}
         assert left <= {b"request", b"requests", b"events", b"policy", b"aof", b"log"}, left
+        self._check_logged()
