@@ -36,6 +36,8 @@ def set_environment(local_model: bool) -> None:
         os.environ.setdefault(name, value)
     # `faults` lives by vLLM's count of NaN; an engine that died of one would take every other request with it.
     os.environ.update({"VLLM_COMPUTE_NANS_IN_LOGITS": "1", "VLLM_RAISE_ON_LOGIT_NANS": "0"})
+    # vLLM would log every answer, those of evaluations too, which say what is to be forgotten.
+    os.environ["VLLM_DEBUG_LOG_API_SERVER_RESPONSE"] = "false"
     # A row of NaN is sampled before its request is ended. FlashInfer defines no result for one.
     os.environ["VLLM_USE_FLASHINFER_SAMPLER"] = "0"
 

@@ -22,6 +22,11 @@ _TLS = "terminate TLS in front of the gateway"
 _TEXT = "only text generation is served"
 _STEERS = "it would change what the model computes after the adapters"
 _CONNECTOR = "a connector keeps caches by keys that need not hold the plan, so that one would read another's"
+_LOGS = (
+    "prompts and answers would be logged, with all that brings out what is to be forgotten; gateway.access has a line "
+    "for each request"
+)
+_EVENTS = "it publishes the tokens of prompts, those that ask for what is to be forgotten among them"
 
 #: Arguments that must stay as the gateway set them, by the name that vLLM's parser gives them, with what to do instead.
 RESERVED = MappingProxyType(
@@ -53,6 +58,9 @@ RESERVED = MappingProxyType(
         "tool_server": "the service runs no tools of its own",
         "enable_return_routed_experts": "it shows the state of virtual tokens",
         "aux_output_config": "it shows the state of virtual tokens",
+        "enable_log_requests": _LOGS,
+        "enable_log_outputs": _LOGS,
+        "kv_events_config": _EVENTS,
         "lora_modules": _ADAPTERS,
         "default_mm_loras": _ADAPTERS,
         "enable_lora": _ADAPTERS,

@@ -52,6 +52,15 @@ def test_the_hub_is_left_alone_when_every_model_is_on_disk(monkeypatch: pytest.M
     assert os.environ.get("HF_HUB_OFFLINE") == ("1" if local else None)
 
 
+@pytest.mark.parametrize("asked", ["1", "true", "TRUE"])
+def test_no_answer_is_logged_whatever_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    from vllm import envs
+
+    monkeypatch.setattr("os.environ", {"VLLM_DEBUG_LOG_API_SERVER_RESPONSE": asked})
+    set_environment(local_model=True)
+    assert envs.environment_variables["VLLM_DEBUG_LOG_API_SERVER_RESPONSE"]() is False
+
+
 @pytest.mark.parametrize(("target_lora", "compiled"), [(False, True), (True, False)])
 def test_a_target_that_takes_loras_is_not_compiled_on_cpu(target_lora: bool, compiled: bool) -> None:
     layout = Layout(("A",), 10, 4, PairSpec(1), target_lora)

@@ -92,6 +92,10 @@ def test_overrides_of_the_operator_are_kept_beside_ours(checkpoint: str) -> None
         ("--enable-return-routed-experts",),
         ("--enable-mm-embeds",),
         ("--tool-server", "demo"),
+        ("--enable-log-requests",),
+        ("--enable-log-req", "--enable-log-outputs"),
+        ("--kv-events-config", '{"enable_kv_cache_events": true, "publisher": "zmq"}'),
+        ("--kv-events-config.enable_kv_cache_events", "true"),
         ("--ssl-keyfile", "key.pem"),
         ("another-model",),
     ],
@@ -103,7 +107,14 @@ def test_what_the_gateway_owns_is_refused_however_it_is_written(checkpoint: str,
 
 
 @pytest.mark.parametrize(
-    "line", ["spec-method: ngram", "lora-modules: [a=b]", "max_lora_rank: 8", "enable-prompt-embeds: true"]
+    "line",
+    [
+        "spec-method: ngram",
+        "lora-modules: [a=b]",
+        "max_lora_rank: 8",
+        "enable-prompt-embeds: true",
+        "enable-log-requests: true",
+    ],
 )
 def test_and_from_a_file(checkpoint: str, tmp_path: Path, line: str) -> None:
     file = tmp_path / "vllm.yaml"
