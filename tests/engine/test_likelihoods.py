@@ -75,13 +75,13 @@ def distance(ours: list[tuple[float, ...]], theirs: Scored) -> float:
     )
 
 
-@pytest.mark.parametrize("count", [0, 20])
 def test_answers_are_as_likely_as_transformers_finds_them(
-    service: Service, client: UnlearnClient, reference: Any, exact: Any, count: int
+    service: Service, client: UnlearnClient, reference: Any, exact: Any
 ) -> None:
+    """With an adapter; `test_parity` has the model as it is."""
     model, tokenizer = reference
-    rows = trained_like_rows(model, tokenizer, count)
-    plan = candidate_plan(service.put_request(rows)) if count else PLAN_OFF
+    rows = trained_like_rows(model, tokenizer, 20)
+    plan = candidate_plan(service.put_request(rows))
     asked = [(Prompt(tuple(one_turn(question))), answers) for question, answers in ASKED.items()]
     ours = Attacker(client, plan, batch=16).score(asked)
     truth, theirs = (by_transformers(each, tokenizer, rows) for each in (exact, model))
@@ -93,6 +93,5 @@ def test_answers_are_as_likely_as_transformers_finds_them(
             apart = right[first] - right[second]
             if abs(apart) > 2 * allowed * max(lengths):  # else rounding may turn them round
                 assert (mine[first] - mine[second]) * apart > 0
-    if count:
-        off = Attacker(client, PLAN_OFF, batch=16).score(asked)
-        assert distance(off, truth) > 3 * allowed, "without the adapter it could not pass"
+    off = Attacker(client, PLAN_OFF, batch=16).score(asked)
+    assert distance(off, truth) > 3 * allowed, "without the adapter it could not pass"
