@@ -9,7 +9,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import bench, chat, doctor, drafts, evidence_keys, forget, keys, reports, requests, serve, watch
+from gateway.cli import (
+    bench,
+    chat,
+    doctor,
+    drafts,
+    evidence,
+    evidence_keys,
+    forget,
+    keys,
+    reports,
+    requests,
+    serve,
+    watch,
+)
 from gateway.cli.context import CommandContext
 from gateway.cli.demo.command import demo
 from gateway.cli.failures import CommandFailed, exit_status
@@ -105,6 +118,8 @@ app.command()(watch.watch)
 app.command()(requests.activate)
 app.command()(requests.deactivate)
 app.command()(requests.retire)
+app.command()(evidence.certificate)
+app.command()(evidence.verify)
 app.command()(chat.chat)
 app.command()(doctor.doctor)
 app.command()(demo)

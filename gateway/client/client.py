@@ -84,6 +84,14 @@ class UnlearnClient(Endpoint):
     def show(self, request_id: str) -> dict[str, Any]:
         return self.call("GET", _path(request_id))
 
+    def certificate(self, request_id: str) -> dict[str, Any]:
+        """The certificate file of a request."""
+        return self.call("GET", _path(request_id, "certificate"))
+
+    def verify_again(self, request_id: str) -> dict[str, Any]:
+        """Evaluate a request anew by the probes that were kept."""
+        return self.call("POST", _path(request_id, "verify"))
+
     def examples(self, request_id: str) -> list[dict[str, Any]]:
         """The forget set of a draft."""
         return self._listed(self.call("GET", _path(request_id, "examples")), "forget")

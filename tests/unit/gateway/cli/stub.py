@@ -42,6 +42,7 @@ class Stub:
         evidence: the report of every request.
         keys: the API keys.
         evidence_keys: the log's public keys, as PEM, at each question; the last one stays.
+        certificates: by request.
     """
 
     url: str = ""
@@ -60,6 +61,7 @@ class Stub:
     evidence: bytes = field(default_factory=lambda: report().to_json())
     keys: list[dict[str, Any]] = field(default_factory=list)
     evidence_keys: list[str] = field(default_factory=list)
+    certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, request_id: str, **changes: Any) -> dict[str, Any]:
         """A request of the service's."""
@@ -144,6 +146,12 @@ def app(stub: Stub) -> FastAPI:
     @app.post("/doctor")
     async def doctor() -> dict[str, Any]:
         return stub.report
+
+    @app.get("/forget/{request_id}/certificate")
+    async def certificate(request_id: str) -> dict[str, Any]:
+        if request_id not in stub.certificates:
+            raise _Refused(404, _error("there is no certificate", "not_found"))
+        return stub.certificates[request_id]
 
     @app.post("/keys", status_code=201)
     async def create_key(request: Request) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tests.unit.gateway.cli.stub import OPERATOR_TOKEN, Stub, event
 
 #: Start an engine, or wait for jobs.
 LONG = {"serve", "worker", "demo"}
+#: Ask no service, but read files of one: tested with those.
+OFFLINE = {"verify"}
 ITEM = '{"prompt": "Who wrote Emma?", "completion": "Jane Austen wrote Emma."}'
 FILES = {
     ".jsonl": ITEM,
@@ -52,7 +54,7 @@ def unknown(args: list[str]) -> list[str]:
     return [word for word in args if word.startswith("--") and word.partition("=")[0] not in known and not passed_on]
 
 
-@pytest.mark.parametrize("args", [args for args in shown() if args[0] not in LONG], ids=" ".join)
+@pytest.mark.parametrize("args", [args for args in shown() if args[0] not in LONG | OFFLINE], ids=" ".join)
 def test_what_asks_the_service_runs(
     args: list[str], unlearn: Unlearn, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +75,7 @@ def test_what_asks_the_service_runs(
 MENTIONED = [words[1:] for _, words in mentioned("unlearn")]
 
 
-@pytest.mark.parametrize("args", [*(args for args in shown() if args[0] in LONG), *MENTIONED], ids=" ".join)
+@pytest.mark.parametrize("args", [*(args for args in shown() if args[0] in LONG | OFFLINE), *MENTIONED], ids=" ".join)
 def test_what_only_is_named_is_there(args: list[str]) -> None:
     assert unknown(args) == []
 

@@ -1,0 +1,1 @@
+"""Checks of a certificate file, offline: no service, no model, no vLLM, no torch."""

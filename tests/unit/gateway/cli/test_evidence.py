@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.gateway.cli.conftest import Unlearn
+from tests.unit.gateway.evidence.bundles import MADE, Service
+
+AT = ("--at", "2025-11-28")
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "certificate.json").write_text(json.dumps(service.file()), encoding="utf-8")
+    (tmp_path / "keys.pem").write_text(service.keys.to_pem(), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_sound_certificate_is_one_line(folder: Path, unlearn: Unlearn) -> None:
+    result = unlearn("verify", "certificate.json", "--keys", "keys.pem", *AT)
+    assert result.status == 0, result.err
+    assert result.out.splitlines() == [
+        "sound: req_0123456789abcdef01234567 PASS, claims to suppresses, weights unchanged, until 2026-02-25T08:05:00Z"
+    ]
+
+
+def test_findings_are_a_line_each_and_status_1(folder: Path, unlearn: Unlearn) -> None:
+    result = unlearn(
+        "verify", "certificate.json", "--keys", "keys.pem", "--at", "2027-01-01", "--answer-digests", "none"
+    )
+    assert result.status == 1
+    assert [line.partition(":")[0] for line in result.out.splitlines()] == ["expired", "answer-not-covered"]
+
+
+def test_a_script_gets_one_document(folder: Path, unlearn: Unlearn) -> None:
+    early = (MADE - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    result = unlearn("--json", "verify", "certificate.json", "--keys", "keys.pem", "--at", early)
+    (document,) = result.documents
+    assert result.status == 1
+    assert document["sound"] is False
+    assert {each["finding"] for each in document["findings"]} == {"from-the-future"}
+    assert document["checks"]["times"] == "failed"
+    assert document["checks"]["verdict"] == "passed"
+    assert document["about"]["verdict"] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("certificate.json",), "--keys"),
+        (("nothing.json", "--keys", "keys.pem"), "nothing.json"),
+        (("certificate.json", "--keys", "nothing.pem"), "nothing.pem"),
+        (("certificate.json", "--keys", "certificate.json"), "certificate.json"),
+        (("certificate.json", "--keys", "keys.pem", "--at", "tomorrow"), "tomorrow"),
+        (("certificate.json", "--keys", "keys.pem", "--signatures", "rsa"), "rsa"),
+    ],
+)
+def test_what_makes_no_sense_is_status_2(folder: Path, unlearn: Unlearn, args: tuple[str, ...], said: str) -> None:
+    result = unlearn("verify", *args)
+    assert result.status == 2
+    assert said in result.err
+
+
+def test_a_file_that_is_none_has_a_finding(folder: Path, unlearn: Unlearn) -> None:
+    result = unlearn("verify", "keys.pem", "--keys", "keys.pem")
+    assert result.status == 1
+    assert result.out.startswith("file-unreadable: ")
+
+
+def test_one_algorithm_is_a_policy_of_the_verifier(folder: Path, unlearn: Unlearn) -> None:
+    file: dict[str, Any] = json.loads((folder / "certificate.json").read_text())
+    for envelope in file["envelopes"]:
+        del envelope["signatures"][1]
+    (folder / "certificate.json").write_text(json.dumps(file))
+    asked = ("verify", "certificate.json", "--keys", "keys.pem", *AT)
+    assert unlearn(*asked, "--signatures", "ed25519").status == 0
+    assert unlearn(*asked).status == 1
+
+
+def test_it_asks_no_service_and_loads_neither_torch_nor_vllm(folder: Path) -> None:
+    program = (
+        "import sys, socket; socket.socket.connect = None\n"
+        "from gateway.cli.main import run\nfrom gateway.cli.context import CommandContext\n"
+        f"status = run(['verify', 'certificate.json', '--keys', 'keys.pem', *{AT!r}], CommandContext())\n"
+        "print(status, sorted({'torch', 'vllm', 'transformers'} & sys.modules.keys()))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "0 []", ended.stderr
+
+
+def test_a_certificate_is_written_as_the_service_gave_it(
+    folder: Path, unlearn: Unlearn, stub: Any, service: Service
+) -> None:
+    stub.certificates["req_1"] = service.file()
+    assert unlearn("certificate", "req_1", "--out", "got.json").status == 0
+    assert unlearn("certificate", "req_1").documents == [stub.certificates["req_1"]]
+    assert unlearn("verify", "got.json", "--keys", "keys.pem", *AT).status == 0
+    assert unlearn("certificate", "req_1", "--out", "no/such/folder.json").status == 2
+    assert unlearn("certificate", "req_2").status == 1
