@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DISTRIBUTION = "unlearning-gateway"
@@ -47,6 +48,14 @@ def _origin(value: str) -> str:
     if re.fullmatch(r"[!-*,-~]{1,255}", value) is None:
         raise ValueError("a log's name has 1 to 255 printable ASCII characters, no space and no plus")
     return value
+
+
+def _base64_bytes(text: str) -> int:
+    """How many bytes it stands for; 0 for what is no base64."""
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except ValueError:
+        return 0
 
 
 class Settings(BaseSettings):
@@ -179,6 +188,21 @@ class Settings(BaseSettings):
         le=10,
         description="factor on the differences that the self-check allows; raise it for a cache or weights in 8 bits",
     )
+    webhook_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="endpoint of yours that is told when a report is stale; needs webhook_secret; unset: none",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="whsec_ and base64 of 24 to 64 bytes, which sign those messages (Standard Webhooks)",
+    )
+    verify_every_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="evaluate requests anew so long after their last report, where their probes were kept; unset: only "
+        "on demand",
+    )
     gate_max_leak: float = Field(
         default=0.0,
         ge=0,
@@ -212,6 +236,15 @@ class Settings(BaseSettings):
         description="smallest share (lower bound) of the prompts which bring out what is to go that the scope of a "
         "matched request must catch; one below it is applied to every prompt, or rejected, as it asks",
     )
+
+    @model_validator(mode="after")
+    def _webhook_is_signed(self) -> Self:
+        """Raises ValueError for an endpoint without a secret, or with one that cannot sign."""
+        if self.webhook_url is not None:
+            secret = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
+            if not secret.startswith("whsec_") or not 24 <= _base64_bytes(secret.removeprefix("whsec_")) <= 64:
+                raise ValueError("webhook_url needs webhook_secret: whsec_ and base64 of 24 to 64 bytes")
+        return self
 
     @property
     def offered(self) -> frozenset[str]:

@@ -107,6 +107,20 @@ class GatewayMetrics:
             ["where"],
             registry=registry,
         )
+        self.reports_stale = Gauge(
+            "unlearning_reports_stale",
+            "Requests that are ready or active and whose report is stale",
+            registry=registry,
+        )
+        self.webhooks = Counter(
+            "unlearning_webhooks",
+            "Messages to the operator's webhook, by outcome; those that failed are tried again",
+            ["outcome"],
+            registry=registry,
+        )
+        self.webhooks_waiting = Gauge(
+            "unlearning_webhooks_waiting", "Messages that the operator's webhook has not taken yet", registry=registry
+        )
         self.overhead = Histogram(
             "unlearning_gateway_overhead_seconds",
             "Time a request spends in the gateway before the engine gets it",

@@ -3,13 +3,13 @@
 soft_rows prompt_budget methods offset_layers offset_model offset_reference offset_slots offset_sets offset_rank
 inverter_url inverter_model max_examples max_body_bytes vllm_plugins job_timeout_s job_retries policy_staleness_s
 self_check_tolerance watch log_origin log_witnesses gate_max_leak gate_max_family_leak gate_min_kept gate_min_neighbours gate_min_recall
-otlp_endpoint
+otlp_endpoint webhook_url verify_every_days
 {{- end -}}
 
 {{/* Those that the chart, the image or a Secret sets. */}}
 {{- define "unlearning.ownSettings" -}}
 model host port data_dir cache_dir redis_url gateway_url api_keys operator_token payload_key worker worker_device
-drain_timeout_s inverter_key evidence_key
+drain_timeout_s inverter_key evidence_key webhook_secret
 {{- end -}}
 
 {{/* A value as text; numbers of values files are floats, and 4194304 would become 4.194304e+06. */}}

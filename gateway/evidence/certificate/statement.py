@@ -100,16 +100,13 @@ def claims(report: Report) -> Iterator[dict[str, Any]]:
     """Every number that a gate judges, with the gate. Where nothing was tested, nothing is claimed."""
     evaluation, least = report.evaluation, 1 - report.policy.terms.confidence
     direct = evaluation.forget
+    counts: dict[str, Any]
     if direct.after.rate is not None:
         counts = {"sampleSize": direct.after.n, "leaked": direct.after.leaked}
         yield _claim("leak_rate", "direct", direct.after.rate, "<=", direct.threshold, counts)
     for family in (*evaluation.families, evaluation.pooled):
         if family.p_adjusted is not None:
-            counts: dict[str, Any] = {
-                "sampleSize": family.known,
-                "leaked": family.after.leaked,
-                "allowed": decimal(family.threshold),
-            }
+            counts = {"sampleSize": family.known, "leaked": family.after.leaked, "allowed": decimal(family.threshold)}
             yield _claim("holm_adjusted_p_value", family.family, family.p_adjusted, ">=", least, counts)
     for name, staying in (("controls", evaluation.controls), ("neighbours", evaluation.neighbours)):
         if staying.rate is not None:
@@ -178,7 +175,7 @@ def _claim(
         "comparator": comparator,
         "threshold": decimal(threshold),
         "value": decimal(value),
-        "passed": bool(_COMPARE[comparator](value, threshold)),
+        "passed": bool(_COMPARE[comparator](float(decimal(value)), float(decimal(threshold)))),
         **counts,
     }
 

@@ -79,10 +79,15 @@ def _promised(report: Report) -> dict[str, Any]:
     evaluation = report.evaluation
     return {
         "request": report.request.id,
+        "level": report.claim.level.value,
         "tier": evaluation.tier.value,
-        "families": [family.family for family in evaluation.families],
-        "seeds": evaluation.seeds,
-        "policy": report.policy.digest,
+        "seeds": dict(evaluation.seeds),
+        "decoding": evaluation.decoding.model_dump(mode="json"),
+        "families": {family.family: family.asked for family in evaluation.families},
+        "gates": report.policy.terms.gates.model_dump(mode="json"),
+        "policy": {"id": report.policy.id, "digest": report.policy.digest},
+        "manifest": digest(report.manifest),
+        "probe_set": evaluation.probe_set.commitment,
     }
 
 

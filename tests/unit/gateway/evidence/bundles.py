@@ -37,19 +37,25 @@ class MemoryLog:
     """The log, its leaves in memory. `gateway.requests.evidence_log.Log`."""
 
     def __init__(self, *keys: SigningKey, at: datetime = MADE, origin: str = ORIGIN) -> None:
-        self.keys = keys or (key(),)
+        self.signers = keys or (key(),)
         self.at = at
         self.origin = origin
-        self.leaves: list[Leaf] = []
+        self.tree: list[Leaf] = []
         self.behind: list[tuple[str | None, Opening]] = []
 
-    async def append(self, entry: Entry, *, request: str | None) -> int:
+    async def append(self, entry: Entry, *, request: str | None = None, token: str | None = None) -> int:
         return self.add(entry, request)
 
+    async def leaves(self, start: int, end: int) -> list[bytes]:
+        return [leaf.to_bytes() for leaf in self.tree[start:end]]
+
+    async def keys(self) -> KeySet:
+        return KeySet(self.origin, tuple(KnownKey(each.public()) for each in self.signers[:1]))
+
     def add(self, entry: Entry, request: str | None = None) -> int:
-        index = len(self.leaves)
+        index = len(self.tree)
         salt = bytes([index % 256]) * 32
-        self.leaves.append(sealed(entry, salt, int(self.at.timestamp() * 1000) + index))
+        self.tree.append(sealed(entry, salt, int(self.at.timestamp() * 1000) + index))
         opening = Opening(index, base64.b64encode(salt).decode(), dict(entry.body))
         self.behind.append((request, opening))
         return index
@@ -58,18 +64,20 @@ class MemoryLog:
         return [opening for owner, opening in self.behind if owner == request]
 
     async def proof_file(self, index: int) -> str:
-        return self.proof(index)
+        return edited_proof(self.proof(index), extra=None)
 
     def proof(self, index: int) -> str:
-        hashes = [leaf_hash(leaf.to_bytes()) for leaf in self.leaves]
+        hashes = [leaf_hash(leaf.to_bytes()) for leaf in self.tree]
 
         def hash_of(subtree: Subtree) -> bytes:
             start = subtree.index << subtree.level
             return complete_hash(hashes[start : start + (1 << subtree.level)])
 
         proof = tuple(folded(part, hash_of) for part in inclusion_parts(index, len(hashes)))
-        note = checkpoints.sign(Checkpoint(self.origin, len(hashes), root(hashes)), self.keys, int(self.at.timestamp()))
-        return ProofFile(index, proof, str(note), self.leaves[index].to_bytes()).to_text()
+        note = checkpoints.sign(
+            Checkpoint(self.origin, len(hashes), root(hashes)), self.signers, int(self.at.timestamp())
+        )
+        return ProofFile(index, proof, str(note), self.tree[index].to_bytes()).to_text()
 
 
 def promise(report: Report) -> dict[str, Any]:
@@ -77,10 +85,15 @@ def promise(report: Report) -> dict[str, Any]:
     evaluation = report.evaluation
     return {
         "request": report.request.id,
+        "level": report.claim.level.value,
         "tier": evaluation.tier.value,
-        "families": [family.family for family in evaluation.families],
         "seeds": dict(evaluation.seeds),
-        "policy": report.policy.digest,
+        "decoding": evaluation.decoding.model_dump(mode="json"),
+        "families": {family.family: family.asked for family in evaluation.families},
+        "gates": report.policy.terms.gates.model_dump(mode="json"),
+        "policy": {"id": report.policy.id, "digest": report.policy.digest},
+        "manifest": digest(report.manifest),
+        "probe_set": evaluation.probe_set.commitment,
     }
 
 

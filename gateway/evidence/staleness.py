@@ -1,0 +1,30 @@
+"""When a report says no longer what the service does: something that can change an answer has changed, or time passed.
+
+What is stale stays so until there is a new report: a change that was taken back may have been in force meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+#: Beside the names of a manifest: another request came to apply where it may interfere, and the date.
+INTERFERENCE: Final = "interference"
+VALID_UNTIL: Final = "valid_until"
+
+
+def stale_names(
+    manifest: Mapping[str, str], now: Mapping[str, str], *, interfering: bool, valid_until: datetime, at: datetime
+) -> tuple[str, ...]:
+    """Why a report is stale: names of the manifest in order, then `INTERFERENCE`, then `VALID_UNTIL`; () where it is
+    not.
+
+    manifest: of the report. now: the same of the service as it is; what is in one of both alone has changed.
+    """
+    changed = [name for name in sorted({*manifest, *now}) if manifest.get(name) != now.get(name)]
+    if interfering:
+        changed.append(INTERFERENCE)
+    if at >= valid_until:
+        changed.append(VALID_UNTIL)
+    return tuple(changed)

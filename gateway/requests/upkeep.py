@@ -1,0 +1,50 @@
+"""What every request with a report needs: its certificate, and a look whether the report still holds."""
+
+from __future__ import annotations
+
+from gateway.requests.certifier import Certifier
+from gateway.requests.staleness import Staleness
+from gateway.service.metrics import GatewayMetrics
+from gateway.store.lease import Lease
+from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import MAX_PAGE, RequestStore
+
+#: Between two rounds: how late a certificate, or the word that a report is stale, may be.
+POLL_S = 15.0
+#: Longer than a round may take: one that waits for the log to be signed, above all.
+LEASE_S = 300.0
+
+
+class EvidenceUpkeep:
+    """`sweep` is to be done every `POLL_S`: every replica counts what is stale, and one at a time acts."""
+
+    def __init__(
+        self, store: RequestStore, certifier: Certifier, staleness: Staleness, lease: Lease, metrics: GatewayMetrics
+    ) -> None:
+        self._store = store
+        self._certifier = certifier
+        self._staleness = staleness
+        self._lease = lease
+        self._metrics = metrics
+
+    async def sweep(self) -> None:
+        """Raises `StoreUnavailable`, `LogRefused`."""
+        active = await self._in(RequestState.ACTIVE)
+        reported = [record for record in (*active, *await self._in(RequestState.READY)) if record.report is not None]
+        stale = {record.id: bool(record.report and record.report["stale"]) for record in reported}
+        async with self._lease.held() as mine:
+            for record in reported if mine else ():
+                if (report := await self._certifier.certify(record)) is not None:
+                    stale[record.id] = bool(await self._staleness.check(record, report, active))
+        self._metrics.reports_stale.set(sum(stale.values()))
+
+    async def _in(self, state: RequestState) -> list[RequestRecord]:
+        """All of every tenant's."""
+        found: list[RequestRecord] = []
+        cursor: str | None = None
+        while True:
+            page = await self._store.list(state, MAX_PAGE, cursor)
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                return found

@@ -1,0 +1,79 @@
+"""Requests with reports, whose evidence is kept up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from gateway.evidence.canonical import digest
+from gateway.evidence.certificate.statement import timestamp
+from gateway.evidence.log.leaf import Entry
+from gateway.evidence.report.report import PreRegistration, Report
+from gateway.requests.certifier import Certifier
+from gateway.requests.evidence_log import EvidenceLog
+from gateway.store.certificates import CertificateStore
+from gateway.store.records import RequestRecord, RequestState
+from gateway.store.requests import RequestStore
+from tests.unit.gateway.evidence.bundles import MemoryLog, key, promise
+from tests.unit.gateway.evidence.report import samples
+from tests.unit.gateway.store.samples import stored
+
+
+class MemoryReports:
+    """`gateway.requests.certifier.Reports`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[bytes]] = {}
+
+    async def all(self, request_id: str) -> list[bytes]:
+        return self.kept.get(request_id, [])
+
+
+class Evidence:
+    """A service's stores, with what a worker leaves in them."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.store = RequestStore(redis)
+        self.log = MemoryLog(key(), at=datetime.now(UTC))
+        self.reports = MemoryReports()
+        self.certificates = CertificateStore(redis)
+        self.certifier = Certifier(self.reports, self.certificates, EvidenceLog(self.log), lambda: [key()])
+
+    async def request(self, state: RequestState = RequestState.READY, **changes: Any) -> RequestRecord:
+        """A request that came to this state with a report."""
+        record = await stored(self.store, state, {"digest": digest("adapter").removeprefix("sha256:")}, **changes)
+        await self.report(record)
+        return await self.store.get(record.id)
+
+    async def report(self, record: RequestRecord, *, days: float = 90, **changes: Any) -> Report:
+        """What the worker of a request leaves: promise and report in the log, the report, its note in the record."""
+        now = datetime.now(UTC)
+        times = {"made_at": timestamp(now), "valid_until": timestamp(now + timedelta(days=days))}
+        made = samples.report(**{**times, **changes})
+        requested = made.request.model_copy(update={"id": record.id})
+        made = made.model_copy(update={"request": requested})
+        body = promise(made)
+        index = await self.log.append(Entry("pre-registration", body), request=record.id)
+        report = made.model_copy(update={"pre_registration": PreRegistration(index=index, digest=digest(body))})
+        self.reports.kept.setdefault(record.id, []).append(report.to_json())
+        logged = {"request": record.id, "report": report.digest, "verdict": report.verdict.value}
+        await self.log.append(Entry("report", logged), request=record.id)
+        await self.redis.hset(f"request:{record.id}", "report", json.dumps(note(report)))
+        return report
+
+
+def note(report: Report) -> Mapping[str, Any]:
+    """A record's field about a report."""
+    return {
+        "digest": report.digest,
+        "verdict": report.verdict.value,
+        "tier": report.evaluation.tier.value,
+        "made_at": report.made_at,
+        "valid_until": report.valid_until,
+        "stale": [],
+    }
