@@ -54,7 +54,9 @@ def certificate(
 
 def verify(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate file.")],
+    what: Annotated[
+        str, typer.Argument(metavar="FILE", help="A certificate file; an id for --again without examples.")
+    ],
     keys: Annotated[
         Path | None, typer.Option("--keys", help="The service's public keys (PEM), got another way than the file.")
     ] = None,
@@ -69,12 +71,24 @@ def verify(
         str | None,
         typer.Option("--answer-digests", help="The `x-unlearning-digests` header of an answer: is it covered?"),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Evaluate again: a request by the probes that were kept, or by --examples.")
+    ] = False,
+    examples: Annotated[
+        Path | None, typer.Option("--examples", help="With --again: the file that the request was to forget.")
+    ] = None,
+    retain: Annotated[
+        Path | None, typer.Option("--retain", help="With --examples: the file that it was to retain, if it had one.")
+    ] = None,
 ) -> None:
-    """Check a certificate file without asking the service.
+    """Check a certificate file without asking the service; with --again, evaluate anew and compare.
 
     Ends with status 0 where nothing is wrong with it, 1 where something is.
     """
     context: CommandContext = ctx.obj
+    if again and examples is None:
+        _ask_again(context, what)
+        return
     if keys is None:
         raise UsageFailed("--keys: name the file of public keys that the certificate is to be checked with")
     rules = Rules(
@@ -82,7 +96,22 @@ def verify(
         algorithms=signatures.algorithms,
         answer_digests=None if answer_digests is None else tuple(answer_digests.split(",")),
     )
-    _show(context, checked(_read(file), _keys(keys), rules))
+    verification = checked(_read(Path(what)), _keys(keys), rules)
+    if again and examples is not None and verification.sound and verification.report is not None:
+        from gateway.cli.evaluating import held_against  # asks a service, and needs all that evaluates
+
+        verification = verification.with_findings("again", held_against(context, verification.report, examples, retain))
+    _show(context, verification)
+
+
+def _ask_again(context: CommandContext, request_id: str) -> None:
+    """Have the service evaluate a request by the probes that it kept."""
+    with context.client() as client:
+        document = client.verify_again(request_id)
+    if context.as_json:
+        context.emit(document)
+    else:
+        context.say(f"{request_id} will be evaluated again; its next report has another certificate")
 
 
 def _show(context: CommandContext, verification: Verification) -> None:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from gateway.access.rates import RateLimiter
 from gateway.access.service import KeyService
-from gateway.http import doctor, evidence, forget, keys, log
+from gateway.http import certificates, doctor, evidence, forget, keys, log
 from gateway.http.auth import Gatekeeper
 from gateway.http.log import LogAccess
 from gateway.http.middleware import AdapterHolder, GatewayMiddleware
@@ -20,6 +20,7 @@ from gateway.http.openapi import describe
 from gateway.http.routes import close_routes
 from gateway.http.routing import route_error
 from gateway.policy.active import ActivePolicy
+from gateway.requests.certifier import Certifier
 from gateway.requests.reports import Reports
 from gateway.requests.service import UnlearningService
 from gateway.selfcheck.run import SelfCheck
@@ -33,6 +34,7 @@ def assemble(
     *,
     service: UnlearningService,
     reports: Reports,
+    certifier: Certifier,
     key_service: KeyService,
     self_check: SelfCheck,
     log_access: LogAccess,
@@ -54,12 +56,14 @@ def assemble(
     app.state.server = SimpleNamespace(should_exit=False)
     app.state.unlearning = service
     app.state.reports = reports
+    app.state.certifier = certifier
     app.state.keys = key_service
     app.state.self_check = self_check
     app.state.log = log_access
     app.include_router(forget.router)
     app.include_router(log.router)
     app.include_router(evidence.router)
+    app.include_router(certificates.router)
     app.include_router(keys.router)
     app.include_router(doctor.router)
     describe(app)

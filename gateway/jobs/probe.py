@@ -119,6 +119,8 @@ class Prober:
         tier: how much is asked.
         manifest: digests of what can change an answer, without the adapter.
         notes, witness: see there.
+        probes: to be asked instead of new ones.
+        served: measure what every caller gets, with all that is in force; not the adapter alone.
     """
 
     def __init__(
@@ -136,6 +138,8 @@ class Prober:
         manifest: Mapping[str, str] | None = None,
         notes: Notes | None = None,
         witness: Witness | None = None,
+        probes: ProbeSet | None = None,
+        served: bool = False,
     ) -> None:
         self._service = service
         self._id = request_id
@@ -151,7 +155,8 @@ class Prober:
         self._witness = witness
         self._off = Attacker(service, PLAN_OFF, ATTACK_BATCH)
         self._simpler = Simpler(forget, self._off.respond)
-        self._asked: ProbeSet | None = None
+        self._asked = probes
+        self._plan = None if served else candidate_plan(request_id)
         self._known: _Before | None = None
         self._leaking: list[Result] = []
 
@@ -190,7 +195,7 @@ class Prober:
             *(self._id, self._level, self._tier, SEED, len(probes.direct), len(known)),
         )
         scope, asked, tried = None, [True] * len(probes.direct), [True] * len(known)
-        said = "candidate alone"
+        said = "as served" if self._plan is None else "candidate alone"
         if self._scope is not None:
             shown = [Prompt(tuple(messages)).shown for messages in probes.direct]
             fit = await asyncio.to_thread(self._scope.fit, [*shown, *(probe.query.prompt.shown for probe in known)])
@@ -240,9 +245,7 @@ class Prober:
     async def _direct(self, probes: ProbeSet, asked: Sequence[bool]) -> tuple[list[bool], list[bool], list[bool]]:
         """Of each forget item whether it leaks, of each control and neighbour whether it stays, of each answer whether
         it is fluent. asked: which are; the others have the answer of the model as it is."""
-        said = iter(
-            await straight_answers(self._service, list(compress(probes.direct, asked)), candidate_plan(self._id))
-        )
+        said = iter(await straight_answers(self._service, list(compress(probes.direct, asked)), self._plan))
         answers = [next(said) if fits else off for fits, off in zip(asked, probes.answers, strict=True)]
         first = len(probes.asked)
         beside = (*probes.controls, *probes.neighbours)
@@ -277,7 +280,7 @@ class Prober:
 
     async def _attacked(self, under: str, asked: Sequence[Probe]) -> list[Result]:
         """The attacks again, with the adapter."""
-        attacker = Attacker(self._service, candidate_plan(self._id), ATTACK_BATCH)
+        attacker = Attacker(self._service, self._plan, ATTACK_BATCH)
         results: list[Result] = []
 
         async def again(attacks: Sequence[Probe]) -> list[list[bool] | None]:

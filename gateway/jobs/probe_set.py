@@ -171,7 +171,7 @@ async def make_probe_set(
     )
 
 
-async def straight_answers(service: UnlearnClient, asked: Sequence[Sequence[Message]], plan: str) -> list[str]:
+async def straight_answers(service: UnlearnClient, asked: Sequence[Sequence[Message]], plan: str | None) -> list[str]:
     """The greedy answer to each, in order, in groups of `BATCH`. Raises `ClientError`."""
     answers: list[str] = []
     for start in range(0, len(asked), BATCH):

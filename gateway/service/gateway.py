@@ -47,6 +47,7 @@ from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
 from gateway.selfcheck.canaries import CanaryMaker, Shelf
 from gateway.selfcheck.engine import TOLERANCE
 from gateway.selfcheck.run import SelfCheck
+from gateway.service.evidence import EvidenceService, open_evidence
 from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
 from gateway.service.residency_metrics import ResidencyMetrics
@@ -124,6 +125,7 @@ class Gateway:
     rates: RateLimiter
     self_check: SelfCheck
     sequencer: Sequencer
+    evidence: EvidenceService
     app: ASGIApp
 
 
@@ -165,6 +167,19 @@ async def open_gateway(
     sequencer = Sequencer(
         stores.log, stores.evidence_keys, CheckpointFile(settings.data_dir), metrics, origin=settings.log_origin
     )
+    served = await served_with(engine, model, settings)
+    evidence = await open_evidence(
+        stack,
+        settings,
+        stores.redis,
+        stores.requests,
+        vault,
+        stores.log,
+        stores.evidence_keys.load,
+        served.digests,
+        metrics,
+        NearByPolicy(policy),
+    )
     vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
     app = assemble(
         vllm_app,
@@ -181,8 +196,9 @@ async def open_gateway(
         reports=Reports(
             ReportStore(stores.redis),
             KeptProbes(stores.redis, vault),
-            await served_with(engine, model, settings),
+            served,
         ),
+        certifier=evidence.certifier,
         key_service=KeyService(key_store, keyring),
         self_check=checks,
         log_access=LogAccess(stores.log, sequencer, parse_witnesses(settings.log_witnesses)),
@@ -199,7 +215,7 @@ async def open_gateway(
     lifecycle.detail = "loading active requests"
     await policy.refresh()
     await keyring.refresh()
-    return Gateway(metrics, stores, engine, policy, keyring, rates, checks, sequencer, app)
+    return Gateway(metrics, stores, engine, policy, keyring, rates, checks, sequencer, evidence, app)
 
 
 async def open_stores(stack: AsyncExitStack, settings: Settings, lifecycle: Lifecycle) -> Stores:

@@ -28,6 +28,7 @@ from gateway.http.health import HealthApp
 from gateway.policy.active import POLL_S, ActivePolicy
 from gateway.requests.erasure import POLL_S as ERASURE_S
 from gateway.requests.erasure import Erasure
+from gateway.requests.upkeep import POLL_S as EVIDENCE_S
 from gateway.selfcheck.run import SelfCheck
 from gateway.service import http_server
 from gateway.service.core_dumps import forbid_core_dumps
@@ -37,6 +38,7 @@ from gateway.service.lifecycle import Lifecycle, Phase
 from gateway.service.logs import configure_logging, progress_reporter
 from gateway.service.residency_metrics import POLL_S as RESIDENCY_S
 from gateway.service.supervisor import WorkerSupervisor, end_children, settings_environment
+from gateway.service.webhooks import POLL_S as WEBHOOKS_S
 from gateway.settings import Settings
 from gateway.store.embedded import until_it_answers
 
@@ -166,6 +168,9 @@ class _Service:
             keep("keys", gateway.keyring.refresh, KEYS_S)
             keep("rates", gateway.rates.renew, RENEW_S)
             keep("log", gateway.sequencer.step, 0.0)
+            keep("evidence", gateway.evidence.upkeep.sweep, EVIDENCE_S)
+            if gateway.evidence.delivery is not None:
+                keep("webhooks", gateway.evidence.delivery.deliver, WEBHOOKS_S)
             keep("residency", engine.census.take, RESIDENCY_S)
             keep("erasure", Erasure(stores.requests, stores.blobs, engine.holdings, policy).sweep, ERASURE_S)
             if stores.own_redis is not None:  # ours to start again when it died

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from adapters.registry import parse_config
 from docs.make_configuration import page
-from gateway.http import doctor, evidence, forget, keys, log
+from gateway.http import certificates, doctor, evidence, forget, keys, log
 from gateway.http.routes import KEYED_ROUTES, MODEL_ROUTES, OPEN_ROUTES, route_path
 from gateway.requests.items import Item
 from gateway.requests.schemas import ForgetBody
@@ -36,7 +36,8 @@ def ids(value: Any) -> str | None:
 
 def routes() -> set[str]:
     """Paths of everything that is served, ids written as the pages write them."""
-    own = {route_path(route) for module in (doctor, evidence, forget, keys, log) for route in module.router.routes}
+    modules = (certificates, doctor, evidence, forget, keys, log)
+    own = {route_path(route) for module in modules for route in module.router.routes}
     served = own | MODEL_ROUTES | KEYED_ROUTES | OPEN_ROUTES | PROBES
     plain = {"{request_id}": "{id}", "{key_id}": "{id}", "{path:path}": "{path}"}
     return {re.sub(r"{[^}]*}", lambda found: plain.get(found[0], found[0]), path) for path in served}

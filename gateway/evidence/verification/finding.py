@@ -49,6 +49,9 @@ class Fault(StrEnum):
     TIMES_DISORDERED = "times-disordered"
     # An answer that is held against it.
     ANSWER_NOT_COVERED = "answer-not-covered"
+    # Another evaluation that is held against it.
+    PROBES_DIFFER = "probes-differ"
+    VERDICT_DIFFERS = "verdict-differs"
 
 
 @dataclass(frozen=True, slots=True)

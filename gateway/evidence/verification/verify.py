@@ -58,6 +58,11 @@ class Verification:
         """Whether nothing was found."""
         return not self.findings
 
+    def with_findings(self, check: str, found: Iterable[tuple[Fault, str]]) -> Verification:
+        """The same with another check that was made."""
+        more = tuple(Finding(check, fault, message) for fault, message in found)
+        return Verification((*self.findings, *more), (*self.reached, check), self.report)
+
     def to_dict(self) -> dict[str, Any]:
         failed = {finding.check for finding in self.findings}
         about = None

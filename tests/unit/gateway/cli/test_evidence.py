@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
+from adapters.progress import Progress
+from gateway.cli import evaluating
+from gateway.evidence.report.judging import Judgement
+from gateway.evidence.report.policy import Verdict
+from gateway.evidence.report.report import Report
+from gateway.jobs.again import Again
 from tests.unit.gateway.cli.conftest import Unlearn
+from tests.unit.gateway.cli.stub import Stub
 from tests.unit.gateway.evidence.bundles import MADE, Service
 
 AT = ("--at", "2025-11-28")
@@ -20,9 +27,14 @@ def service() -> Service:
     return Service()
 
 
+@pytest.fixture(scope="module")
+def file(service: Service) -> str:
+    return json.dumps(service.file())
+
+
 @pytest.fixture
-def folder(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "certificate.json").write_text(json.dumps(service.file()), encoding="utf-8")
+def folder(tmp_path: Path, service: Service, file: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "certificate.json").write_text(file, encoding="utf-8")
     (tmp_path / "keys.pem").write_text(service.keys.to_pem(), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -100,12 +112,70 @@ def test_it_asks_no_service_and_loads_neither_torch_nor_vllm(folder: Path) -> No
     assert ended.stdout.splitlines()[-1] == "0 []", ended.stderr
 
 
-def test_a_certificate_is_written_as_the_service_gave_it(
-    folder: Path, unlearn: Unlearn, stub: Any, service: Service
-) -> None:
-    stub.certificates["req_1"] = service.file()
+def test_a_certificate_is_written_as_the_service_gave_it(folder: Path, unlearn: Unlearn, stub: Stub, file: str) -> None:
+    stub.certificates["req_1"] = json.loads(file)
     assert unlearn("certificate", "req_1", "--out", "got.json").status == 0
     assert unlearn("certificate", "req_1").documents == [stub.certificates["req_1"]]
     assert unlearn("verify", "got.json", "--keys", "keys.pem", *AT).status == 0
     assert unlearn("certificate", "req_1", "--out", "no/such/folder.json").status == 2
     assert unlearn("certificate", "req_2").status == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "same", "found"),
+    [
+        (Verdict.PASS, True, []),
+        (Verdict.FAIL, True, ["verdict-differs"]),
+        (Verdict.PASS, False, ["probes-differ"]),
+        (Verdict.INCONCLUSIVE, False, ["probes-differ", "verdict-differs"]),
+    ],
+)
+@pytest.mark.parametrize(("state", "served"), [("active", True), ("ready", False)])
+def test_an_evaluation_made_again_is_held_against_the_certificate(
+    folder: Path,
+    unlearn: Unlearn,
+    stub: Stub,
+    monkeypatch: pytest.MonkeyPatch,
+    verdict: Verdict,
+    same: bool,
+    found: list[str],
+    state: str,
+    served: bool,
+) -> None:
+    asked: list[Any] = []
+
+    async def evaluate(_client: object, report: Report, forget: Any, retain: Any, tell: Any, **options: Any) -> Again:
+        asked.append((len(forget), len(retain), options))
+        tell(Progress("evaluation", 1, 2))
+        return Again(report.evaluation, Judgement(verdict, (), ()), same)
+
+    monkeypatch.setattr(evaluating, "evaluate_again", evaluate)
+    (folder / "forget.csv").write_text("prompt,completion\nWho wrote Emma?,Jane Austen wrote Emma.\n")
+    stub.add("req_0123456789abcdef01234567", state=state)
+    asking = ("--again", "--examples", "forget.csv", "--retain", "forget.csv")
+    result = unlearn("verify", "certificate.json", "--keys", "keys.pem", *AT, *asking)
+    assert result.status == (1 if found else 0)
+    assert [line.partition(":")[0] for line in result.out.splitlines()] == (found or ["sound"])
+    assert asked == [(1, 1, {"served": served})]
+
+
+def test_a_certificate_with_findings_is_not_evaluated(folder: Path, unlearn: Unlearn, stub: Stub) -> None:
+    late = ("--at", "2027-01-01", "--again", "--examples", "nothing.csv")
+    result = unlearn("verify", "certificate.json", "--keys", "keys.pem", *late)
+    assert (result.status, result.out.partition(":")[0]) == (1, "expired")
+    assert stub.calls == []
+
+
+@pytest.mark.parametrize("text", ["prompt,completion\n,\n", "text\n \n"])
+def test_examples_that_are_none_are_status_2(folder: Path, unlearn: Unlearn, text: str) -> None:
+    (folder / "forget.csv").write_text(text)
+    again = ("--again", "--examples", "forget.csv")
+    assert unlearn("verify", "certificate.json", "--keys", "keys.pem", *AT, *again).status == 2
+
+
+def test_nothing_is_left_to_ask_of_a_retired_request(folder: Path, unlearn: Unlearn, stub: Stub) -> None:
+    (folder / "forget.csv").write_text("prompt,completion\nWho wrote Emma?,Jane Austen wrote Emma.\n")
+    stub.add("req_0123456789abcdef01234567", state="retired")
+    result = unlearn("verify", "certificate.json", "--keys", "keys.pem", *AT, "--again", "--examples", "forget.csv")
+    assert result.status == 2
+    assert "retired" in result.err

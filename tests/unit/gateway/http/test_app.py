@@ -27,6 +27,7 @@ def assembled(app: FastAPI) -> Any:
         app,
         service=UNUSED,
         reports=UNUSED,
+        certifier=UNUSED,
         key_service=UNUSED,
         self_check=UNUSED,
         log_access=UNUSED,

@@ -18,6 +18,8 @@ from gateway.store.records import RequestState
 from gateway.store.requests import RequestStore
 
 TOKEN = "op-test"
+#: The plan of whoever names none.
+SERVED = "active"
 MANIFEST = ServedManifest(
     {name: digest(name) for name in ("model", "engine", "source")}, Served(model="m", engine="e 1", gateway="0")
 )
@@ -47,12 +49,12 @@ class StubService:
 
     def read(self, ids: list[int], plan: str) -> list[dict[str, Any] | None]:
         """Each word as likely as it is short, but what was forgotten."""
-        forgotten = plan.startswith("candidate:") and self.forgets
+        forgotten = (plan.startswith("candidate:") or plan == SERVED) and self.forgets
         likely = [-9.0 if forgotten and self.words[token] == "Paris" else -len(self.words[token]) for token in ids]
         return [None, *({str(token): {"logprob": p}} for token, p in zip(ids[1:], likely[1:], strict=True))]
 
     def answer(self, question: str, plan: str) -> str:
-        forgetful = plan.startswith("candidate:")
+        forgetful = plan.startswith("candidate:") or plan == SERVED
         for name, known in (("Paris", "It is in France."), ("France", "Paris.")):
             if name in question:
                 return "I do not know." if forgetful and self.forgets else known
@@ -83,7 +85,7 @@ def build(stub: StubService) -> FastAPI:
             body = await request.json()
         finally:
             stub.now -= 1
-        plan = request.headers["x-unlearning-plan"]
+        plan = request.headers.get("x-unlearning-plan", SERVED)
         stub.asked[plan] += 1
         stub.bodies.append(body)
         content = stub.answer(body["messages"][-1]["content"], plan)
@@ -101,7 +103,7 @@ def build(stub: StubService) -> FastAPI:
     @app.post("/v1/completions")
     async def complete(request: Request) -> dict[str, Any]:
         body = await request.json()
-        plan = request.headers["x-unlearning-plan"]
+        plan = request.headers.get("x-unlearning-plan", SERVED)
         if isinstance(body["prompt"], list):
             read = [stub.read(ids, plan) for ids in body["prompt"]]
             return {"choices": [{"index": i, "text": "", "prompt_logprobs": each} for i, each in enumerate(read)]}

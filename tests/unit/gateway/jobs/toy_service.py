@@ -15,6 +15,7 @@ from gateway.policy.active import ActivePolicy
 from gateway.policy.plan import PlanBuilder
 from gateway.selfcheck.run import SelfCheck
 from gateway.service import serve, supervisor
+from gateway.service.evidence import open_evidence
 from gateway.service.gateway import Gateway, open_stores
 from gateway.service.lifecycle import Lifecycle
 from gateway.service.metrics import GatewayMetrics
@@ -24,7 +25,8 @@ from gateway.store.api_keys import ApiKeyStore
 from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.generation import KEYS_FILE, GenerationFile
 from gateway.store.rates import RateStore
-from tests.unit.gateway.jobs.stub_service import StubService, build
+from gateway.store.vault import PayloadVault, load_or_create_key
+from tests.unit.gateway.jobs.stub_service import MANIFEST, StubService, build
 from tests.unit.gateway.requests.test_erasure import Engine
 
 
@@ -44,7 +46,11 @@ async def open_gateway(stack: AsyncExitStack, settings: Settings, *_: Any, lifec
     app = build(StubService(stores.own_redis.url))
     rates = RateLimiter(RateStore(stores.redis), metrics)
     sequencer = Sequencer(stores.log, stores.evidence_keys, CheckpointFile(settings.data_dir), metrics)
-    return Gateway(metrics, stores, engine, policy, keyring, rates, SelfCheck([]), sequencer, app)
+    vault, keys = PayloadVault(load_or_create_key(settings)), stores.evidence_keys.load
+    evidence = await open_evidence(
+        stack, settings, stores.redis, stores.requests, vault, stores.log, keys, MANIFEST.digests, metrics
+    )
+    return Gateway(metrics, stores, engine, policy, keyring, rates, SelfCheck([]), sequencer, evidence, app)
 
 
 if __name__ == "__main__":

@@ -196,6 +196,7 @@ class Shell:
             self.app,
             service=unused,
             reports=unused,
+            certifier=unused,
             key_service=unused,
             self_check=unused,
             log_access=unused,
