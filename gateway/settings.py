@@ -191,7 +191,8 @@ class Settings(BaseSettings):
     webhook_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="endpoint of yours that is told when a report is stale; needs webhook_secret; unset: none",
+        description="endpoint of yours that is told when a report is stale, and when a request was evaluated again; "
+        "needs webhook_secret; unset: none",
     )
     webhook_secret: SecretStr | None = Field(
         default=None,

@@ -22,6 +22,7 @@ from gateway.http.routing import route_error
 from gateway.policy.active import ActivePolicy
 from gateway.requests.certifier import Certifier
 from gateway.requests.reports import Reports
+from gateway.requests.reverification import Reverification
 from gateway.requests.service import UnlearningService
 from gateway.selfcheck.run import SelfCheck
 from gateway.service.lifecycle import Lifecycle
@@ -35,6 +36,7 @@ def assemble(
     service: UnlearningService,
     reports: Reports,
     certifier: Certifier,
+    reverification: Reverification,
     key_service: KeyService,
     self_check: SelfCheck,
     log_access: LogAccess,
@@ -57,6 +59,7 @@ def assemble(
     app.state.unlearning = service
     app.state.reports = reports
     app.state.certifier = certifier
+    app.state.reverification = reverification
     app.state.keys = key_service
     app.state.self_check = self_check
     app.state.log = log_access

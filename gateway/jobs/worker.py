@@ -11,8 +11,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gateway.errors import StoreUnavailable
@@ -27,10 +28,12 @@ from gateway.store.client import connected
 from gateway.store.embedded import RedisServer, is_embedded, redis_server, until_it_answers
 from gateway.store.records import RequestRecord
 from gateway.store.requests import RequestStore
+from gateway.store.verifications import Verifications
 
 log = logging.getLogger(__name__)
 
 JOB = (sys.executable, "-m", "gateway.jobs")
+VERIFY = (sys.executable, "-m", "gateway.jobs.verification")
 _POLL_S = 0.5
 #: Between two signs of life, and between two looks at what others left half-way.
 _REPORT_S = LEASE_S / 4
@@ -45,9 +48,20 @@ _PATIENCE_S = 3.0
 class Worker:
     """Works until it is told to stop."""
 
-    def __init__(self, queue: JobQueue, store: RequestStore, settings: Settings, command: Sequence[str] = JOB) -> None:
-        """command: what runs a job, given the request and the number of the attempt."""
+    def __init__(
+        self,
+        queue: JobQueue,
+        verifications: Verifications,
+        store: RequestStore,
+        settings: Settings,
+        command: Sequence[str] = JOB,
+        verify: Sequence[str] = VERIFY,
+    ) -> None:
+        """command: what runs a job, given the request and the number of the attempt. verify: what evaluates a request
+        again, given the request."""
         self._queue = queue
+        self._verifications = verifications
+        self._verify_command = tuple(verify)
         self._store = store
         self._settings = settings
         self._command = tuple(command)
@@ -68,6 +82,8 @@ class Worker:
                 while not self._stop.is_set():
                     if (record := await self._next()) is not None:
                         await self._work(record)
+                    elif (request_id := await self._verifications.claim()) is not None:
+                        await self._verify(request_id)
                     else:
                         await self._unless_stopped(asyncio.sleep(_POLL_S))
                 await self._queue.leave()
@@ -91,21 +107,9 @@ class Worker:
         return True
 
     async def _work(self, record: RequestRecord) -> None:
-        environment = {**os.environ, **settings_environment(self._settings)}
-        # A session of its own: what is sent to the worker's group is the worker's to decide on.
-        job = await asyncio.create_subprocess_exec(
-            *self._command, record.id, str(record.attempts), env=environment, start_new_session=True
-        )
-        limit = self._settings.job_timeout_s * (1 + len(record.candidates)) + _MARGIN_S
-        try:
-            async with asyncio.timeout(limit):
-                status = await self._until_it_ends(job, record)
-        except TimeoutError:
-            status = None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(job.pid, signal.SIGKILL)
-            ended = await job.wait()
+        limit_s = self._settings.job_timeout_s * (1 + len(record.candidates)) + _MARGIN_S
+        job = (*self._command, record.id, str(record.attempts))
+        status, ended = await self._run(job, limit_s, partial(self._queue.hold, record.id))
         try:
             if status == 0:
                 return
@@ -116,15 +120,43 @@ class Worker:
         except StoreUnavailable:
             log.error("request left until its lease ends id=%s", record.id)
 
-    async def _until_it_ends(self, job: asyncio.subprocess.Process, record: RequestRecord) -> int | None:
+    async def _verify(self, request_id: str) -> None:
+        limit_s = self._settings.job_timeout_s + _MARGIN_S
+        job = (*self._verify_command, request_id)
+        status, ended = await self._run(job, limit_s, partial(self._verifications.hold, request_id))
+        if status == 0:
+            await self._verifications.done(request_id)
+        else:
+            log.warning("verification ended id=%s status=%d, it waits again", request_id, ended)
+            await self._verifications.give_up(request_id)
+
+    async def _run(
+        self, command: Sequence[str], limit_s: float, hold: Callable[[], Awaitable[None]]
+    ) -> tuple[int | None, int]:
+        """A job's exit status, None when it was told to stop or was out of time, and how its process ended."""
+        environment = {**os.environ, **settings_environment(self._settings)}
+        # A session of its own: what is sent to the worker's group is the worker's to decide on.
+        job = await asyncio.create_subprocess_exec(*command, env=environment, start_new_session=True)
+        try:
+            async with asyncio.timeout(limit_s):
+                status = await self._until_it_ends(job, hold)
+        except TimeoutError:
+            status = None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
+            ended = await job.wait()
+        return status, ended
+
+    async def _until_it_ends(self, job: asyncio.subprocess.Process, hold: Callable[[], Awaitable[None]]) -> int | None:
         """The job's exit status; None when the worker is to stop."""
         ended, stopped = asyncio.ensure_future(job.wait()), asyncio.ensure_future(self._stop.wait())
         try:
             while not ended.done() and not stopped.done():
                 try:
-                    await self._queue.hold(record.id)
+                    await hold()
                 except StoreUnavailable as error:
-                    log.warning("lease not renewed id=%s: %s", record.id, error.message)
+                    log.warning("lease not renewed: %s", error.message)
                 await asyncio.wait({ended, stopped}, timeout=_REPORT_S, return_when=asyncio.FIRST_COMPLETED)
             return ended.result() if ended.done() else None
         finally:
@@ -169,7 +201,7 @@ async def _run(settings: Settings, command: Sequence[str]) -> None:
     try:
         async with connected(server.url) as redis:
             store = RequestStore(redis, patience_s=_PATIENCE_S, compact=is_embedded(settings))
-            worker = Worker(JobQueue(redis, store, settings), store, settings, command)
+            worker = Worker(JobQueue(redis, store, settings), Verifications(redis), store, settings, command)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, worker.stop)
             log.info("worker started pid=%d", os.getpid())

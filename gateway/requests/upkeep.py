@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.requests.certifier import Certifier
+from gateway.requests.reverification import Reverification
 from gateway.requests.staleness import Staleness
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.lease import Lease
@@ -19,11 +20,18 @@ class EvidenceUpkeep:
     """`sweep` is to be done every `POLL_S`: every replica counts what is stale, and one at a time acts."""
 
     def __init__(
-        self, store: RequestStore, certifier: Certifier, staleness: Staleness, lease: Lease, metrics: GatewayMetrics
+        self,
+        store: RequestStore,
+        certifier: Certifier,
+        staleness: Staleness,
+        reverification: Reverification,
+        lease: Lease,
+        metrics: GatewayMetrics,
     ) -> None:
         self._store = store
         self._certifier = certifier
         self._staleness = staleness
+        self._reverification = reverification
         self._lease = lease
         self._metrics = metrics
 
@@ -36,6 +44,7 @@ class EvidenceUpkeep:
             for record in reported if mine else ():
                 if (report := await self._certifier.certify(record)) is not None:
                     stale[record.id] = bool(await self._staleness.check(record, report, active))
+                await self._reverification.ask_when_due(record)
         self._metrics.reports_stale.set(sum(stale.values()))
 
     async def _in(self, state: RequestState) -> list[RequestRecord]:

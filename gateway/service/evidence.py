@@ -10,8 +10,10 @@ import httpx
 from redis.asyncio import Redis
 
 from gateway.evidence.signing.keys import SigningKey
+from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.certifier import Certifier
 from gateway.requests.evidence_log import EvidenceLog, Log
+from gateway.requests.reverification import Reverification
 from gateway.requests.staleness import Staleness
 from gateway.requests.surroundings import ServedSurroundings
 from gateway.requests.upkeep import LEASE_S, EvidenceUpkeep
@@ -21,10 +23,12 @@ from gateway.service.webhooks import WebhookDelivery, WebhookSender
 from gateway.settings import Settings
 from gateway.store.certificates import CertificateStore
 from gateway.store.lease import Lease
+from gateway.store.probe_sets import KeptProbes
 from gateway.store.report_notes import ReportNotes
 from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault
+from gateway.store.verifications import Verifications
 from gateway.store.webhooks import WebhookQueue
 
 
@@ -33,6 +37,7 @@ class EvidenceService:
     """delivery: None where the operator has no webhook."""
 
     certifier: Certifier
+    reverification: Reverification
     upkeep: EvidenceUpkeep
     delivery: WebhookDelivery | None
 
@@ -52,9 +57,13 @@ async def open_evidence(
     evidence_log = EvidenceLog(log)
     certifier = Certifier(ReportStore(redis), CertificateStore(redis), evidence_log, keys)
     notes = ReportNotes(redis, tells_webhook=settings.webhook_url is not None)
-    staleness = Staleness(notes, evidence_log, ServedSurroundings(served, requests, vault))
-    upkeep = EvidenceUpkeep(requests, certifier, staleness, Lease(redis, "evidence", seconds=LEASE_S), metrics)
-    return EvidenceService(certifier, upkeep, await _delivery(stack, settings, redis, metrics))
+    staleness = Staleness(notes, evidence_log, ServedSurroundings(served, SealedEntries(requests, vault)))
+    reverification = Reverification(
+        Verifications(redis), KeptProbes(redis, vault), every_days=settings.verify_every_days
+    )
+    lease = Lease(redis, "evidence", seconds=LEASE_S)
+    upkeep = EvidenceUpkeep(requests, certifier, staleness, reverification, lease, metrics)
+    return EvidenceService(certifier, reverification, upkeep, await _delivery(stack, settings, redis, metrics))
 
 
 async def _delivery(

@@ -199,6 +199,7 @@ async def open_gateway(
             served,
         ),
         certifier=evidence.certifier,
+        reverification=evidence.reverification,
         key_service=KeyService(key_store, keyring),
         self_check=checks,
         log_access=LogAccess(stores.log, sequencer, parse_witnesses(settings.log_witnesses)),

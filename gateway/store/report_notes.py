@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,8 +13,8 @@ from gateway.store import keys, scripts, webhooks
 from gateway.store.client import call
 from gateway.store.records import RequestRecord, RequestState
 
-#: The kind of message that the operator's webhook gets.
-STALE = "report.stale"
+#: The kinds of messages that the operator's webhook gets: a report is stale; a request was evaluated again.
+STALE, MADE = "report.stale", "report.made"
 
 
 class ReportNotes:
@@ -31,24 +31,38 @@ class ReportNotes:
 
         Its followers get an event and the webhook a message in the same instant.
         """
-        own = keys.of(record.id)
-        read: Any = await call(lambda: self._redis.hget(own.record, "report"))
+        read = await self._read(record.id)
         note: dict[str, Any] | None = None if read is None else json.loads(read)
-        if note is None or note["digest"] != report:
+        if read is None or note is None or note["digest"] != report:
             return False
-        now = time.time()
-        event = {"state": record.state, "at": now, "error": record.error, "stale": list(names)}
+        return await self._replaced(record, read, {**note, "stale": list(names)}, STALE, {"stale": list(names)})
+
+    async def replace(self, record: RequestRecord, note: Mapping[str, Any]) -> bool:
+        """Note another report. False where somebody else has noted one meanwhile.
+
+        Its followers get an event and the webhook a message in the same instant.
+        """
+        read = await self._read(record.id)
+        return read is not None and await self._replaced(record, read, note, MADE, {"report": note["digest"]})
+
+    async def _read(self, request_id: str) -> bytes | None:
+        read: Any = await call(lambda: self._redis.hget(keys.of(request_id).record, "report"))
+        return None if read is None else bytes(read)
+
+    async def _replaced(
+        self, record: RequestRecord, read: bytes, note: Mapping[str, Any], kind: str, says: Mapping[str, Any]
+    ) -> bool:
+        """Put another note in the place of the one that was read. kind: of the message. says: what the event has."""
+        own, now = keys.of(record.id), time.time()
+        event = {"state": record.state, "at": now, "error": record.error, **says}
+        previous = RequestState.ACTIVE.value if record.activated_seq is not None else ""
         message = ""
         if self._tells_webhook:
-            said = {"request": record.id, "report": report, "verdict": note["verdict"], "stale": list(names)}
-            message = json.dumps({"type": STALE, "timestamp": _instant(now), "data": said})
-        previous = RequestState.ACTIVE.value if record.activated_seq is not None else ""
-        arguments = [read, json.dumps({**note, "stale": list(names)}), json.dumps(event), previous, message]
-        return bool(
-            await call(
-                lambda: self._replace(keys=[own.record, own.events, webhooks.KEY], args=[*arguments, webhooks.MOST])
-            )
-        )
+            told = {"request": record.id, "report": note["digest"], "verdict": note["verdict"], "stale": note["stale"]}
+            message = json.dumps({"type": kind, "timestamp": _instant(now), "data": told})
+        texts = [json.dumps(note), json.dumps(event), previous, message, str(webhooks.MOST)]
+        names = [own.record, own.events, webhooks.KEY]
+        return bool(await call(lambda: self._replace(keys=names, args=[read, *texts])))
 
     async def active_since(self, ids: Sequence[str]) -> dict[str, float]:
         """When each of these requests came to the state that it is in, in unix seconds; of those that are there."""

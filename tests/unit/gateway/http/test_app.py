@@ -28,6 +28,7 @@ def assembled(app: FastAPI) -> Any:
         service=UNUSED,
         reports=UNUSED,
         certifier=UNUSED,
+        reverification=UNUSED,
         key_service=UNUSED,
         self_check=UNUSED,
         log_access=UNUSED,

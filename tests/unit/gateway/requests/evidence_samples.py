@@ -18,6 +18,7 @@ from gateway.requests.evidence_log import EvidenceLog
 from gateway.store.certificates import CertificateStore
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.requests import RequestStore
+from gateway.store.vault import KEY_BYTES, PayloadVault
 from tests.unit.gateway.evidence.bundles import MemoryLog, key, promise
 from tests.unit.gateway.evidence.report import samples
 from tests.unit.gateway.store.samples import stored
@@ -77,3 +78,10 @@ def note(report: Report) -> Mapping[str, Any]:
         "valid_until": report.valid_until,
         "stale": [],
     }
+
+
+async def keep_probes(redis: Redis, vault: PayloadVault, request_id: str, data: bytes) -> None:
+    """As an evaluation leaves them whose caller wants them kept."""
+    key = b"p" * KEY_BYTES
+    await redis.set(f"probe_key:{request_id}", vault.seal_probe_key(request_id, key))
+    await redis.set(f"kept_probes:{request_id}", PayloadVault(key).seal_probes(request_id, data))

@@ -10,17 +10,22 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from gateway.evidence.canonical import digest
+from gateway.evidence.certificate.statement import timestamp
 from gateway.evidence.staleness import INTERFERENCE, VALID_UNTIL, stale_names
 from gateway.requests.evidence_log import EvidenceLog
+from gateway.requests.reverification import Reverification
 from gateway.requests.staleness import Nearness, Staleness
 from gateway.requests.upkeep import EvidenceUpkeep
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.lease import Lease
+from gateway.store.probe_sets import KeptProbes
 from gateway.store.records import Prompts, RequestRecord, RequestState
 from gateway.store.report_notes import ReportNotes
+from gateway.store.vault import PayloadVault
+from gateway.store.verifications import Verifications
 from gateway.store.webhooks import WebhookQueue
 from tests.unit.gateway.evidence.report import samples
-from tests.unit.gateway.requests.evidence_samples import Evidence
+from tests.unit.gateway.requests.evidence_samples import Evidence, keep_probes
 
 MANIFEST = samples.report().manifest
 MATCHED = {"scope": {"prompts": Prompts.MATCHED.value}}
@@ -47,14 +52,19 @@ class Near:
 class Service:
     """One replica's upkeep of evidence."""
 
-    def __init__(self, redis: Redis, evidence: Evidence, nearness: Nearness | None = None) -> None:
+    def __init__(
+        self, redis: Redis, evidence: Evidence, nearness: Nearness | None = None, every_days: float | None = None
+    ) -> None:
         self.world = World()
         self.registry = CollectorRegistry()
         metrics = GatewayMetrics(self.registry)
         notes = ReportNotes(redis, tells_webhook=True)
         staleness = Staleness(notes, EvidenceLog(evidence.log), self.world, nearness)
         self.lease = Lease(redis, "evidence", seconds=30)
-        self.upkeep = EvidenceUpkeep(evidence.store, evidence.certifier, staleness, self.lease, metrics)
+        self.verifications = Verifications(redis)
+        kept = KeptProbes(redis, PayloadVault(b"k" * 32))
+        again = Reverification(self.verifications, kept, every_days=every_days)
+        self.upkeep = EvidenceUpkeep(evidence.store, evidence.certifier, staleness, again, self.lease, metrics)
         self.queue = WebhookQueue(redis)
         self.evidence = evidence
 
@@ -257,8 +267,39 @@ async def test_a_report_that_came_meanwhile_is_not_marked(redis: Redis, evidence
     assert await WebhookQueue(redis).length() == 0
 
 
+async def test_another_evaluation_is_told(redis: Redis, evidence: Evidence) -> None:
+    record = await evidence.request()
+    noted = {**(record.report or {}), "digest": digest("another"), "verdict": "FAIL"}
+    assert await ReportNotes(redis, tells_webhook=True).replace(record, noted)
+    assert (await evidence.store.get(record.id)).report == noted
+    message = await WebhookQueue(redis).oldest()
+    assert message is not None
+    told = json.loads(message.body)
+    assert (told["type"], told["data"]["verdict"]) == ("report.made", "FAIL")
+    assert [event async for event in evidence.store.events(record.id)][-1].data["report"] == noted["digest"]
+
+
 async def test_without_a_webhook_no_messages_wait(redis: Redis, evidence: Evidence) -> None:
     record = await evidence.request()
     assert record.report is not None
     assert await ReportNotes(redis, tells_webhook=False).mark_stale(record, record.report["digest"], ["model"])
     assert await WebhookQueue(redis).length() == 0
+
+
+@pytest.mark.parametrize(
+    ("every_days", "kept", "asked"),
+    [(0.0001, True, True), (0.0001, False, False), (1, True, False), (None, True, False)],
+)
+async def test_what_was_kept_is_asked_again_when_it_is_time(
+    redis: Redis, evidence: Evidence, every_days: float | None, kept: bool, asked: bool
+) -> None:
+    service = Service(redis, evidence, every_days=every_days)
+    record = await evidence.request(RequestState.ACTIVE)
+    if kept:
+        await keep_probes(redis, PayloadVault(b"k" * 32), record.id, b"probes")
+    earlier = timestamp(datetime.now(UTC) - timedelta(minutes=1))
+    await redis.hset(f"request:{record.id}", "report", json.dumps({**(record.report or {}), "made_at": earlier}))
+    for _ in range(2):
+        await service.upkeep.sweep()
+    assert await service.verifications.claim() == (record.id if asked else None)
+    assert await service.verifications.claim() is None

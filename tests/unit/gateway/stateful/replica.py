@@ -197,6 +197,7 @@ class Shell:
             service=unused,
             reports=unused,
             certifier=unused,
+            reverification=unused,
             key_service=unused,
             self_check=unused,
             log_access=unused,
