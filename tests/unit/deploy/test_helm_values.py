@@ -42,6 +42,8 @@ from tests.unit.deploy.chart import CHART, RenderFailed, render
         ("cpu", {"gateway": {"extraEnv": [{"name": "UNLEARN_API_KEYS", "value": "sk-1"}]}}, "sets UNLEARN_API_KEYS"),
         ("cpu", {"gateway": {"extraEnv": [{"name": "REDIS_URL", "valueFrom": {}}]}}, "gateway.extraEnv sets REDIS_URL"),
         ("cpu", {"worker": {"extraEnv": [{"name": "UNLEARN_INVERTER_KEY", "value": "k"}]}}, "secrets into Secrets"),
+        ("cpu", {"gateway": {"extraEnv": [{"name": "UNLEARN_WEBHOOK_SECRET", "value": "k"}]}}, "secrets into Secrets"),
+        ("cpu", {"settings": {"webhook_secret": "k"}}, "webhook_secret"),
         ("cpu", {"worker": {"device": "gpu"}}, "/worker/device"),
         ("cpu", {"worker": {"device": "cuda"}}, "worker.device is cuda, which takes worker.gpu.count of at least 1"),
         (
