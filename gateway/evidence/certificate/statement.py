@@ -116,9 +116,7 @@ def claims(report: Report) -> Iterator[dict[str, Any]]:
 
 def properties(report: Report) -> tuple[str, ...]:
     """What a summary lists. A property that is absent was not verified, which is not the same as failed."""
-    named = [f"EVALUATED_{report.evaluation.tier}"]
-    if report.pre_registration.index is not None:
-        named.append("PRE_REGISTERED")
+    named = [f"EVALUATED_{report.evaluation.tier}", "PRE_REGISTERED"]
     if report.verdict in PASSING:
         named += [report.verdict, f"LEVEL_{report.claim.level}"]
     return tuple(PROPERTY_PREFIX + name.upper() for name in named)

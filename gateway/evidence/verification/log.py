@@ -58,7 +58,7 @@ def openings(exhibit: Exhibit) -> Findings:
 def pre_registration(exhibit: Exhibit) -> Findings:
     """Gates, families, seeds and tier were logged before the report, and are those of the report."""
     promised = exhibit.report.pre_registration
-    logged = None if promised.index is None else exhibit.leaves.get(promised.index)
+    logged = exhibit.leaves.get(promised.index)
     if logged is None or logged.opening is None or logged.leaf.kind != PRE_REGISTRATION:
         yield Fault.PRE_REGISTRATION_MISSING, "nothing shows what was promised before the evaluation"
         return

@@ -122,15 +122,14 @@ def test_a_certificate_is_written_as_the_service_gave_it(folder: Path, unlearn: 
 
 
 @pytest.mark.parametrize(
-    ("verdict", "same", "found"),
+    ("state", "served", "verdict", "same", "found"),
     [
-        (Verdict.PASS, True, []),
-        (Verdict.FAIL, True, ["verdict-differs"]),
-        (Verdict.PASS, False, ["probes-differ"]),
-        (Verdict.INCONCLUSIVE, False, ["probes-differ", "verdict-differs"]),
+        ("active", True, Verdict.PASS, True, []),
+        ("active", True, Verdict.FAIL, True, ["verdict-differs"]),
+        ("ready", False, Verdict.PASS, False, ["probes-differ"]),
+        ("ready", False, Verdict.INCONCLUSIVE, False, ["probes-differ", "verdict-differs"]),
     ],
 )
-@pytest.mark.parametrize(("state", "served"), [("active", True), ("ready", False)])
 def test_an_evaluation_made_again_is_held_against_the_certificate(
     folder: Path,
     unlearn: Unlearn,
