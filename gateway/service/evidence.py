@@ -14,7 +14,7 @@ from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.certifier import Certifier
 from gateway.requests.evidence_log import EvidenceLog, Log
 from gateway.requests.reverification import Reverification
-from gateway.requests.staleness import Staleness
+from gateway.requests.staleness import Nearness, Staleness
 from gateway.requests.surroundings import ServedSurroundings
 from gateway.requests.upkeep import LEASE_S, EvidenceUpkeep
 from gateway.service import webhooks
@@ -52,12 +52,14 @@ async def open_evidence(
     keys: Callable[[], Sequence[SigningKey]],
     served: Mapping[str, str],
     metrics: GatewayMetrics,
+    nearness: Nearness | None = None,
 ) -> EvidenceService:
-    """log, keys: the transparency log, and what gives this host's keys. served: digests of what is served with."""
+    """log, keys: the transparency log, and what gives this host's keys. served: digests of what is served with.
+    nearness: None where no matched request is near another."""
     evidence_log = EvidenceLog(log)
     certifier = Certifier(ReportStore(redis), CertificateStore(redis), evidence_log, keys)
     notes = ReportNotes(redis, tells_webhook=settings.webhook_url is not None)
-    staleness = Staleness(notes, evidence_log, ServedSurroundings(served, SealedEntries(requests, vault)))
+    staleness = Staleness(notes, evidence_log, ServedSurroundings(served, SealedEntries(requests, vault)), nearness)
     reverification = Reverification(
         Verifications(redis), KeptProbes(redis, vault), every_days=settings.verify_every_days
     )

@@ -42,6 +42,7 @@ from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.offering import ServedModel
 from gateway.requests.reports import Reports
 from gateway.requests.service import UnlearningService
+from gateway.requests.surroundings import NearByPolicy
 from gateway.selfcheck import canaries
 from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
 from gateway.selfcheck.canaries import CanaryMaker, Shelf
