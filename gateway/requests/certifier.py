@@ -40,6 +40,10 @@ CERTIFIED = frozenset({RequestState.READY, RequestState.ACTIVE})
 class Reports(Protocol):
     """`gateway.store.reports.ReportStore`."""
 
+    async def latest(self, request_id: str) -> bytes:
+        """The newest. Raises `NotFound`, `StoreUnavailable`."""
+        ...
+
     async def all(self, request_id: str) -> Sequence[bytes]:
         """Its reports, the oldest first. Raises `StoreUnavailable`."""
         ...
@@ -62,6 +66,7 @@ class Certifier:
         self._certificates = certificates
         self._log = log
         self._keys = keys
+        self._logged: set[str] = set()  # reports whose certificate is known to be in the log
 
     async def certify(self, record: RequestRecord) -> Report | None:
         """Issue the certificate of a request's newest report, where it has none. Returns that report.
@@ -80,7 +85,9 @@ class Certifier:
             issue = Issue(datetime.now(UTC), origin, index, await self._superseded(record.id))
             envelopes = await self._certificates.put(record.id, report.digest, _signed(report, issue, key))
             audit.info("certificate issued request=%s report=%s", record.id, report.digest[:19])
-        await self._log.append_once(Entry("certificate", _leaf(report, envelopes)), request=record.id)
+        if report.digest not in self._logged:
+            await self._log.append_once(Entry("certificate", _leaf(report, envelopes)), request=record.id)
+            self._logged.add(report.digest)
         return report
 
     async def bundle(self, record: RequestRecord) -> Bundle:
@@ -103,9 +110,10 @@ class Certifier:
 
     async def _newest(self, request_id: str) -> Report | None:
         """None without one, and where another version made it, by rules that are not known here."""
-        reports = await self._reports.all(request_id)
         try:
-            return Report.from_json(reports[-1]) if reports else None
+            return Report.from_json(await self._reports.latest(request_id))
+        except NotFound:
+            return None
         except ValidationError:
             logger.warning("report of another version, not certified request=%s", request_id)
             return None

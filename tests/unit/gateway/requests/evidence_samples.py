@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from gateway.errors import NotFound
 from gateway.evidence.canonical import digest
 from gateway.evidence.certificate.statement import timestamp
 from gateway.evidence.log.leaf import Entry
@@ -29,6 +30,11 @@ class MemoryReports:
 
     def __init__(self) -> None:
         self.kept: dict[str, list[bytes]] = {}
+
+    async def latest(self, request_id: str) -> bytes:
+        if request_id not in self.kept:
+            raise NotFound("there is no report yet")
+        return self.kept[request_id][-1]
 
     async def all(self, request_id: str) -> list[bytes]:
         return self.kept.get(request_id, [])
