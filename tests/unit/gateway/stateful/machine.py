@@ -945,9 +945,10 @@ class Histories(RuleBasedStateMachine):
 
     def _check_logged(self) -> None:
         """Each change of a state waits to be logged, once and in order; nobody makes leaves here."""
-        waiting = [fields for _, fields in self.grounds.admin.xrange("log:outbox")]
-        for name in self.grounds.admin.scan_iter("events:*", count=1000):
-            told = [fields[b"data"] for _, fields in self.grounds.admin.xrange(name) if fields[b"type"] == b"state"]
+        admin: Any = self.grounds.admin
+        waiting = [fields for _, fields in admin.xrange("log:outbox")]
+        for name in admin.scan_iter("events:*", count=1000):
+            told = [fields[b"data"] for _, fields in admin.xrange(name) if fields[b"type"] == b"state"]
             of = name.removeprefix(b"events:")
             assert [fields[b"data"] for fields in waiting if fields[b"request"] == of] == told, name
 
