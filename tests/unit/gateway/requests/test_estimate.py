@@ -54,3 +54,11 @@ def test_of_a_named_method_objective_and_method_are_to_be_the_same() -> None:
     ]
     assert estimate(asked, latest[:2]) is None
     assert estimate(asked, latest) == Estimate(10.0, 5.0, "this service")
+
+
+def test_a_tier_is_told_its_time_before_anything_was_measured_here() -> None:
+    told = estimate(sample(**AUTO, evaluation={"tier": "smoke"}), [])
+    assert told is not None
+    assert (told.seconds, told.source) == (None, "two cores")
+    assert told.evaluation_s is not None
+    assert estimate(sample(**AUTO, evaluation={"tier": "full"}), []) is None
