@@ -23,6 +23,7 @@ WORKER = (sys.executable, "-m", "gateway", "worker")
 _STOP_S = 5.0
 _NICE = 5
 _POLL_S = 0.05
+_OF_THE_GATEWAY = frozenset({"UNLEARN_EVIDENCE_KEY", "UNLEARN_WEBHOOK_URL", "UNLEARN_WEBHOOK_SECRET"})
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
@@ -37,6 +38,11 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same without the secrets that only the gateway uses: it signs, and sends to the webhook."""
+    return {name: value for name, value in environment.items() if name not in _OF_THE_GATEWAY}
+
+
 class WorkerEnded(GatewayError):
     """The worker is not meant to end while the service serves."""
 
@@ -47,7 +53,7 @@ class WorkerSupervisor:
     """Runs the worker, and ends it with its children."""
 
     def __init__(self, environment: Mapping[str, str], lifecycle: Lifecycle) -> None:
-        self._environment = {**os.environ, **environment}
+        self._environment = worker_environment({**os.environ, **environment})
         self._lifecycle = lifecycle
         self._process: asyncio.subprocess.Process | None = None
 

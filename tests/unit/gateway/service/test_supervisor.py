@@ -11,7 +11,7 @@ import psutil
 import pytest
 from pydantic import SecretStr
 
-from gateway.service.supervisor import end_process_tree, settings_environment
+from gateway.service.supervisor import end_process_tree, settings_environment, worker_environment
 from gateway.settings import Settings
 
 
@@ -31,6 +31,16 @@ def test_settings_survive_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
     for name, value in settings_environment(settings).items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings
+
+
+def test_the_worker_gets_no_secret_that_only_the_gateway_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"evidence_key": SecretStr("k" * 44), "webhook_secret": SecretStr("whsec_" + "a" * 32)}
+    settings = Settings(data_dir=tmp_path, port=9123, webhook_url="https://hooks.example/unlearning", **secrets)
+    environment = worker_environment(settings_environment(settings))
+    assert not any(secret.get_secret_value() in environment.values() for secret in secrets.values())
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().port == 9123
 
 
 def test_a_process_tree_ends_with_its_children() -> None:
