@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -34,7 +35,7 @@ def test_settings_survive_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_the_worker_gets_no_secret_that_only_the_gateway_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secrets = {"evidence_key": SecretStr("k" * 44), "webhook_secret": SecretStr("whsec_" + "a" * 32)}
+    secrets: dict[str, Any] = {"evidence_key": SecretStr("k" * 44), "webhook_secret": SecretStr("whsec_" + "a" * 32)}
     settings = Settings(data_dir=tmp_path, port=9123, webhook_url="https://hooks.example/unlearning", **secrets)
     environment = worker_environment(settings_environment(settings))
     assert not any(secret.get_secret_value() in environment.values() for secret in secrets.values())
