@@ -67,6 +67,10 @@ cases: $(INSTALLED_DEV)  ## the inputs that failed once, in a table with what ca
 fuzz: $(INSTALLED_DEV)  ## requests made up from the OpenAPI document, to a real service; FUZZ_EXAMPLES=1000 an operation
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/engine/test_fuzz.py -q -n 0 $(ARGS)
 
+.PHONY: test-slow
+test-slow: $(INSTALLED_DEV)  ## what `make test` leaves out: tensor parallelism, with two workers
+	@$(BIN)/python -m pytest tests/engine -m slow $(ARGS)
+
 .PHONY: test-gpu
 test-gpu: $(INSTALLED_DEV)  ## the tests that need a CUDA device: graphs on and off, both model runners
 	@nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader

@@ -10,8 +10,6 @@ pytest_plugins = ["tests.cases"]
 ENGINE = "tests/engine/"
 #: Share a server of their own and use none that the others share, so that both processes have one to ask.
 SEPARATE = (f"{ENGINE}test_separate_pair.py", f"{ENGINE}test_target_lora.py")
-#: Starts a server of its own.
-ALONE = f"{ENGINE}test_tensor_parallel.py"
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
@@ -20,8 +18,7 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist ships no types
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(SEPARATE):
             return "separate"
-        shared = nodeid.startswith(ENGINE) and not nodeid.startswith(ALONE)
-        return ENGINE if shared else str(super()._split_scope(nodeid))
+        return ENGINE if nodeid.startswith(ENGINE) else str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:

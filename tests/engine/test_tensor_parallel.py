@@ -25,6 +25,9 @@ from tests.engine.service import ENGINE_ARGS, Service, running
 from tests.engine.test_parity import TEXTS, engine_logprobs_of, reference_logprobs
 from tests.engine.test_target_lora import changed_logprobs
 
+#: Its workers take a core each, and two minutes to start.
+pytestmark = pytest.mark.slow
+
 #: Eight heads of 32, the least that the CPU attention takes.
 WIDTH = 256
 LAYERS, RANK = 2, 4
