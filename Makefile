@@ -56,8 +56,8 @@ test: $(INSTALLED_DEV) $(HELM)  ## run the unit and engine tests in two processe
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: coverage
-coverage: $(INSTALLED_DEV) $(HELM)  ## the same tests with the branches counted that they cover; takes twice the time
-	@$(BIN)/python -m pytest -n 2 --cov --cov-fail-under=95 $(ARGS)
+coverage: $(INSTALLED_DEV) $(HELM)  ## all tests, with the branches counted that they cover; takes twice the time
+	@$(BIN)/python -m pytest -n 2 -m "" --cov --cov-fail-under=95 $(ARGS)
 
 .PHONY: cases
 cases: $(INSTALLED_DEV)  ## the inputs that failed once, in a table with what came of each
@@ -68,7 +68,7 @@ fuzz: $(INSTALLED_DEV)  ## requests made up from the OpenAPI document, to a real
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-200} $(BIN)/python -m pytest tests/engine/test_fuzz.py -q -n 0 $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(INSTALLED_DEV)  ## what `make test` leaves out: tensor parallelism, with two workers
+test-slow: $(INSTALLED_DEV)  ## what `make test` leaves out: a pair that is a model, LoRAs on the target, two workers
 	@$(BIN)/python -m pytest tests/engine -m slow $(ARGS)
 
 .PHONY: test-gpu

@@ -8,7 +8,7 @@ from xdist.scheduler import LoadFileScheduling
 pytest_plugins = ["tests.cases"]
 
 ENGINE = "tests/engine/"
-#: Share a server of their own and use none that the others share, so that both processes have one to ask.
+#: Share a server of their own and use none that the others share: where they run, both processes have one to ask.
 SEPARATE = (f"{ENGINE}test_separate_pair.py", f"{ENGINE}test_target_lora.py")
 
 

@@ -15,6 +15,9 @@ from tests.engine.service import Service
 from tests.engine.test_doctor import assert_nothing_wrong
 from tests.engine.test_offsets import KINDS, assert_computes
 
+#: Asks the second server, which takes a minute to start.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("kind", "strength", "parameter"), [*KINDS[1:], ("dd_linear", 1.5, 0.0), ("dd_rank", 1.0, 20.0)]

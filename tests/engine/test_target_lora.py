@@ -23,6 +23,9 @@ from tests.engine.test_offsets import (
 )
 from tests.engine.test_parity import TEXTS, engine_logprobs_of, trained_like_rows
 
+#: Asks the second server, which takes a minute to start.
+pytestmark = pytest.mark.slow
+
 RANK = 4
 #: A change in each of the target's thirty layers: small ones, or the last states are noise.
 SCALE = 0.05
