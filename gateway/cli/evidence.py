@@ -124,7 +124,7 @@ def _show(context: CommandContext, verification: Verification) -> None:
         report = verification.report
         if verification.sound and report is not None:
             context.say(
-                f"sound: {report.request.id} {report.verdict}, claims to {report.claim.level}, "
+                f"sound: {report.request.id} {report.verdict} at level {report.claim.level}, "
                 f"weights unchanged, until {report.valid_until}"
             )
     if not verification.sound:

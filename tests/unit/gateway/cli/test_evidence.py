@@ -44,7 +44,7 @@ def test_a_sound_certificate_is_one_line(folder: Path, unlearn: Unlearn) -> None
     result = unlearn("verify", "certificate.json", "--keys", "keys.pem", *AT)
     assert result.status == 0, result.err
     assert result.out.splitlines() == [
-        "sound: req_0123456789abcdef01234567 PASS, claims to suppresses, weights unchanged, until 2026-02-25T08:05:00Z"
+        "sound: req_0123456789abcdef01234567 PASS at level suppresses, weights unchanged, until 2026-02-25T08:05:00Z"
     ]
 
 
