@@ -23,7 +23,6 @@ from adapters.text.phrasebook import phrasebook
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
-from gateway.evidence.report.manifest import scope_digest
 from gateway.jobs import evaluation_events
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
@@ -32,25 +31,22 @@ from gateway.jobs.meeting import Meeting
 from gateway.jobs.payload import Payload, read_payload
 from gateway.jobs.probe import Prober
 from gateway.jobs.progress import ProgressWriter
-from gateway.jobs.reporting import Reporter, policy_of
+from gateway.jobs.reporting import Reporter
 from gateway.jobs.scope_gate import ScopeGate
-from gateway.jobs.service import service
+from gateway.jobs.service import PATIENCE_S, service
 from gateway.jobs.time_limit import time_limit
 from gateway.jobs.training import Training
 from gateway.jobs.trials import Trial, Trials
 from gateway.jobs.verdict import objection
 from gateway.policy.scope.building import build
 from gateway.policy.scope.detectors import SharedDetectors
-from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.sealed import SealedEntries
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.client import connected
 from gateway.store.embedded import is_embedded, redis_server
-from gateway.store.log import LogStore
 from gateway.store.probe_sets import EvaluationNotes, KeptProbes
 from gateway.store.records import RequestState
-from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, load_or_create_key
 
@@ -58,8 +54,6 @@ log = logging.getLogger(__name__)
 
 #: States of a request whose evidence this attempt has made.
 _JUDGED = frozenset({RequestState.READY, RequestState.REJECTED})
-#: How long a write waits for Redis to come back before the attempt is given up.
-PATIENCE_S = 60.0
 
 
 async def learn(request_id: str, attempt: int, settings: Settings) -> None:
@@ -105,15 +99,7 @@ async def _attempt(
     training = Training(attempt, store, client, settings, payload)
     writer = ProgressWriter(store, record.id, attempt.number)
     notes = EvaluationNotes(redis, vault, record.id, attempt.number, patience_s=PATIENCE_S)
-    reporter = Reporter(
-        record,
-        policy_of(settings),
-        await asyncio.to_thread(client.manifest),
-        None if entry is None else scope_digest(entry),
-        LogStore(redis, patience_s=PATIENCE_S),
-        notes,
-        ReportStore(redis, patience_s=PATIENCE_S),
-    )
+    reporter = await Reporter.open(record, entry, client, redis, notes, settings)
     prober = Prober(
         client,
         record.id,
@@ -164,9 +150,7 @@ async def _scope(
     sealed = vault.seal_scope(record.id, data)
     if not await store.put_scope(record.id, sealed, attempt=attempt.number):
         raise StateConflict("the request has moved on")
-    matcher = Matcher(detectors)
-    matcher.put(record.id, entry)
-    return ScopeGate(matcher, settings.gate_min_recall, record.scope["otherwise"]), data
+    return ScopeGate.of(record, entry, detectors, settings), data
 
 
 async def _interview(attempt: Attempt, store: RequestStore, client: UnlearnClient, vault: PayloadVault) -> Payload:

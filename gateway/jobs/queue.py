@@ -15,7 +15,6 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,7 @@ from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.client import call
 from gateway.store.records import WORKING, RequestRecord, RequestState
-from gateway.store.requests import MAX_PAGE, RequestStore
+from gateway.store.requests import RequestStore
 
 log = logging.getLogger(__name__)
 
@@ -97,18 +96,18 @@ class JobQueue:
 
     async def mend(self) -> None:
         """See to what was left half-way: by a service before a request was queued, by a worker that was lost."""
-        async for record in self._of(RequestState.REGISTERED):
+        async for record in self._store.every(RequestState.REGISTERED):
             if time.time() - record.created_at > LEASE_S:
                 await self._store.queue(record.id)
         for state in WORKING:
-            async for record in self._of(state):
+            async for record in self._store.every(state):
                 if not await self._is_held(record.id):
                     log.warning("request lost with its worker id=%s attempt=%d", record.id, record.attempts)
                     await end_attempt(self._store, record, LOST, self._settings)
 
     async def unactivated(self) -> RequestRecord | None:
         """A request whose activation nobody came to ask for, leased to this worker. Reads all that are ready."""
-        async for record in self._of(RequestState.READY):
+        async for record in self._store.every(RequestState.READY):
             if record.awaits_activation and await self._lease(record.id):
                 return record
         return None
@@ -134,15 +133,6 @@ class JobQueue:
 
     async def _is_held(self, request_id: str) -> bool:
         return bool(await call(lambda: self._redis.exists(_lease(request_id))))
-
-    async def _of(self, state: RequestState) -> AsyncIterator[RequestRecord]:
-        cursor = None
-        while True:
-            page = await self._store.list(state, MAX_PAGE, cursor)
-            for record in page.items:
-                yield record
-            if (cursor := page.next_cursor) is None:
-                return
 
 
 def _lease(request_id: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from redis.asyncio import Redis
+
+from gateway.client.client import UnlearnClient
 from gateway.evidence.canonical import digest
 from gateway.evidence.log.leaf import Entry
 from gateway.evidence.report.judging import judge
-from gateway.evidence.report.manifest import ServedManifest, of_request
+from gateway.evidence.report.manifest import ServedManifest, of_request, scope_digest
 from gateway.evidence.report.policy import Gates, Policy
 from gateway.evidence.report.report import (
     Applied,
@@ -27,8 +31,11 @@ from gateway.evidence.report.tiers import Keep
 from gateway.jobs.measured import Measured, decoding
 from gateway.jobs.probe import Notes
 from gateway.jobs.probe_set import ProbeSet
+from gateway.jobs.service import PATIENCE_S
 from gateway.settings import Settings
+from gateway.store.log import LogStore
 from gateway.store.records import RequestRecord
+from gateway.store.report_notes import note_of
 from gateway.store.reports import ReportStore
 
 PRE_REGISTRATION = "urn:unlearning-gateway:pre-registration:v1"
@@ -79,6 +86,30 @@ class Reporter:
         self._reports = reports
         self._clock = clock
 
+    @classmethod
+    async def open(
+        cls,
+        record: RequestRecord,
+        entry: bytes | None,
+        client: UnlearnClient,
+        redis: Redis,
+        notes: Notes,
+        settings: Settings,
+    ) -> Self:
+        """That of a request which the service serves now. entry: of its scope; None where it applies to all prompts.
+
+        Raises `ClientError`.
+        """
+        return cls(
+            record,
+            policy_of(settings),
+            await asyncio.to_thread(client.manifest),
+            None if entry is None else scope_digest(entry),
+            LogStore(redis, patience_s=PATIENCE_S),
+            notes,
+            ReportStore(redis, patience_s=PATIENCE_S),
+        )
+
     @property
     def manifest(self) -> dict[str, str]:
         """Without the adapter."""
@@ -117,14 +148,7 @@ class Reporter:
             await self._notes.keep()
         await self._reports.put(self._record.id, report.to_json())
         await self._log(report)
-        return {
-            "digest": report.digest,
-            "verdict": report.verdict.value,
-            "tier": report.evaluation.tier.value,
-            "made_at": report.made_at,
-            "valid_until": report.valid_until,
-            "stale": [],
-        }
+        return note_of(report)
 
     async def _made(self, adapter: str, method: str, artifact_bytes: int, seconds: Mapping[str, float]) -> Report:
         """Of what was noted, for that may be of an earlier attempt, under another version of the service."""

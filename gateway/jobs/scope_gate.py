@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from adapters.evaluation.statistics.proportion import lower_bound
+from gateway.policy.scope.detectors import Detectors
+from gateway.policy.scope.entry import ScopeEntry
 from gateway.policy.scope.matcher import Matcher
+from gateway.settings import Settings
+from gateway.store.records import RequestRecord
 
 
 class ScopeGate:
@@ -22,6 +26,13 @@ class ScopeGate:
         self._matcher = matcher
         self._least = least
         self._otherwise = otherwise
+
+    @classmethod
+    def of(cls, record: RequestRecord, entry: ScopeEntry, detectors: Detectors, settings: Settings) -> Self:
+        """That of a request with this entry, which was made with these detectors."""
+        matcher = Matcher(detectors)
+        matcher.put(record.id, entry)
+        return cls(matcher, settings.gate_min_recall, record.scope["otherwise"])
 
     def fit(self, texts: Sequence[str]) -> list[bool]:
         """Of each prompt, whether the request applies to it."""

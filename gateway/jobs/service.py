@@ -8,6 +8,8 @@ from gateway.store.tokens import load_or_create_operator_token
 
 #: Requests at once. The engine batches what it has, so this is to be no less than a batch of its own.
 CONCURRENCY = 128
+#: How long a job's write waits for Redis to come back before the job is given up.
+PATIENCE_S = 60.0
 _ANSWER_S = 300.0  # a slow CPU, many answers at once
 
 

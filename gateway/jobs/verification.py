@@ -16,33 +16,26 @@ from redis.asyncio import Redis
 
 from gateway.client.client import UnlearnClient
 from gateway.errors import NotFound
-from gateway.evidence.report.manifest import scope_digest
 from gateway.jobs.probe import Memory, Prober
 from gateway.jobs.probe_set import ProbeSet
-from gateway.jobs.reporting import Reporter, policy_of
+from gateway.jobs.reporting import Reporter
 from gateway.jobs.scope_gate import ScopeGate
-from gateway.jobs.service import service
+from gateway.jobs.service import PATIENCE_S, service
 from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
-from gateway.policy.scope.matcher import Matcher
 from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.certifier import CERTIFIED
 from gateway.service.logs import configure_logging
 from gateway.settings import Settings
 from gateway.store.client import connected
 from gateway.store.embedded import redis_server
-from gateway.store.log import LogStore
 from gateway.store.probe_sets import KeptProbes
 from gateway.store.records import RequestRecord, RequestState
 from gateway.store.report_notes import ReportNotes
-from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key
 
 log = logging.getLogger(__name__)
-
-#: How long a write waits for Redis to come back.
-PATIENCE_S = 60.0
 
 
 async def verify_again(request_id: str, redis: Redis, client: UnlearnClient, settings: Settings) -> bool:
@@ -61,15 +54,7 @@ async def verify_again(request_id: str, redis: Redis, client: UnlearnClient, set
         return False
     began = time.monotonic()
     entry = (await SealedEntries(store, vault).entries([record.id])).get(record.id)
-    reporter = Reporter(
-        record,
-        policy_of(settings),
-        await asyncio.to_thread(client.manifest),
-        None if entry is None else scope_digest(entry),
-        LogStore(redis, patience_s=PATIENCE_S),
-        Memory(),
-        ReportStore(redis, patience_s=PATIENCE_S),
-    )
+    reporter = await Reporter.open(record, entry, client, redis, Memory(), settings)
     prober = Prober(
         client,
         record.id,
@@ -97,9 +82,8 @@ async def verify_again(request_id: str, redis: Redis, client: UnlearnClient, set
 
 
 async def _gate(record: RequestRecord, entry: bytes, vault: PayloadVault, settings: Settings) -> ScopeGate:
-    matcher = Matcher(await asyncio.to_thread(Detectors.default, vault.scope_key))
-    matcher.put(record.id, ScopeEntry.from_bytes(entry))
-    return ScopeGate(matcher, settings.gate_min_recall, record.scope["otherwise"])
+    detectors = await asyncio.to_thread(Detectors.default, vault.scope_key)
+    return ScopeGate.of(record, ScopeEntry.from_bytes(entry), detectors, settings)
 
 
 async def run(request_id: str, settings: Settings) -> None:

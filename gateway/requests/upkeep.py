@@ -7,8 +7,8 @@ from gateway.requests.reverification import Reverification
 from gateway.requests.staleness import Staleness
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.lease import Lease
-from gateway.store.records import RequestRecord, RequestState
-from gateway.store.requests import MAX_PAGE, RequestStore
+from gateway.store.records import RequestState
+from gateway.store.requests import RequestStore
 
 #: Between two rounds: how late a certificate, or the word that a report is stale, may be.
 POLL_S = 15.0
@@ -37,8 +37,10 @@ class EvidenceUpkeep:
 
     async def sweep(self) -> None:
         """Raises `StoreUnavailable`, `LogRefused`."""
-        active = await self._in(RequestState.ACTIVE)
-        reported = [record for record in (*active, *await self._in(RequestState.READY)) if record.report is not None]
+        active, ready = [
+            [record async for record in self._store.every(state)] for state in (RequestState.ACTIVE, RequestState.READY)
+        ]
+        reported = [record for record in (*active, *ready) if record.report is not None]
         stale = {record.id: bool(record.report and record.report["stale"]) for record in reported}
         async with self._lease.held() as mine:
             for record in reported if mine else ():
@@ -46,14 +48,3 @@ class EvidenceUpkeep:
                     stale[record.id] = bool(await self._staleness.check(record, report, active))
                 await self._reverification.ask_when_due(record)
         self._metrics.reports_stale.set(sum(stale.values()))
-
-    async def _in(self, state: RequestState) -> list[RequestRecord]:
-        """All of every tenant's."""
-        found: list[RequestRecord] = []
-        cursor: str | None = None
-        while True:
-            page = await self._store.list(state, MAX_PAGE, cursor)
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return found

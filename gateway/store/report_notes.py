@@ -9,12 +9,25 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from gateway.evidence.report.report import Report, instant
 from gateway.store import keys, scripts, webhooks
 from gateway.store.client import call
 from gateway.store.records import RequestRecord, RequestState
 
 #: The kinds of messages that the operator's webhook gets: a report is stale; a request was evaluated again.
 STALE, MADE = "report.stale", "report.made"
+
+
+def note_of(report: Report) -> dict[str, Any]:
+    """The record's field about a report that holds."""
+    return {
+        "digest": report.digest,
+        "verdict": report.verdict.value,
+        "tier": report.evaluation.tier.value,
+        "made_at": report.made_at,
+        "valid_until": report.valid_until,
+        "stale": [],
+    }
 
 
 class ReportNotes:
@@ -59,7 +72,7 @@ class ReportNotes:
         message = ""
         if self._tells_webhook:
             told = {"request": record.id, "report": note["digest"], "verdict": note["verdict"], "stale": note["stale"]}
-            message = json.dumps({"type": kind, "timestamp": _instant(now), "data": told})
+            message = json.dumps({"type": kind, "timestamp": instant(now), "data": told})
         texts = [json.dumps(note), json.dumps(event), previous, message, str(webhooks.MOST)]
         names = [own.record, own.events, webhooks.KEY]
         return bool(await call(lambda: self._replace(keys=names, args=[read, *texts])))
@@ -76,7 +89,3 @@ class ReportNotes:
 
         since = await call(read) if ids else []
         return {each: float(at) for each, at in zip(ids, since, strict=True) if at is not None}
-
-
-def _instant(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

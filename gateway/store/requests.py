@@ -273,21 +273,26 @@ class RequestStore:
             records = tuple(sorted(map(keys.record_of, reply[3]), key=lambda record: record.activated_seq or 0))
         return Policy(generation, records, tuple(map(_guard, reply[4])))
 
+    async def every(self, state: RequestState | None = None) -> AsyncIterator[RequestRecord]:
+        """All requests of a state, or all there are, newest first; read a page at a time."""
+        cursor: str | None = None
+        while True:
+            page = await self.list(state, MAX_PAGE, cursor)
+            for record in page.items:
+                yield record
+            if (cursor := page.next_cursor) is None:
+                return
+
     async def digests(self) -> frozenset[str]:
         """Artifacts that requests need: those of unfinished ones, candidates included, and what the others kept."""
         found: set[str] = set()
-        cursor: str | None = None
-        while True:
-            page = await self.list(limit=MAX_PAGE, cursor=cursor)
-            for record in page.items:
-                if record.state in PENDING:
-                    tried = (record.selection or {}).get("trials") or ()
-                    found.update(trial["digest"] for trial in tried if trial["digest"])
-                if record.digest is not None and record.state not in EMPTY:
-                    found.add(record.digest)
-            cursor = page.next_cursor
-            if cursor is None:
-                return frozenset(found)
+        async for record in self.every():
+            if record.state in PENDING:
+                tried = (record.selection or {}).get("trials") or ()
+                found.update(trial["digest"] for trial in tried if trial["digest"])
+            if record.digest is not None and record.state not in EMPTY:
+                found.add(record.digest)
+        return frozenset(found)
 
     async def compact(self) -> None:
         """Rewrite Redis's append-only file, unless this server has begun to since the last erasure."""

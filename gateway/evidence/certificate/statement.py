@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.evidence.report.policy import Verdict
-from gateway.evidence.report.report import Report
+from gateway.evidence.report.report import Report, instant
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 CERTIFICATE_TYPE: Final = "urn:unlearning-gateway:certificate:v1"
@@ -150,7 +150,7 @@ def certificate_id(report: Report) -> str:
 
 def timestamp(at: datetime) -> str:
     """RFC 3339, in UTC, to the second."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant(at.timestamp())
 
 
 def _issued(report: Report, issue: Issue) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import adapters.registry
 from adapters.artifact.artifact import model_digest
 from adapters.evaluation.attacks import suite
 from adapters.examples import Example
-from gateway.jobs import learn
+from gateway.jobs import reporting
 from gateway.jobs.queue import JobQueue
 from gateway.settings import Settings
 from gateway.store.records import RequestRecord, RequestState
@@ -82,7 +82,7 @@ def toy_attack_families(monkeypatch: pytest.MonkeyPatch, few_others: None) -> No
 @pytest.fixture
 def toy_method(monkeypatch: pytest.MonkeyPatch, toy_attack_families: None) -> None:
     monkeypatch.setattr(adapters.registry, "methods", toy.methods)
-    monkeypatch.setattr(learn, "LogStore", ToyLog)
+    monkeypatch.setattr(reporting, "LogStore", ToyLog)
 
 
 @pytest.fixture

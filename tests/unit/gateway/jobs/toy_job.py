@@ -7,7 +7,7 @@ from unittest.mock import patch
 import adapters.registry
 from adapters.evaluation import neighbours
 from adapters.evaluation.attacks import asking, suite
-from gateway.jobs import learn
+from gateway.jobs import reporting
 from gateway.jobs.__main__ import main
 from tests.unit.gateway.jobs import toy, toy_attacks, toy_log
 
@@ -18,6 +18,6 @@ if __name__ == "__main__":
         patch.object(asking, "MOST_OTHERS", 4),
         patch.object(asking, "MOST_KNOWN", 2),
         patch.object(neighbours, "_PLAIN", 1),
-        patch.object(learn, "LogStore", toy_log.ToyLog),
+        patch.object(reporting, "LogStore", toy_log.ToyLog),
     ):
         main()

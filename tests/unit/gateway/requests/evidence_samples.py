@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from gateway.requests.certifier import Certifier
 from gateway.requests.evidence_log import EvidenceLog
 from gateway.store.certificates import CertificateStore
 from gateway.store.records import RequestRecord, RequestState
+from gateway.store.report_notes import note_of
 from gateway.store.requests import RequestStore
 from gateway.store.vault import KEY_BYTES, PayloadVault
 from tests.unit.gateway.evidence.bundles import MemoryLog, key, promise
@@ -70,20 +70,8 @@ class Evidence:
         self.reports.kept.setdefault(record.id, []).append(report.to_json())
         logged = {"request": record.id, "report": report.digest, "verdict": report.verdict.value}
         await self.log.append(Entry("report", logged), request=record.id)
-        await self.redis.hset(f"request:{record.id}", "report", json.dumps(note(report)))
+        await self.redis.hset(f"request:{record.id}", "report", json.dumps(note_of(report)))
         return report
-
-
-def note(report: Report) -> Mapping[str, Any]:
-    """A record's field about a report."""
-    return {
-        "digest": report.digest,
-        "verdict": report.verdict.value,
-        "tier": report.evaluation.tier.value,
-        "made_at": report.made_at,
-        "valid_until": report.valid_until,
-        "stale": [],
-    }
 
 
 async def keep_probes(redis: Redis, vault: PayloadVault, request_id: str, data: bytes) -> None:

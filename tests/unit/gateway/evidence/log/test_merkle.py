@@ -160,6 +160,16 @@ def test_another_library_makes_the_same_consistency_proofs(sizes: tuple[int, int
     check_consistency(old, new, ROOT_OF[old], ROOT_OF[new], proof)
 
 
+def spoilt(proof: list[bytes], change: str, data: st.DataObject) -> list[bytes]:
+    """The proof with a hash less, with one more, or with another one."""
+    if change == "shorter":
+        return proof[:-1]
+    if change == "longer":
+        return [*proof, ROOT_OF[1]]
+    changed = data.draw(st.integers(0, len(proof) - 1))
+    return [*proof[:changed], EMPTY_ROOT, *proof[changed + 1 :]]
+
+
 @given(st.data())
 def test_no_inclusion_proof_that_was_changed_holds(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, MOST))
@@ -173,12 +183,8 @@ def test_no_inclusion_proof_that_was_changed_holds(data: st.DataObject) -> None:
         leaf = HASHES[(index + 1) % MOST]
     elif change == "root":
         of = ROOT_OF[size - 1]
-    elif change == "shorter":
-        proof = proof[:-1]
-    elif change == "longer":
-        proof = [*proof, ROOT_OF[1]]
     else:
-        proof[data.draw(st.integers(0, len(proof) - 1))] = EMPTY_ROOT
+        proof = spoilt(proof, change, data)
     with pytest.raises(InclusionInvalid):
         check_inclusion(leaf, at, size, proof, of)
 
@@ -194,12 +200,8 @@ def test_no_consistency_proof_that_was_changed_holds(data: st.DataObject) -> Non
         of_old = ROOT_OF[old - 1]
     elif change == "new root":
         of_new = ROOT_OF[new - 1]
-    elif change == "shorter":
-        proof = proof[:-1]
-    elif change == "longer":
-        proof = [*proof, ROOT_OF[1]]
     else:
-        proof[data.draw(st.integers(0, len(proof) - 1))] = EMPTY_ROOT
+        proof = spoilt(proof, change, data)
     with pytest.raises(ConsistencyInvalid):
         check_consistency(old, new, of_old, of_new, proof)
 
