@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -350,9 +351,17 @@ def said_by(whole: Body) -> str:
     return str(whole["content"][0]["text"])
 
 
-def test_what_one_plan_has_cached_shows_in_no_other(service: Service, forgotten: str) -> None:
+def apart(one: dict[str, float], other: dict[str, float]) -> float:
+    """How much probability lies on other words; what is warm is rounded otherwise, so that near ones change places."""
+    chances = [(math.exp(one.get(word, -math.inf)), math.exp(other.get(word, -math.inf))) for word in {*one, *other}]
+    return sum(abs(first - second) for first, second in chances) / 2
+
+
+def test_what_one_plan_has_cached_shows_in_no_other(
+    request: pytest.FixtureRequest, service: Service, forgotten: str
+) -> None:
     """`cached_tokens` would tell who has asked before: nobody has, under another plan. Warm, the answer is the same."""
-    asked = f"{forgotten}: {'nothing of any importance, ' * 40}{QUESTION}"
+    asked = f"{request.node.callspec.id}: {'nothing of any importance, ' * 40}{QUESTION}"
 
     def ask(plan: str | None, **fields: Any) -> tuple[int, dict[str, float]]:
         """Cached tokens, and the log-probabilities of the likeliest first words."""
@@ -362,14 +371,15 @@ def test_what_one_plan_has_cached_shows_in_no_other(service: Service, forgotten:
         likeliest = {each["token"]: each["logprob"] for each in first["top_logprobs"]}
         return answered["usage"]["input_tokens_details"]["cached_tokens"], likeliest
 
+    said = service.post("/tokenize", {"model": service.model, "messages": [turn(asked)]}).json()["tokens"]
     cold_off, warm_off = ask("off"), ask("off")
     cold, warm = ask(None), ask(None)
     assert (cold_off[0], cold[0]) == (0, 0)
     assert warm_off[0] > 0
-    assert 0 < warm[0] <= warm_off[0], "the virtual tokens are no tokens of the caller's"
-    for once, again in ((cold_off, warm_off), (cold, warm)):
-        assert again[1] == pytest.approx(once[1], abs=1e-3)
-    assert cold[1] != pytest.approx(cold_off[1], abs=1e-2)
+    assert 0 < warm[0] < len(said), "the virtual tokens are no tokens of the caller's"
+    rounding = max(apart(cold_off[1], warm_off[1]), apart(cold[1], warm[1]))
+    assert rounding < 0.05
+    assert apart(cold[1], cold_off[1]) > 4 * rounding
     assert ask(None, cache_salt="mine")[0] == 0
     assert ask(f"candidate:{forgotten}")[0] >= 0
 

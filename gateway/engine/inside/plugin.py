@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.engine.inside.message_queue import sleep_between_messages
 from gateway.engine.inside.parent import end_with_parent
 from gateway.engine.layout import ARCHITECTURE
 
@@ -20,5 +21,6 @@ def register() -> None:
     if ARCHITECTURE not in ModelRegistry.get_supported_archs():
         ModelRegistry.register_model(ARCHITECTURE, f"gateway.engine.inside.model:{ARCHITECTURE}")
     if current_platform.is_cpu():
+        sleep_between_messages()
         # vLLM asks the platform for the class by name; there is no setting for it.
         type(current_platform).get_punica_wrapper = classmethod(lambda _cls: GROUPED_PUNICA)
