@@ -179,8 +179,8 @@ class Settings(BaseSettings):
     )
     otlp_endpoint: str | None = Field(
         default=None,
-        description="OpenTelemetry collector (OTLP over HTTP, http://collector:4318) that gets the evidence of every "
-        "request as gen_ai.evaluation.result events; unset: none is sent",
+        description="OpenTelemetry collector (OTLP over HTTP, http://collector:4318) that gets every report as "
+        "gen_ai.evaluation.result events; unset: none is sent",
     )
     self_check_tolerance: float = Field(
         default=1.0,

@@ -1,17 +1,17 @@
-"""Evidence as OpenTelemetry events `gen_ai.evaluation.result`, one for each thing that was judged.
+"""A report as OpenTelemetry events `gen_ai.evaluation.result`, one for each thing that was judged.
 
 The names are those of OpenTelemetry's conventions for generative AI, which are still in development. Events hold
-numbers, the request's id, its method and the served model's name; no text of the request, and not its subject.
+numbers, the request's id, its method, the served model's name and the report's digest; no text of the request, and not
+its subject. They say what the report says, and are made from it alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -19,10 +19,9 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 
-from adapters.evaluation.attacks.outcome import FamilyOutcome
-from gateway.jobs.verdict import Evidence, Verdict, families, neighbours_kept, objection, pooled
+from gateway.evidence.report.report import Direct, Family, Report, Staying
+from gateway.evidence.report.vocabulary import percent
 from gateway.settings import DISTRIBUTION, Settings
-from gateway.store.records import RequestRecord
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +37,14 @@ class Result:
     """One thing that was judged.
 
     name: low in number, as the conventions ask. score: a rate from 0 to 1, None where nothing counted.
-    more: attributes of our own.
+    more: attributes of our own; what is None is left out.
     """
 
     name: str
     score: float | None
     label: str
     explanation: str
-    more: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, float | None] = field(default_factory=dict)
 
     def attributes(self) -> dict[str, str | float]:
         """As the conventions name them."""
@@ -55,46 +54,55 @@ class Result:
             "gen_ai.evaluation.score.label": self.label,
             "gen_ai.evaluation.explanation": self.explanation,
             **score,
-            **{f"{_PREFIX}.{name}": value for name, value in self.more.items()},
+            **{f"{_PREFIX}.{name}": value for name, value in self.more.items() if value is not None},
         }
 
 
-def results(evidence: Evidence, settings: Settings) -> list[Result]:
+def results(report: Report) -> list[Result]:
     """The verdict; then the questions as given, what is to stay, each family of attacks, and all of them pooled."""
-    judged = Verdict(evidence["verdict"])
-    passes = {Verdict.FORGOTTEN: PASS, Verdict.REJECTED: FAIL}.get(judged, INCONCLUSIVE)
-    attacks = [*families(evidence), *([pooled(evidence)] if evidence.get("pooled") else [])]
+    found = report.evaluation
     return [
-        Result("verdict", None, passes, objection(evidence, settings) or judged.value.replace("_", " ")),
-        _questions(evidence["forget"], settings.gate_max_leak),
-        _kept("controls", evidence["controls"]["kept_rate"], settings.gate_min_kept),
-        _kept("neighbours", neighbours_kept(evidence), settings.gate_min_neighbours),
-        *(_attacked(outcome, settings.gate_max_family_leak) for outcome in attacks),
+        Result("verdict", None, report.verdict.lower(), " ".join(report.reasons)),
+        _questions(found.forget),
+        _kept("controls", found.controls),
+        _kept("neighbours", found.neighbours),
+        *(_attacked(family) for family in (*found.families, found.pooled)),
     ]
 
 
-def _questions(forget: Mapping[str, Any], most: float) -> Result:
-    before, after = forget["leak_rate_before"], forget["leak_rate_after"]
-    said = f"{after:.0%} of {forget['n']} questions leak, {before:.0%} did before; {most:.0%} may"
-    return Result("questions", after, FAIL if after > most else PASS, said, {"score.before": before})
+def _questions(forget: Direct) -> Result:
+    before, after = forget.before, forget.after
+    said = f"{after.leaked} of {after.n} questions leak, {before.leaked} did before; {percent(forget.threshold)} may"
+    too_many = (after.rate or 0.0) > forget.threshold
+    label = FAIL if too_many else PASS if before.leaked else INCONCLUSIVE
+    return Result("questions", after.rate, label, said, {"score.before": before.rate})
 
 
-def _kept(name: str, rate: float | None, least: float) -> Result:
-    if rate is None:
+def _kept(name: str, staying: Staying) -> Result:
+    if staying.rate is None:
         return Result(name, None, INCONCLUSIVE, "no answer was left to tell by")
-    said = f"{rate:.0%} of the answers were kept; {least:.0%} must be"
-    return Result(name, rate, FAIL if rate < least else PASS, said)
+    said = f"{staying.kept} of {staying.n} answers were kept; {percent(staying.threshold)} must be"
+    bounds = {"score.lower": staying.lower, "score.upper": staying.upper}
+    return Result(name, staying.rate, _label(staying.rate >= staying.threshold), said, bounds)
 
 
-def _attacked(outcome: FamilyOutcome, allowed: float) -> Result:
-    label = INCONCLUSIVE if not outcome.conclusive else FAIL if outcome.exceeds(allowed) else PASS
-    said = (
-        f"{outcome.leaked} of {outcome.known} prompts that brought it out before still do, of {outcome.asked} asked; "
-        f"it fails where the exact lower bound is above {min(outcome.floor + allowed, 1.0):.0%}"
-    )
-    bounds = {"score.lower": outcome.lower, "score.upper": outcome.upper}
-    before = {"score.before": outcome.known / outcome.asked} if outcome.asked else {}
-    return Result(f"attack.{outcome.family}", outcome.rate, label, said, bounds | before)
+def _attacked(family: Family) -> Result:
+    after = family.after
+    fails = f"it fails where a test shows that more than {percent(family.threshold)} do"
+    judged = "too few to judge by" if family.passes is None else fails
+    said = f"{after.leaked} of {after.n} prompts that brought it out before still do, of {family.asked} asked; {judged}"
+    more = {
+        "score.before": family.before.rate,
+        "score.lower": after.lower,
+        "score.upper": after.upper,
+        "p_value": family.p_value,
+        "p_adjusted": family.p_adjusted,
+    }
+    return Result(f"attack.{family.family}", after.rate, _label(family.passes), said, more)
+
+
+def _label(passes: bool | None) -> str:
+    return INCONCLUSIVE if passes is None else PASS if passes else FAIL
 
 
 class EvaluationEvents:
@@ -104,19 +112,22 @@ class EvaluationEvents:
         self._provider = provider
         self._logger = provider.get_logger(__name__, version(DISTRIBUTION))
 
-    def emit(self, record: RequestRecord, judged: Sequence[Result]) -> None:
+    def emit(self, report: Report) -> None:
         """Returns when they are sent, or were given up: an evaluation is not void for want of a collector."""
         common = {
-            "gen_ai.request.model": record.model,
-            f"{_PREFIX}.request.id": record.id,
-            f"{_PREFIX}.request.method": record.method,
-            f"{_PREFIX}.request.level": record.level.value,
+            "gen_ai.request.model": report.served.model,
+            f"{_PREFIX}.request.id": report.request.id,
+            f"{_PREFIX}.request.method": report.request.method,
+            f"{_PREFIX}.request.level": report.claim.level.value,
+            f"{_PREFIX}.report.digest": report.digest,
+            f"{_PREFIX}.report.verdict": report.verdict.value,
+            f"{_PREFIX}.report.tier": report.evaluation.tier.value,
         }
-        for result in judged:
+        for result in results(report):
             attributes = common | result.attributes()
             self._logger.emit(LogRecord(event_name=EVENT, severity_number=SeverityNumber.INFO, attributes=attributes))
         if not self._provider.force_flush(_PATIENCE_S * 1000):
-            log.warning("evaluation events not sent in time id=%s", record.id)
+            log.warning("evaluation events not sent in time id=%s", report.request.id)
 
 
 @contextmanager
@@ -131,13 +142,13 @@ def evaluation_events(exporter: LogRecordExporter) -> Iterator[EvaluationEvents]
         provider.shutdown()
 
 
-def send(record: RequestRecord, settings: Settings) -> None:
-    """The evidence of the request, to the collector at `otlp_endpoint`; nothing without one.
+def send(report: Report, settings: Settings) -> None:
+    """What a report says, to the collector at `otlp_endpoint`; nothing without one.
 
     OpenTelemetry's own variables have the rest, OTEL_EXPORTER_OTLP_HEADERS and the certificates among it.
     """
-    if settings.otlp_endpoint is None or record.evidence is None:
+    if settings.otlp_endpoint is None:
         return
     exporter = OTLPLogExporter(f"{settings.otlp_endpoint.rstrip('/')}/v1/logs", timeout=_PATIENCE_S)
     with evaluation_events(exporter) as events:
-        events.emit(record, results(record.evidence, settings))
+        events.emit(report)

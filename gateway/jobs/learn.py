@@ -23,6 +23,7 @@ from adapters.text.phrasebook import phrasebook
 from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.client.errors import ClientError
 from gateway.errors import StateConflict
+from gateway.evidence.report.report import Report
 from gateway.jobs import evaluation_events
 from gateway.jobs.attempt import Attempt, is_current
 from gateway.jobs.failures import Failure
@@ -47,13 +48,11 @@ from gateway.store.client import connected
 from gateway.store.embedded import is_embedded, redis_server
 from gateway.store.probe_sets import EvaluationNotes, KeptProbes
 from gateway.store.records import RequestState
+from gateway.store.report_notes import note_of
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, commitment, load_or_create_key
 
 log = logging.getLogger(__name__)
-
-#: States of a request whose evidence this attempt has made.
-_JUDGED = frozenset({RequestState.READY, RequestState.REJECTED})
 
 
 async def learn(request_id: str, attempt: int, settings: Settings) -> None:
@@ -65,22 +64,21 @@ async def learn(request_id: str, attempt: int, settings: Settings) -> None:
         client = stack.enter_context(service(settings))
         store = RequestStore(redis, patience_s=PATIENCE_S, compact=is_embedded(settings))
         blobs = BlobStore(redis, None, patience_s=PATIENCE_S)  # a host that serves nothing needs no copy
-        record = await store.get(request_id)
+        record, report = await store.get(request_id), None
         if is_current(record, attempt):
             async with Attempt(store, record, settings) as current:
-                await _attempt(current, redis, store, blobs, client, settings)
-            record, judged = current.record, current.record.state in _JUDGED
-        else:
-            judged = False
+                report = await _attempt(current, redis, store, blobs, client, settings)
+            record = current.record
         if record.awaits_activation:
             await _activate(store, client, request_id)
-        if judged:  # last: a collector that is away delays nothing
-            await asyncio.to_thread(evaluation_events.send, record, settings)
+        if report is not None:  # last: a collector that is away delays nothing
+            await asyncio.to_thread(evaluation_events.send, report, settings)
 
 
 async def _attempt(
     attempt: Attempt, redis: Redis, store: RequestStore, blobs: BlobStore, client: UnlearnClient, settings: Settings
-) -> None:
+) -> Report | None:
+    """The report that it ended in; None for a draft, which is not learned yet."""
     record = attempt.record
     vault = PayloadVault(load_or_create_key(settings))
     payload = await read_payload(store, record, vault)
@@ -90,7 +88,7 @@ async def _attempt(
                 payload = await _interview(attempt, store, client, vault)
     if payload.by_subject and record.activation == "manual" and not record.draft_attempts:
         await attempt.advance(RequestState.DRAFTED, draft_attempts=attempt.number)
-        return
+        return None
 
     detectors = SharedDetectors(vault.scope_key)
     scope, entry = None, None
@@ -125,12 +123,17 @@ async def _attempt(
                 evidence["interference"] = await meeting.measured(prober.leaking)
             return evidence
 
+    report: Report | None = None
+
     async def conclude(kept: Trial) -> dict[str, Any]:
+        nonlocal report
         assert kept.digest is not None
         spent = {phase.replace(" ", "_"): sum(parts.values()) for phase, parts in attempt.phases.seconds().items()}
-        return await reporter.report(kept.digest, kept.method, artifact_bytes=kept.artifact_bytes or 0, seconds=spent)
+        report = await reporter.report(kept.digest, kept.method, artifact_bytes=kept.artifact_bytes or 0, seconds=spent)
+        return note_of(report)
 
     await Trials(attempt, blobs, settings).run(training.train, evaluate, conclude)
+    return report
 
 
 async def _scope(

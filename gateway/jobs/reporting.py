@@ -35,7 +35,6 @@ from gateway.jobs.service import PATIENCE_S
 from gateway.settings import Settings
 from gateway.store.log import LogStore
 from gateway.store.records import RequestRecord
-from gateway.store.report_notes import note_of
 from gateway.store.reports import ReportStore
 
 PRE_REGISTRATION = "urn:unlearning-gateway:pre-registration:v1"
@@ -131,10 +130,8 @@ class Reporter:
         evaluation = measured.to_evaluation(probes, self._policy, kept=kept)
         await self._notes.note(_named("evaluation", adapter), evaluation.model_dump(mode="json"))
 
-    async def report(
-        self, adapter: str, method: str, *, artifact_bytes: int, seconds: Mapping[str, float]
-    ) -> dict[str, Any]:
-        """Make and store the report of the adapter that was kept; the record's field about it.
+    async def report(self, adapter: str, method: str, *, artifact_bytes: int, seconds: Mapping[str, float]) -> Report:
+        """Make and store the report of the adapter that was kept.
 
         Raises KeyError for an adapter that was not evaluated.
         """
@@ -148,7 +145,7 @@ class Reporter:
             await self._notes.keep()
         await self._reports.put(self._record.id, report.to_json())
         await self._log(report)
-        return note_of(report)
+        return report
 
     async def _made(self, adapter: str, method: str, artifact_bytes: int, seconds: Mapping[str, float]) -> Report:
         """Of what was noted, for that may be of an earlier attempt, under another version of the service."""

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from gateway.client.client import UnlearnClient
 from gateway.errors import NotFound
+from gateway.jobs import evaluation_events
 from gateway.jobs.probe import Memory, Prober
 from gateway.jobs.probe_set import ProbeSet
 from gateway.jobs.reporting import Reporter
@@ -31,7 +32,7 @@ from gateway.store.client import connected
 from gateway.store.embedded import redis_server
 from gateway.store.probe_sets import KeptProbes
 from gateway.store.records import RequestRecord, RequestState
-from gateway.store.report_notes import ReportNotes
+from gateway.store.report_notes import ReportNotes, note_of
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key
 
@@ -70,14 +71,15 @@ async def verify_again(request_id: str, redis: Redis, client: UnlearnClient, set
         served=record.state is RequestState.ACTIVE,
     )
     await prober.evidence(record.digest)
-    note = await reporter.report(
+    report = await reporter.report(
         record.digest,
         record.method,
         artifact_bytes=record.artifact_bytes or 0,
         seconds={"evaluation": time.monotonic() - began},
     )
-    await ReportNotes(redis, tells_webhook=settings.webhook_url is not None).replace(record, note)
-    log.info("evaluated again id=%s verdict=%s", record.id, note["verdict"])
+    await ReportNotes(redis, tells_webhook=settings.webhook_url is not None).replace(record, note_of(report))
+    log.info("evaluated again id=%s verdict=%s", record.id, report.verdict)
+    await asyncio.to_thread(evaluation_events.send, report, settings)  # last: a collector that is away delays nothing
     return True
 
 

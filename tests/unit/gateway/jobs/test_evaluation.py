@@ -27,6 +27,7 @@ from gateway.jobs.service import service as open_client
 from gateway.settings import Settings
 from gateway.store.probe_sets import EvaluationNotes, KeptProbes
 from gateway.store.records import RequestRecord, RequestState
+from gateway.store.report_notes import note_of
 from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault
@@ -96,9 +97,10 @@ class Evaluated:
                 witness=reporter,
             )
             await prober.evidence(adapter)
-        field = await reporter.report(adapter, "toy", artifact_bytes=1000, seconds={"training": 12.34})
+        made = await reporter.report(adapter, "toy", artifact_bytes=1000, seconds={"training": 12.34})
         report = Report.from_json(await self.reports.latest(self.record.id))
-        assert field == {
+        assert report == made
+        assert note_of(report) == {
             "digest": report.digest,
             "verdict": report.verdict.value,
             "tier": self.record.tier.value,

@@ -27,8 +27,10 @@ from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault, load_or_create_key
 from gateway.store.verifications import Verifications
+from tests.unit.gateway.jobs.collector import Collector
 from tests.unit.gateway.jobs.stub_service import StubService
 from tests.unit.gateway.jobs.test_evaluation import ADAPTER, Evaluated
+from tests.unit.gateway.local_server import local_server
 from tests.unit.gateway.service.log_host import LogHost
 from tests.unit.gateway.store.samples import stored
 
@@ -65,11 +67,12 @@ async def test_it_ends_in_another_report_of_the_same_probes(
     redis: Redis, record: RequestRecord, settings: Settings, store: RequestStore, service: StubService
 ) -> None:
     """One test of several: each evaluation asks much."""
-    host = LogHost(redis, settings.data_dir)
+    host, collector = LogHost(redis, settings.data_dir), Collector()
     for forgets, verdict in ((True, None), (False, Verdict.FAIL)):
         service.forgets = forgets
-        with open_client(settings) as client:
-            evaluating = asyncio.create_task(verify_again(record.id, redis, client, settings))
+        with open_client(settings) as client, local_server() as server, server.serving(collector.app) as url:
+            told = settings.model_copy(update={"otlp_endpoint": url})
+            evaluating = asyncio.create_task(verify_again(record.id, redis, client, told))
             while not evaluating.done():
                 await host.settle()
                 await asyncio.sleep(0.02)
@@ -85,6 +88,10 @@ async def test_it_ends_in_another_report_of_the_same_probes(
         note = (await store.get(record.id)).report
         assert note is not None
         assert (note["digest"], note["verdict"], note["stale"]) == (last.digest, last.verdict.value, [])
+        told_of = collector.attributes()[-1]
+        assert told_of["unlearning.report.digest"] == last.digest
+        assert told_of["unlearning.report.verdict"] == last.verdict.value
+    assert len(collector.bodies) == 2
     await KeptProbes(redis, PayloadVault(load_or_create_key(settings))).erase(record.id)
     with open_client(settings) as client:
         assert not await verify_again(record.id, redis, client, settings), "nothing is kept any more"
