@@ -13,10 +13,11 @@ import typer
 from gateway.cli.context import CommandContext
 from gateway.cli.failures import UsageFailed
 from gateway.cli.requests import RequestId
-from gateway.evidence.errors import EvidenceError
+from gateway.evidence.errors import EvidenceError, Malformed
 from gateway.evidence.signing.rotation import KeySet
 from gateway.evidence.verification.algorithms import ALGORITHMS, ED25519, ML_DSA_44
 from gateway.evidence.verification.exhibit import Rules
+from gateway.evidence.verification.validity import applied
 from gateway.evidence.verification.verify import Verification
 from gateway.evidence.verification.verify import verify as checked
 
@@ -94,7 +95,7 @@ def verify(
     rules = Rules(
         at=datetime.now(UTC) if at is None else at.replace(tzinfo=UTC),
         algorithms=signatures.algorithms,
-        answer_digests=None if answer_digests is None else tuple(answer_digests.split(",")),
+        answer_digests=None if answer_digests is None else _applied(answer_digests),
     )
     verification = checked(_read(Path(what)), _keys(keys), rules)
     if again and examples is not None and verification.sound and verification.report is not None:
@@ -129,6 +130,13 @@ def _show(context: CommandContext, verification: Verification) -> None:
             )
     if not verification.sound:
         raise typer.Exit(1)
+
+
+def _applied(header: str) -> tuple[str, ...]:
+    try:
+        return applied(header)
+    except Malformed as error:
+        raise UsageFailed(f"--answer-digests: {error.message}") from None
 
 
 def _keys(path: Path) -> KeySet:

@@ -20,8 +20,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 class Rules:
     """What a verifier asks for.
 
-    at: the time it is to be valid at. algorithms: each must have signed. answer_digests: those that an answer's
-    `x-unlearning-digests` header named; None: no answer is held against the certificate.
+    at: the time it is to be valid at. algorithms: each must have signed. answer_digests: of the adapters that were
+    applied to an answer, as `validity.applied` reads them; None: no answer is held against the certificate.
     """
 
     at: datetime

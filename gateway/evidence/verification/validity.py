@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+from gateway.evidence.canonical import DIGEST_PREFIX
 from gateway.evidence.certificate.statement import timestamp
+from gateway.evidence.errors import Malformed
 from gateway.evidence.verification.exhibit import Exhibit, moment
 from gateway.evidence.verification.finding import Fault, Findings
 
 #: The name of the adapter in a manifest.
-ADAPTER = "adapter"
+ADAPTER: Final = "adapter"
+#: The value of `x-unlearning-digests` where no adapter was applied.
+NO_ADAPTER: Final = "none"
+_DIGEST: Final = re.compile(rf"(?:{DIGEST_PREFIX})?([0-9a-f]{{64}})")
+
+
+def applied(header: str) -> tuple[str, ...]:
+    """The digests in a value of `x-unlearning-digests`, in hex; none of them where it says `none`.
+
+    Raises `Malformed`.
+    """
+    if header.strip() == NO_ADAPTER:
+        return ()
+    found = [_DIGEST.fullmatch(each.strip()) for each in header.split(",")]
+    digests = tuple(each[1] for each in found if each is not None)
+    if len(digests) != len(found):
+        raise Malformed(
+            "takes what the `x-unlearning-digests` header of an answer says: digests of 64 lower-case hex digits, with "
+            f"commas between them, or `{NO_ADAPTER}`"
+        )
+    return digests
 
 
 def times(exhibit: Exhibit) -> Findings:
@@ -33,9 +58,11 @@ def answer(exhibit: Exhibit) -> Findings:
     named = exhibit.rules.answer_digests
     if named is None:
         return
-    adapter = exhibit.report.manifest.get(ADAPTER, "").removeprefix("sha256:")
-    if adapter not in {digest.strip().removeprefix("sha256:") for digest in named}:
+    adapter = exhibit.report.manifest.get(ADAPTER, "").removeprefix(DIGEST_PREFIX)
+    if not named:
+        yield Fault.ANSWER_NOT_COVERED, "no adapter was applied to the answer, so the certificate says nothing about it"
+    elif adapter not in named:
         yield (
             Fault.ANSWER_NOT_COVERED,
-            f"the answer names no adapter of this certificate (sha256:{adapter[:12]}…), but {len(named)} others",
+            f"the answer was made with other adapters than this certificate's ({DIGEST_PREFIX}{adapter[:12]}…)",
         )

@@ -77,6 +77,8 @@ def test_a_script_gets_one_document(folder: Path, unlearn: Unlearn) -> None:
         (("certificate.json", "--keys", "certificate.json"), "certificate.json"),
         (("certificate.json", "--keys", "keys.pem", "--at", "tomorrow"), "tomorrow"),
         (("certificate.json", "--keys", "keys.pem", "--signatures", "rsa"), "rsa"),
+        (("certificate.json", "--keys", "keys.pem", "--answer-digests", "abc"), "--answer-digests"),
+        (("certificate.json", "--keys", "keys.pem", "--answer-digests", ""), "lower-case hex"),
     ],
 )
 def test_what_makes_no_sense_is_status_2(folder: Path, unlearn: Unlearn, args: tuple[str, ...], said: str) -> None:

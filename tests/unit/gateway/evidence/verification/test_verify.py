@@ -15,6 +15,7 @@ import pytest
 
 from gateway.evidence.canonical import canonical, digest
 from gateway.evidence.certificate.statement import Issue, certificate, summary
+from gateway.evidence.errors import Malformed
 from gateway.evidence.log.leaf import Entry, Leaf
 from gateway.evidence.log.proof_file import ProofFile
 from gateway.evidence.report.judging import judge
@@ -25,6 +26,7 @@ from gateway.evidence.signing.rotation import KeySet, KeyState, KnownKey
 from gateway.evidence.verification.algorithms import ALGORITHMS, ED25519, ML_DSA_44
 from gateway.evidence.verification.exhibit import CLOCK_SKEW, Rules
 from gateway.evidence.verification.finding import Fault
+from gateway.evidence.verification.validity import applied
 from gateway.evidence.verification.verify import CHECKS, Verification, verify
 from tests.unit.gateway.evidence.bundles import MADE, NOW, ORIGIN, MemoryLog, Service, key, promise
 from tests.unit.gateway.evidence.report import samples
@@ -468,21 +470,49 @@ def test_a_certificate_counts_for_its_time(made: File, at: Any, found: set[Fault
     assert faults(checked(made, rules=replace(RULES, at=at))) == found
 
 
+ADAPTER, OTHER = digest("adapter"), "0" * 64
+
+
 @pytest.mark.parametrize(
-    ("digests", "covered"),
+    ("header", "said"),
     [
-        ((digest("adapter").removeprefix("sha256:"),), True),
-        (("0" * 64, digest("adapter")), True),
-        ((f" {digest('adapter')} ",), True),
-        (("0" * 64,), False),
-        (("none",), False),
-        (("",), False),
-        ((digest("adapter")[:20],), False),
+        (ADAPTER.removeprefix("sha256:"), None),
+        (ADAPTER, None),
+        (f"{OTHER},{ADAPTER}", None),
+        (f" {ADAPTER.removeprefix('sha256:')} , {OTHER} ", None),
+        (OTHER, "other adapters than this certificate's"),
+        (f"{OTHER},{'1' * 64}", "other adapters than this certificate's"),
+        ("none", "no adapter was applied"),
+        (" none ", "no adapter was applied"),
     ],
 )
-def test_an_answer_is_covered_where_it_names_the_adapter(made: File, digests: tuple[str, ...], covered: bool) -> None:
-    verification = checked(made, rules=replace(RULES, answer_digests=digests))
-    assert faults(verification) == (set() if covered else {Fault.ANSWER_NOT_COVERED})
+def test_an_answer_is_covered_where_it_names_the_adapter(made: File, header: str, said: str | None) -> None:
+    verification = checked(made, rules=replace(RULES, answer_digests=applied(header)))
+    assert faults(verification) == (set() if said is None else {Fault.ANSWER_NOT_COVERED})
+    assert all(str(said) in finding.message for finding in verification.findings)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "  ",
+        ",",
+        f"{ADAPTER},",
+        f"{ADAPTER} {OTHER}",
+        f"none,{ADAPTER}",
+        "None",
+        ADAPTER.upper(),
+        OTHER.replace("0", "A"),
+        ADAPTER[:20],
+        f"{OTHER}0",
+        f"sha512:{OTHER}",
+        f"req_{OTHER[:24]}",
+    ],
+)
+def test_what_no_answer_says_is_no_header(header: str) -> None:
+    with pytest.raises(Malformed, match="64 lower-case hex digits"):
+        applied(header)
 
 
 def test_another_envelope_around_the_same_statement_is_no_certificate(made: File) -> None:
