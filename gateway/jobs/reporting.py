@@ -15,6 +15,7 @@ from gateway.evidence.log.leaf import Entry
 from gateway.evidence.report.judging import judge
 from gateway.evidence.report.manifest import ServedManifest, of_request, scope_digest
 from gateway.evidence.report.policy import Gates, Policy
+from gateway.evidence.report.promise import DirectCounts, PolicyNamed, Promise
 from gateway.evidence.report.report import (
     Applied,
     Claim,
@@ -37,7 +38,6 @@ from gateway.store.log import LogStore
 from gateway.store.records import RequestRecord
 from gateway.store.reports import ReportStore
 
-PRE_REGISTRATION = "urn:unlearning-gateway:pre-registration:v1"
 _DAY_S = 86_400
 
 
@@ -117,7 +117,7 @@ class Reporter:
 
     async def fix(self, adapter: str, probes: ProbeSet) -> None:
         """Put into the log what will be asked of this adapter, and by which policy it will be judged; once."""
-        body = self._registered(adapter, probes)
+        body = self._promise(adapter, probes).to_body()
         where = _named("registered", adapter)
         noted = await self._notes.noted(where)
         if noted is None or noted["digest"] != digest(body):
@@ -200,25 +200,22 @@ class Reporter:
         token = digest([self._record.id, kind, dict(body)])
         return await self._registrar.append(Entry(kind, body), request=self._record.id, token=token)
 
-    def _registered(self, adapter: str, probes: ProbeSet) -> dict[str, Any]:
-        return {
-            "schema": PRE_REGISTRATION,
-            "request": self._record.id,
-            "level": self._record.level.value,
-            "tier": probes.tier.value,
-            "seeds": {"probes": probes.seed},
-            "decoding": decoding(probes).model_dump(mode="json"),
-            "families": probes.counts,
-            "direct": {
-                "forget": len(probes.asked),
-                "controls": len(probes.controls),
-                "neighbours": len(probes.neighbours),
-            },
-            "gates": self._policy.gates.model_dump(mode="json"),
-            "policy": {"id": self._policy.id, "digest": self._policy.digest},
-            "manifest": digest(of_request(self._served.digests, adapter, self._scope)),
-            "probe_set": probes.commitment,
-        }
+    def _promise(self, adapter: str, probes: ProbeSet) -> Promise:
+        return Promise(
+            request=self._record.id,
+            level=self._record.level,
+            tier=probes.tier,
+            seeds={"probes": probes.seed},
+            decoding=decoding(probes),
+            families=probes.counts,
+            direct=DirectCounts(
+                forget=len(probes.asked), controls=len(probes.controls), neighbours=len(probes.neighbours)
+            ),
+            gates=self._policy.gates,
+            policy=PolicyNamed.of(self._policy),
+            manifest=digest(of_request(self._served.digests, adapter, self._scope)),
+            probe_set=probes.commitment,
+        )
 
 
 def _named(what: str, adapter: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from gateway.evidence.canonical import digest
 from gateway.evidence.certificate.statement import timestamp
@@ -11,7 +11,7 @@ from gateway.evidence.errors import EvidenceError, InclusionInvalid, OpeningMism
 from gateway.evidence.log.checkpoint import Checkpoint, log_keys
 from gateway.evidence.log.leaf import opened
 from gateway.evidence.log.note import Note
-from gateway.evidence.report.report import Report
+from gateway.evidence.report.promise import Terms
 from gateway.evidence.signing.rotation import KeyState
 from gateway.evidence.verification.algorithms import ALGORITHMS
 from gateway.evidence.verification.exhibit import Exhibit, moment, part
@@ -64,31 +64,13 @@ def pre_registration(exhibit: Exhibit) -> Findings:
         return
     if digest(dict(logged.body)) != promised.digest:
         yield Fault.PRE_REGISTRATION_DIFFERS, "the pre-registration is not the one that the report names"
-    differing = [name for name, value in _promised(exhibit.report).items() if logged.body.get(name) != value]
-    if differing:
+    if differing := Terms.of(exhibit.report).missing_from(logged.body):
         yield Fault.PRE_REGISTRATION_DIFFERS, f"the report has other {', '.join(differing)} than were promised"
     reported, at = _report_leaf(exhibit), moment(logged.leaf.at)
     after = reported is not None and (logged.proof.index >= reported.proof.index or logged.leaf.at > reported.leaf.at)
     made = moment(exhibit.report.made_at)
     if after or at is None or made is None or at > made + exhibit.rules.skew:
         yield Fault.PRE_REGISTRATION_LATE, "what was promised was logged after the report was made"
-
-
-def _promised(report: Report) -> dict[str, Any]:
-    """What a pre-registration must have said of this report."""
-    evaluation = report.evaluation
-    return {
-        "request": report.request.id,
-        "level": report.claim.level.value,
-        "tier": evaluation.tier.value,
-        "seeds": dict(evaluation.seeds),
-        "decoding": evaluation.decoding.model_dump(mode="json"),
-        "families": {family.family: family.asked for family in evaluation.families},
-        "gates": report.policy.terms.gates.model_dump(mode="json"),
-        "policy": {"id": report.policy.id, "digest": report.policy.digest},
-        "manifest": digest(report.manifest),
-        "probe_set": evaluation.probe_set.commitment,
-    }
 
 
 def _signatures(exhibit: Exhibit, checkpoint: Checkpoint, note: str) -> Findings:
