@@ -9,20 +9,30 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
+from gateway.evidence.report.manifest import SCOPE
+
 #: Beside the names of a manifest: another request came to apply where it may interfere, and the date.
 INTERFERENCE: Final = "interference"
 VALID_UNTIL: Final = "valid_until"
 
 
 def stale_names(
-    manifest: Mapping[str, str], now: Mapping[str, str], *, interfering: bool, valid_until: datetime, at: datetime
+    manifest: Mapping[str, str],
+    now: Mapping[str, str],
+    *,
+    interfering: bool,
+    valid_until: datetime,
+    at: datetime,
+    matched: bool = True,
 ) -> tuple[str, ...]:
     """Why a report is stale: names of the manifest in order, then `INTERFERENCE`, then `VALID_UNTIL`; () where it is
     not.
 
-    manifest: of the report. now: the same of the service as it is; what is in one of both alone has changed.
+    manifest: of the report. now: the same of the service as it is; what is in one of both alone has changed. matched:
+    whether the request applies to some prompts alone. What told them decides nothing once it applies to all.
     """
-    changed = [name for name in sorted({*manifest, *now}) if manifest.get(name) != now.get(name)]
+    names = {*manifest, *now} - (set() if matched else {SCOPE})
+    changed = [name for name in sorted(names) if manifest.get(name) != now.get(name)]
     if interfering:
         changed.append(INTERFERENCE)
     if at >= valid_until:

@@ -13,7 +13,7 @@ from gateway.client.client import UnlearnClient
 from gateway.evidence.canonical import digest
 from gateway.evidence.log.leaf import Entry
 from gateway.evidence.report.judging import judge
-from gateway.evidence.report.manifest import ServedManifest, of_request, scope_digest
+from gateway.evidence.report.manifest import SCOPE, ServedManifest, of_request, scope_digest
 from gateway.evidence.report.policy import Gates, Policy
 from gateway.evidence.report.promise import DirectCounts, PolicyNamed, Promise
 from gateway.evidence.report.report import (
@@ -112,7 +112,7 @@ class Reporter:
     @property
     def manifest(self) -> dict[str, str]:
         """Without the adapter."""
-        scope = {} if self._scope is None else {"scope": self._scope}
+        scope = {} if self._scope is None else {SCOPE: self._scope}
         return {**self._served.digests, **scope}
 
     async def fix(self, adapter: str, probes: ProbeSet) -> None:

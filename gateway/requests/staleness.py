@@ -72,6 +72,7 @@ class Staleness:
             interfering=await self._interferes(record, report, active),
             valid_until=datetime.fromisoformat(report.valid_until),
             at=now,
+            matched=record.matched,
         )
         names = tuple(dict.fromkeys((*known, *found)))
         if names == known:

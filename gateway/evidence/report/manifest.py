@@ -35,6 +35,8 @@ _TOKENIZER_FILES: Final = (
     "vocab.json",
     "vocab.txt",
 )
+#: The name of what tells which prompts a request applies to.
+SCOPE: Final = "scope"
 _PACKAGES: Final = ("adapters", "gateway")
 _SOURCES: Final = (".py", ".lua", ".json", ".txt", ".j2", ".css")
 
@@ -88,7 +90,7 @@ def of_request(served: Mapping[str, str], adapter: str, scope: str | None) -> di
     """The manifest of one request's answers. adapter: hex digest of its artifact. scope: of what tells which prompts it
     applies to (`scope_digest`); None where it applies to all."""
     own = {"adapter": DIGEST_PREFIX + adapter}
-    return {**served, **own} if scope is None else {**served, **own, "scope": scope}
+    return {**served, **own} if scope is None else {**served, **own, SCOPE: scope}
 
 
 def scope_digest(entry: bytes) -> str:

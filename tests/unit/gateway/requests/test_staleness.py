@@ -102,6 +102,9 @@ def service(redis: Redis, evidence: Evidence) -> Service:
         ({**MANIFEST, "engine": digest("newer"), "adapter": digest("other")}, {}, ("adapter", "engine")),
         ({name: each for name, each in MANIFEST.items() if name != "tokenizer"}, {}, ("tokenizer",)),
         ({**MANIFEST, "scope": digest("scope")}, {}, ("scope",)),
+        ({**MANIFEST, "scope": digest("scope")}, {"matched": False}, ()),
+        ({**MANIFEST, "scope": digest("scope"), "pair": digest("pair")}, {"matched": False}, ("pair",)),
+        ({**MANIFEST, "scope": digest("scope")}, {"matched": False, "at": NOW}, (VALID_UNTIL,)),
         (MANIFEST, {"interfering": True}, (INTERFERENCE,)),
         (MANIFEST, {"at": NOW}, (VALID_UNTIL,)),
         (MANIFEST, {"at": NOW - timedelta(seconds=1)}, ()),
@@ -159,6 +162,19 @@ async def test_followers_of_one_that_was_deactivated_end_too(
     service.world.now["flags"] = digest("other")
     assert await service.stale(record) == ["flags"]
     assert [event async for event in evidence.store.events(record.id)][-1].data["stale"] == ["flags"]
+
+
+@pytest.mark.parametrize(
+    ("applies", "names"),
+    [(MATCHED, ["scope"]), ({}, []), ({"scope": {"prompts": Prompts.ALWAYS.value, "otherwise": "always"}}, [])],
+)
+async def test_what_told_the_prompts_of_one_that_applies_to_all_makes_nothing_stale(
+    service: Service, evidence: Evidence, applies: dict[str, Any], names: list[str]
+) -> None:
+    """As where the scope caught too little, so that the request was widened."""
+    record = await evidence.request(RequestState.ACTIVE, **applies)
+    service.world.now["scope"] = digest("sealed under another key")
+    assert await service.stale(record) == names
 
 
 async def test_what_was_taken_back_was_in_force_meanwhile(service: Service, evidence: Evidence) -> None:
