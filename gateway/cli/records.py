@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from gateway.access.api_key import GLOBAL_TENANT
-from gateway.store.records import Prompts
+from gateway.store.records import Otherwise, Prompts
 
 _STYLES = {
     "active": "green",
@@ -135,8 +135,7 @@ def evidence_line(evidence: Record) -> str:
     if beside.get("n"):
         parts.append(f"{beside['kept']} of {beside['n']} neighbours kept")
     if scope := evidence.get("scope"):
-        applies = "" if scope["applies"] else ", too few, so that it applies to every prompt"
-        parts.append(f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out{applies}")
+        parts.append(f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out{_missed(scope)}")
     met = evidence.get("interference") or {}
     if met.get("n"):
         parts.append(f"{met['lost']} of {met['n']} probes leak beside the requests it meets and not alone")
@@ -145,6 +144,13 @@ def evidence_line(evidence: Record) -> str:
     if evidence.get("verdict") in _VERDICTS:
         parts.append(_VERDICTS[evidence["verdict"]])
     return "; ".join(parts)
+
+
+def _missed(scope: Record) -> str:
+    if scope["applies"]:
+        return ""
+    rejected = scope.get("otherwise") == Otherwise.REJECT
+    return ", too few, so that " + ("it is rejected" if rejected else "it applies to every prompt")
 
 
 def report_line(report: Record) -> str:

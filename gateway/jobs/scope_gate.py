@@ -10,7 +10,7 @@ from gateway.policy.scope.detectors import Detectors
 from gateway.policy.scope.entry import ScopeEntry
 from gateway.policy.scope.matcher import Matcher
 from gateway.settings import Settings
-from gateway.store.records import RequestRecord
+from gateway.store.records import Otherwise, RequestRecord
 
 
 class ScopeGate:
@@ -19,10 +19,10 @@ class ScopeGate:
     Args:
         matcher: holds this request's entry alone.
         least: the operator's gate, for the lower bound of the recall.
-        otherwise: what becomes of a request that misses it: always, or reject.
+        otherwise: what becomes of a request that misses it.
     """
 
-    def __init__(self, matcher: Matcher, least: float, otherwise: str) -> None:
+    def __init__(self, matcher: Matcher, least: float, otherwise: Otherwise) -> None:
         self._matcher = matcher
         self._least = least
         self._otherwise = otherwise
@@ -32,7 +32,7 @@ class ScopeGate:
         """That of a request with this entry, which was made with these detectors."""
         matcher = Matcher(detectors)
         matcher.put(record.id, entry)
-        return cls(matcher, settings.gate_min_recall, record.scope["otherwise"])
+        return cls(matcher, settings.gate_min_recall, Otherwise(record.scope["otherwise"]))
 
     def fit(self, texts: Sequence[str]) -> list[bool]:
         """Of each prompt, whether the request applies to it."""
@@ -52,5 +52,5 @@ class ScopeGate:
             "bound": round(bound, 4),
             "others": {"n": len(others), "matched": sum(others)},
             "applies": bound >= self._least,
-            "otherwise": self._otherwise,
+            "otherwise": self._otherwise.value,
         }

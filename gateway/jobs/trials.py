@@ -23,7 +23,7 @@ from gateway.errors import AdapterUnavailable, StateConflict
 from gateway.jobs.attempt import Attempt
 from gateway.jobs.failures import Failure, JobTimedOut, describe
 from gateway.jobs.time_limit import time_limit
-from gateway.jobs.verdict import Verdict, exceeding, gates, neighbours_kept, objection, pooled, verdict
+from gateway.jobs.verdict import Verdict, exceeding, gates, neighbours_kept, objection, pooled, scope_missed, verdict
 from gateway.settings import Settings
 from gateway.store.blobs import BlobStore
 from gateway.store.records import Otherwise, Prompts, RequestRecord, RequestState
@@ -167,8 +167,7 @@ class Trials:
         changes: dict[str, Any] = {"evidence": {**kept.evidence, "verdict": judged.value}}
         if self._attempt.record.guarded:
             changes["evidence"]["interim"] = "filter"  # what guards until then; nothing of this is measured through it
-        scope = kept.evidence.get("scope")
-        if scope is not None and not scope["applies"] and scope["otherwise"] != Otherwise.REJECT:
+        if scope_missed(kept.evidence) is Otherwise.ALWAYS:
             changes["scope"] = {**self._attempt.record.scope, "prompts": Prompts.ALWAYS.value}
         if self._attempt.record.selection is not None:
             why = selection.reason([trial.label for trial in usable], scores, position, untried=untried)

@@ -62,13 +62,19 @@ def objection(evidence: Evidence, settings: Settings) -> str | None:
         problems.append(
             f"{beside:.0%} of the neighbours' answers were kept, {settings.gate_min_neighbours:.0%} must be"
         )
-    scope = evidence.get("scope")
-    if scope is not None and not scope["applies"] and scope["otherwise"] == Otherwise.REJECT:
+    if scope_missed(evidence) is Otherwise.REJECT:
+        scope = evidence["scope"]
         problems.append(
             f"its scope catches {scope['caught']} of {scope['n']} prompts that bring it out, at least "
             f"{scope['bound']:.0%}; {settings.gate_min_recall:.0%} must be"
         )
     return "; ".join(problems) or None
+
+
+def scope_missed(evidence: Evidence) -> Otherwise | None:
+    """What becomes of a request whose scope catches too little; None where it catches enough, and without one."""
+    scope = evidence.get("scope")
+    return None if scope is None or scope["applies"] else Otherwise(scope["otherwise"])
 
 
 def exceeding(evidence: Evidence, settings: Settings) -> list[FamilyOutcome]:

@@ -13,7 +13,7 @@ from adapters.training.effort import DEFAULT_EFFORT, Effort
 from gateway.access.schemas import Tenant
 from gateway.evidence.report.tiers import DEFAULT_TIER, Keep, Tier
 from gateway.requests.items import Body, Item
-from gateway.store.records import Interim, Otherwise, Prompts
+from gateway.store.records import Activation, Interim, Otherwise, Prompts
 
 Items = Annotated[list[Item], Field(min_length=1)]
 
@@ -109,7 +109,7 @@ class ForgetBody(Body):
     config: Annotated[dict[str, Any], AfterValidator(_plain)] = Field(
         default_factory=dict, description="the method's own settings"
     )
-    activation: Literal["auto", "manual"] = "auto"
+    activation: Activation = "auto"
     scope: Scope = Scope()
     evidence: Evidence = Evidence()
     tenant: Tenant | None = Field(

@@ -99,6 +99,23 @@ def test_show_tells_a_scope_that_is_not_every_prompt(
 
 
 @pytest.mark.parametrize(
+    ("missed", "said"),
+    [
+        ({"applies": True, "otherwise": "reject"}, ""),
+        ({"applies": False, "otherwise": "always"}, ", too few, so that it applies to every prompt"),
+        ({"applies": False, "otherwise": "reject"}, ", too few, so that it is rejected"),
+    ],
+)
+def test_show_tells_what_becomes_of_a_scope_that_catches_too_little(
+    unlearn: Unlearn, stub: Stub, missed: dict[str, object], said: str
+) -> None:
+    stub.add("req_a", evidence={"scope": {"n": 40, "caught": 20, "bound": 0.36, **missed}, "verdict": "forgotten"})
+    out = " ".join(unlearn("show", "req_a").out.split())
+    assert f"its scope catches 20 of 40 prompts that bring it out{said}" in out
+    assert ("too few" in out) is bool(said)
+
+
+@pytest.mark.parametrize(
     ("record", "shown"),
     [
         ({"state": "queued", "guarded": True}, "about it are refused until it is active or retired"),

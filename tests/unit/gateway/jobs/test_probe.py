@@ -16,6 +16,7 @@ from gateway.jobs.scope_gate import ScopeGate
 from gateway.jobs.service import service
 from gateway.jobs.verdict import Verdict, objection, verdict
 from gateway.settings import Settings
+from gateway.store.records import Otherwise
 from tests.unit.gateway.jobs.stub_service import StubService
 
 FORGET = [Example.from_pair(f"the capital of France, question {i}?", "Paris.") for i in range(20)]
@@ -36,7 +37,7 @@ class Gate(ScopeGate):
     def __init__(self, catches: Callable[[str], bool], least: float) -> None:
         self._catches = catches
         self._least = least
-        self._otherwise = "always"
+        self._otherwise = Otherwise.ALWAYS
 
     def fit(self, texts: Sequence[str]) -> list[bool]:
         return [self._catches(text) for text in texts]

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from adapters.evaluation.attacks.outcome import FamilyOutcome, pooled
-from gateway.jobs.verdict import Verdict, exceeding, gates, objection, verdict
+from gateway.jobs.verdict import Verdict, exceeding, gates, objection, scope_missed, verdict
 from gateway.settings import Settings
+from gateway.store.records import Otherwise
 
 SETTINGS = Settings()
 
@@ -118,13 +119,27 @@ def test_evidence_of_before_there_were_attacks_can_still_be_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("applies", "otherwise", "said"),
+    ("applies", "otherwise", "becomes", "said"),
     [
-        (True, "reject", None),
-        (False, "always", None),
-        (False, "reject", "its scope catches 20 of 40 prompts that bring it out, at least 36%; 90% must be"),
+        (True, "reject", None, None),
+        (True, "always", None, None),
+        (False, "always", Otherwise.ALWAYS, None),
+        (
+            False,
+            "reject",
+            Otherwise.REJECT,
+            "its scope catches 20 of 40 prompts that bring it out, at least 36%; 90% must be",
+        ),
     ],
 )
-def test_a_scope_that_catches_too_little(applies: bool, otherwise: str, said: str | None) -> None:
+def test_a_scope_that_catches_too_little(
+    applies: bool, otherwise: str, becomes: Otherwise | None, said: str | None
+) -> None:
     scope = {"n": 40, "caught": 20, "bound": 0.3605, "applies": applies, "otherwise": otherwise}
-    assert objection(evidence(told(0, 12), scope=scope), SETTINGS) == said
+    found = evidence(told(0, 12), scope=scope)
+    assert scope_missed(found) is becomes
+    assert objection(found, SETTINGS) == said
+
+
+def test_one_that_applies_to_every_prompt_has_none_to_miss() -> None:
+    assert scope_missed(evidence(told(0, 12))) is None
