@@ -95,6 +95,9 @@ restarting() {
     compose restart gateway-cpu >/dev/null 2>&1
     expect "ready after a restart" until_true 300 ready
     note "after $((SECONDS - before)) s"
+    expect "what the gateway has seen of the log outlives its container" is \
+        "$(inspect gateway-cpu '{{range .Mounts}}{{if eq .Destination "/var/lib/unlearning-gateway"}}{{.Type}}{{end}}{{end}}')" volume
+    expect "  and the last checkpoint is there" quietly inside_service gateway-cpu sh -c 'test -s "$UNLEARN_DATA_DIR/log.checkpoint"'
     expect "the first answer after it: forgotten" has_forgotten
 }
 

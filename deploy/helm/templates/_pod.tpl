@@ -51,12 +51,12 @@ capabilities: {drop: [ALL]}
 {{- toYaml $resources -}}
 {{- end -}}
 
-{{/* Where a read-only image is written to: /tmp, HOME (Triton's and CUDA's caches), /dev/shm, the cache. */}}
+{{/* Where a read-only image is written to: /tmp, /dev/shm, the cache (HOME, too), the data directory. */}}
 {{- define "unlearning.mounts" -}}
 - {name: tmp, mountPath: /tmp}
-- {name: home, mountPath: /home/unlearn}
 - {name: shm, mountPath: /dev/shm}
 - {name: cache, mountPath: /var/cache/unlearning-gateway}
+- {name: data, mountPath: /var/lib/unlearning-gateway}
 - {name: secrets, mountPath: /run/secrets/unlearning, readOnly: true}
 - {name: redis, mountPath: /run/secrets/redis, readOnly: true}
 {{- if .Values.model.hubToken.secret }}
@@ -79,8 +79,6 @@ capabilities: {drop: [ALL]}
 {{- $root := index . 0 -}}
 {{- $secret := $root.Values.secret -}}
 - name: tmp
-  emptyDir: {}
-- name: home
   emptyDir: {}
 - name: shm
   emptyDir: {medium: Memory, sizeLimit: {{ index . 2 }}}

@@ -14,6 +14,7 @@ import yaml
 from gateway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
+DATA = "/var/lib/unlearning-gateway"
 
 
 def service_dockerfile(compose: dict[str, Any], service: dict[str, Any]) -> str:
@@ -103,11 +104,21 @@ class TestCompose:
             if name == "redis":
                 continue
             in_memory = dict(entry.split(":") for entry in service["tmpfs"])
-            assert "uid=10001" in in_memory["/var/lib/unlearning-gateway"], "the image's user; see test_images"
+            if DATA in in_memory:
+                assert "uid=10001" in in_memory[DATA], "the image's user; see test_images"
             places = set(in_memory) | {entry.split(":")[1] for entry in service["volumes"]}
             image = (ROOT / service_dockerfile(compose, service)).read_text(encoding="utf-8")
             volumes = json.loads(re.findall(r"^VOLUME (.*)$", image, re.MULTILINE)[0])
             assert {"/tmp", *volumes} == places, "a volume that is not named gets one without a name"
+
+    def test_what_a_gateway_has_seen_outlives_its_container(self, compose: dict[str, Any]) -> None:
+        """By the last checkpoint it tells that the log was rolled back; a worker keeps nothing there."""
+        for suffix in ("", "-cpu"):
+            gateway, worker = (compose["services"][name + suffix] for name in ("gateway", "worker"))
+            assert f"data:{DATA}" in gateway["volumes"]
+            assert not any(DATA in entry for entry in gateway["tmpfs"])
+            assert not any(DATA in entry for entry in worker["volumes"])
+        assert {"data", "redis", "cache"} == compose["volumes"].keys()
 
     def test_one_service_builds_an_image_and_the_others_take_it(self, compose: dict[str, Any]) -> None:
         for kind in ("gpu", "cpu"):

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.errors import Forbidden, Unauthorized
 from gateway.settings import Settings
-from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, render
+from tests.unit.deploy.chart import NAME, ROOT, Rendered, defaults, notes, render
 
 DOCKERFILES = ("Dockerfile.cpu", "Dockerfile.gpu")
 
@@ -60,6 +60,27 @@ class TestLife:
         assert gpu.one("StatefulSet")["spec"]["replicas"] == 2
         assert "replicas" not in everything.one("StatefulSet")["spec"]
 
+    @pytest.mark.parametrize(
+        ("values", "claims", "kept"),
+        [
+            ({}, {"cache", "data"}, "Delete"),
+            ({"cache": {"ephemeral": True}}, {"data"}, "Retain"),
+            ({"data": {"ephemeral": True}}, {"cache"}, "Delete"),
+            ({"cache": {"ephemeral": True}, "data": {"ephemeral": True}}, set(), None),
+        ],
+    )
+    def test_what_a_replica_has_seen_is_on_a_claim_of_its_own(
+        self, values: dict[str, Any], claims: set[str], kept: str | None
+    ) -> None:
+        rendered = render("gpu", {"gateway": values})
+        found = rendered.one("StatefulSet")["spec"]
+        templates = {each["metadata"]["name"]: each["spec"] for each in found.get("volumeClaimTemplates", [])}
+        assert templates.keys() == claims
+        assert all(each["accessModes"] == ["ReadWriteOnce"] for each in templates.values())
+        policy = found.get("persistentVolumeClaimRetentionPolicy")
+        assert policy == (None if kept is None else {"whenDeleted": kept, "whenScaled": kept})
+        assert ("believes a log" in notes("gpu", {"gateway": values})) is ("data" not in claims)
+
     def test_a_claim_with_adapters_goes_with_its_replica_and_requests_stay(self, cpu: Rendered) -> None:
         gateway, redis = cpu.one("StatefulSet")["spec"], cpu.one("StatefulSet", f"{NAME}-redis")["spec"]
         assert set(gateway["persistentVolumeClaimRetentionPolicy"].values()) == {"Delete"}
@@ -77,7 +98,7 @@ class TestImage:
         mounts = {
             m["mountPath"]: m["name"] for m in rendered.container(component)["volumeMounts"] if not m.get("readOnly")
         }
-        for name in ("HOME", "UNLEARN_CACHE_DIR", "XDG_CACHE_HOME"):
+        for name in ("HOME", "UNLEARN_CACHE_DIR", "UNLEARN_DATA_DIR", "XDG_CACHE_HOME"):
             assert mounts[image_variable(dockerfile, name)] in volumes.keys() | claims
         assert volumes[mounts["/tmp"]]["emptyDir"] == {}
         assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"

@@ -27,7 +27,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cpu": ("cpu", {}),
     "gpu": ("gpu", {}),
     "everything": ("everything", {}),
-    "ephemeral": ("cpu", {"gateway": {"cache": {"ephemeral": True}}, "worker": {"cache": {"sizeLimit": "20Gi"}}}),
+    "ephemeral": (
+        "cpu",
+        {
+            "gateway": {"cache": {"ephemeral": True}, "data": {"ephemeral": True}},
+            "worker": {"cache": {"sizeLimit": "20Gi"}},
+        },
+    ),
+    "seen on a claim alone": ("cpu", {"gateway": {"cache": {"ephemeral": True}, "data": {"storageClass": "slow"}}}),
     "no wait, no policy": (
         "cpu",
         {
