@@ -68,6 +68,13 @@ class CommandContext:
         """A line for a person; square brackets are taken as they are."""
         self.out.print(_writable(text), markup=False)
 
+    def show(self, document: Any, text: str) -> None:
+        """What came of a command: the document for a script, the text for a person."""
+        if self.as_json:
+            self.emit(document)
+        else:
+            self.say(text)
+
     def note(self, text: str) -> None:
         """A line beside the result, on standard error."""
         self.err.print(_writable(text), markup=False)

@@ -31,10 +31,7 @@ def examples(
             show_examples(context, client.examples(request_id))
             return
         record = client.replace_examples(request_id, body)
-    if context.as_json:
-        context.emit(record)
-    else:
-        context.say(f"{outcome_line(record)}: {record['forget_count']} items to forget")
+    context.show(record, f"{outcome_line(record)}: {record['forget_count']} items to forget")
 
 
 def train(

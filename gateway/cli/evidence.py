@@ -109,10 +109,7 @@ def _ask_again(context: CommandContext, request_id: str) -> None:
     """Have the service evaluate a request by the probes that it kept."""
     with context.client() as client:
         document = client.verify_again(request_id)
-    if context.as_json:
-        context.emit(document)
-    else:
-        context.say(f"{request_id} will be evaluated again; its next report has another certificate")
+    context.show(document, f"{request_id} will be evaluated again; its next report has another certificate")
 
 
 def _show(context: CommandContext, verification: Verification) -> None:

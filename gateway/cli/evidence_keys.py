@@ -72,10 +72,7 @@ def revoke(
     context: CommandContext = ctx.obj
     with context.client() as client:
         found = client.revoke_evidence_key(key_id)
-    if context.as_json:
-        context.emit(found)
-    else:
-        context.say(f"revoked {key_id}")
+    context.show(found, f"revoked {key_id}")
 
 
 def _rotate_setting(context: CommandContext, text: str) -> None:
@@ -120,10 +117,7 @@ def _await_current(client: UnlearnClient, new: PublicKeys, path: Path) -> None:
 
 
 def _report(context: CommandContext, key_id: str) -> None:
-    if context.as_json:
-        context.emit({"current": key_id})
-    else:
-        context.say(f"the log is signed with {key_id} from now on")
+    context.show({"current": key_id}, f"the log is signed with {key_id} from now on")
 
 
 def _parsed(pem: str) -> KeySet:

@@ -139,7 +139,7 @@ def forget(
         what = f"{record['forget_count']} items to forget" if record["forget_count"] else "the model is asked first"
         context.note(f"registered {record['id']}: {what}{_told(record)}")
         if not wait:
-            _print(context, record)
+            context.show(record, outcome_line(record))
             return
         record = follow_and_show(context, client, record["id"])
         drafted = record["state"] == RequestState.DRAFTED
@@ -148,7 +148,7 @@ def forget(
     if drafted:
         note_draft(context, record)
     if not context.as_json and not review:
-        _print(context, record)
+        context.say(outcome_line(record))
     check_outcome(record, bad=(*BAD_OUTCOMES, "retired"))
 
 
@@ -164,10 +164,3 @@ def _check_usage(body: dict[str, Any], file: Path | None, *, review: bool, wait:
 def _told(record: dict[str, Any]) -> str:
     line = estimate_line(record)
     return f", {line}" if line else ""
-
-
-def _print(context: CommandContext, record: dict[str, Any]) -> None:
-    if context.as_json:
-        context.emit(record)
-    else:
-        context.say(outcome_line(record))

@@ -89,10 +89,7 @@ def revoke(ctx: typer.Context, key_id: KeyId) -> None:
     context: CommandContext = ctx.obj
     with context.client() as client:
         key = client.revoke_key(key_id)
-    if context.as_json:
-        context.emit(key)
-    else:
-        context.say(f"revoked {key['id']}")
+    context.show(key, f"revoked {key['id']}")
 
 
 def _print(context: CommandContext, key: dict[str, Any], what: str) -> None:
