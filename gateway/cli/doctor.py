@@ -15,7 +15,7 @@ _STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(ctx: typer.Context) -> None:
-    """Check the running service: its engine's answers, Redis, queue, worker, disk and clock.
+    """Check the running service: its engine's answers, Redis, queue, worker, log, disk and clock.
 
     Works also while the service is not ready because of it. Takes the operator's token. Ends with status 0 where
     nothing failed, 1 where something did.

@@ -16,6 +16,7 @@ from gateway.selfcheck.canaries import ROWS, Canaries, CanaryMaker, Layer
 from gateway.selfcheck.engine import ADAPTERS, EngineChecks, Texts
 from gateway.selfcheck.outcome import Outcome, within
 from gateway.selfcheck.run import Check, SelfCheck
+from gateway.service.sequencer import LogState
 from gateway.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def self_check(
     engine: EngineSelfCheck,
     redis: Redis,
     queue: Callable[[], Awaitable[QueueState]],
+    log: Callable[[], Awaitable[LogState]],
     settings: Settings,
 ) -> SelfCheck:
     """All checks of the service, the cheap ones first."""
@@ -113,6 +115,7 @@ def self_check(
             Check("Redis", lambda: host.redis(redis)),
             Check("clock", lambda: host.clock(redis)),
             Check("queue", lambda: host.queue(queue, own_worker=settings.worker)),
+            Check("log", lambda: host.log(log)),
             Check("disk", lambda: host.disk(folders)),
             Check("engine", engine.run),
         ]

@@ -1,4 +1,4 @@
-"""What the service needs beside the engine: Redis, the queue and its worker, disk, clock."""
+"""What the service needs beside the engine: Redis, the queue and its worker, the log, disk, clock."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from typing import Any
 import psutil
 from redis.asyncio import Redis
 
+from gateway.evidence.errors import EvidenceError
 from gateway.jobs.queue import QueueState
 from gateway.selfcheck.outcome import Outcome, Status, within
+from gateway.service.sequencer import LogState
 from gateway.store.client import call
+from gateway.store.secret_file import UnsafeSecretFile
 
 _MIB = 2**20
 #: Room for artifacts and an append-only file that is being rewritten.
@@ -72,6 +75,37 @@ async def queue(state: Callable[[], Awaitable[QueueState]], *, own_worker: bool)
         advice = "it starts with the service" if own_worker else "requests will wait until one starts"
         outcomes.append(Outcome("worker", Status.WARN, "none alive yet", advice=advice))
     return outcomes
+
+
+async def log(state: Callable[[], Awaitable[LogState]]) -> list[Outcome]:
+    """Whether the log is gone on with, and its key is here. Answers go on without: none of it keeps them back."""
+    try:
+        found = await state()
+    except (EvidenceError, UnsafeSecretFile) as error:
+        advice = "what happens meanwhile waits to be logged, and no certificate is made; docs/log.md says what to do"
+        return [Outcome("log", Status.FAIL, error.message, advice=advice, blocks=False)]
+    return [_log(found), _evidence_key(found)]
+
+
+def _log(found: LogState) -> Outcome:
+    leaves = f"{found.size} leaves, {found.waiting} waiting"
+    advice = "keep data_dir on a disk that outlives the service: by log.checkpoint there a log is told that was cut"
+    if found.size and not found.kept:
+        return Outcome("log", Status.WARN, f"{leaves}; no checkpoint is kept beside the data", advice=advice)
+    if found.believed:
+        believed = f"{leaves}; the first {found.believed} were believed, for no checkpoint had been kept here"
+        return Outcome("log", Status.WARN, believed, advice=advice)
+    return Outcome("log", Status.PASS, leaves)
+
+
+def _evidence_key(found: LogState) -> Outcome:
+    if found.signs:
+        return Outcome("evidence key", Status.PASS, "the log's current one")
+    advice = (
+        "give all hosts the same UNLEARN_EVIDENCE_KEY or evidence.key; where the log's key is lost, run "
+        "`unlearn evidence-keys rotate --lost`"
+    )
+    return Outcome("evidence key", Status.FAIL, "not the one that the log is signed with", advice=advice, blocks=False)
 
 
 async def disk(folders: Sequence[Path]) -> list[Outcome]:

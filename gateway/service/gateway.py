@@ -164,10 +164,10 @@ async def open_gateway(
     keyring = Keyring(key_store, GenerationFile(settings.data_dir, KEYS_FILE), staleness_s=settings.policy_staleness_s)
     rates = RateLimiter(RateStore(stores.redis), metrics)
     jobs = JobQueue(stores.redis, stores.requests, settings)
-    checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, settings)
     sequencer = Sequencer(
         stores.log, stores.evidence_keys, CheckpointFile(settings.data_dir), metrics, origin=settings.log_origin
     )
+    checks = self_check(engine_checks(engine, settings), stores.redis, jobs.state, sequencer.state, settings)
     served = await served_with(engine, model, settings)
     evidence = await open_evidence(
         stack,

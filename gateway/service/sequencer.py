@@ -7,8 +7,10 @@ with what it has signed or seen before.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from gateway.errors import NotFound, StateConflict
 from gateway.evidence.canonical import DIGEST_PREFIX
@@ -31,8 +33,26 @@ from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.evidence_key import EvidenceKeys
 from gateway.store.log_tail import Head, LogTail
 
+logger = logging.getLogger(__name__)
+
 _WAIT_MS = 1000
 _ORIGIN_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """The log as this host has it.
+
+    size: its leaves. waiting: what is no leaf yet. signs: whether this host has the key that the log is signed with.
+    kept: whether the last checkpoint lies beside this host's data. believed: so many leaves were there when this host
+    first looked, with no checkpoint of its own to hold them against.
+    """
+
+    size: int
+    waiting: int
+    signs: bool
+    kept: bool
+    believed: int
 
 
 class Sequencer:
@@ -54,6 +74,7 @@ class Sequencer:
         self._origin = origin
         self._seen: tuple[int, str | None] | None = None  # size and checkpoint that were checked last
         self._known: KeySet | None = None  # keys that were kept last
+        self._believed = 0
 
     async def step(self) -> None:
         """Wait a moment for something to log, then log and sign all there is.
@@ -77,6 +98,16 @@ class Sequencer:
         except LogRefused as error:
             self._metrics.log_refusals.labels(error.code).inc()
             raise
+
+    async def state(self) -> LogState:
+        """The log now, checked; nothing is logged or signed.
+
+        Raises `LogInconsistent`, `StoreUnavailable`, and as `EvidenceKeys.load`.
+        """
+        held, head = self._keys.load(), await self._store.head()
+        await self._check(head)
+        signs = head.keys is None or head.keys.current in [key.public() for key in held]
+        return LogState(head.size, head.backlog, signs, self._file.load() is not None, self._believed)
 
     async def replace_key(self) -> PublicKeys:
         """Have the log signed with this host's key, whose predecessor is lost: an operator vouches for it.
@@ -126,6 +157,9 @@ class Sequencer:
         except (NotProven, NotFound, Malformed) as error:
             raise LogInconsistent(f"the log in Redis is not the one that was signed: {error.message}") from error
         if head.note is not None and published is not None and (seen is None or seen.size < published.size):
+            if seen is None and self._seen is None:
+                self._believed = published.size
+                logger.warning("log believed leaves=%d: no checkpoint was kept here", published.size)
             self._file.save(head.note)
         if head.keys is not None and head.keys != self._known:
             self._file.save_keys(head.keys.to_pem())

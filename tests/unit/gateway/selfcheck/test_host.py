@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from gateway.errors import StoreUnavailable
 from gateway.jobs.queue import QueueState
 from gateway.selfcheck import host
 from gateway.selfcheck.outcome import Outcome, Status
+from gateway.service.metrics import GatewayMetrics
+from gateway.service.sequencer import Sequencer
+from gateway.settings import Settings
+from gateway.store.checkpoint_file import CheckpointFile
 from gateway.store.client import connect
+from gateway.store.evidence_key import KEY_FILE, EvidenceKeys
+from gateway.store.log import SIZE
+from gateway.store.log_tail import LogTail
+from tests.unit.gateway.evidence.samples import ORIGIN
+from tests.unit.gateway.service.log_host import LogHost, seed
 
 
 def statuses(outcomes: list[Outcome]) -> dict[str, Status]:
@@ -108,3 +119,72 @@ async def test_a_full_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("gateway.selfcheck.host.psutil.disk_usage", lambda _: full)
     (failed,) = await host.disk([tmp_path])
     assert (failed.status, failed.measured) == (Status.FAIL, 10.0)
+
+
+@pytest.fixture
+def log_host(redis: Redis, tmp_path: Path) -> LogHost:
+    return LogHost(redis, tmp_path)
+
+
+async def test_a_log_that_begins_and_one_that_goes_on_pass(redis: Redis, log_host: LogHost, tmp_path: Path) -> None:
+    for started in (log_host, LogHost(redis, tmp_path)):  # the second has the first one's data
+        for _ in range(2):
+            found = await host.log(started.sequencer.state)
+            assert statuses(found) == {"log": Status.PASS, "evidence key": Status.PASS}
+            await started.settle()
+
+
+async def test_a_checkpoint_that_cannot_be_kept_is_a_warning(log_host: LogHost) -> None:
+    log_host.file.path.with_suffix(f".{os.getpid()}").mkdir()  # where it would be written first
+    await log_host.settle()
+    (warned, _) = await host.log(log_host.sequencer.state)
+    assert (warned.check, warned.status) == ("log", Status.WARN)
+    assert "data_dir" in warned.advice
+
+
+async def test_a_host_that_believed_what_it_found_says_so(redis: Redis, log_host: LogHost, tmp_path: Path) -> None:
+    """As one whose container was replaced without its volume."""
+    size = (await log_host.settle()).size
+    new = LogHost(redis, tmp_path / "new")
+    for _ in range(2):
+        (warned, _) = await host.log(new.sequencer.state)
+        assert warned.status is Status.WARN
+        assert f"the first {size} were believed" in warned.found
+        await new.settle()
+
+
+async def test_another_key_than_the_logs_fails_and_keeps_nobody_from_serving(
+    redis: Redis, log_host: LogHost, tmp_path: Path
+) -> None:
+    await log_host.settle()
+    other = LogHost(redis, tmp_path, 2)
+    (_, failed) = await host.log(other.sequencer.state)
+    assert (failed.check, failed.status, failed.blocks) == ("evidence key", Status.FAIL, False)
+    assert "rotate --lost" in failed.advice
+
+
+@pytest.mark.parametrize("harm", ["emptied", "cut", "unreadable", "another name"])
+async def test_a_log_that_is_refused_fails_and_keeps_nobody_from_serving(
+    redis: Redis, log_host: LogHost, tmp_path: Path, harm: str
+) -> None:
+    await log_host.settle()
+    if harm == "emptied":
+        await redis.flushdb()
+    elif harm == "cut":
+        await redis.set(SIZE, 0)
+    elif harm == "unreadable":
+        log_host.file.path.write_text("no checkpoint")
+    origin = "log.example/another" if harm == "another name" else ORIGIN
+    (failed,) = await host.log(LogHost(redis, tmp_path, origin=origin).sequencer.state)
+    assert (failed.check, failed.status, failed.blocks) == ("log", Status.FAIL, False)
+    assert "docs/log.md" in failed.advice
+
+
+@pytest.mark.parametrize(("text", "mode"), [("no key", 0o600), ("", 0o600), (seed(1), 0o644)])
+async def test_a_key_that_cannot_be_used_fails(redis: Redis, tmp_path: Path, text: str, mode: int) -> None:
+    (tmp_path / KEY_FILE).write_text(text)
+    (tmp_path / KEY_FILE).chmod(mode)
+    keys = EvidenceKeys(Settings(data_dir=tmp_path))
+    sequencer = Sequencer(LogTail(redis), keys, CheckpointFile(tmp_path), GatewayMetrics(CollectorRegistry()))
+    (failed,) = await host.log(sequencer.state)
+    assert (failed.status, failed.blocks) == (Status.FAIL, False)
