@@ -6,7 +6,6 @@ What is stale stays so until there is a new report: a change that was taken back
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 from gateway.evidence.report.manifest import SCOPE
@@ -16,25 +15,11 @@ INTERFERENCE: Final = "interference"
 VALID_UNTIL: Final = "valid_until"
 
 
-def stale_names(
-    manifest: Mapping[str, str],
-    now: Mapping[str, str],
-    *,
-    interfering: bool,
-    valid_until: datetime,
-    at: datetime,
-    matched: bool = True,
-) -> tuple[str, ...]:
-    """Why a report is stale: names of the manifest in order, then `INTERFERENCE`, then `VALID_UNTIL`; () where it is
-    not.
+def changed_names(manifest: Mapping[str, str], now: Mapping[str, str], *, matched: bool = True) -> tuple[str, ...]:
+    """Names of a manifest that has changed, in order; what is in one of both alone has changed.
 
-    manifest: of the report. now: the same of the service as it is; what is in one of both alone has changed. matched:
-    whether the request applies to some prompts alone. What told them decides nothing once it applies to all.
+    manifest: of a report. now: the same of the service as it is. matched: whether the request applies to some prompts
+    alone. What told them decides nothing once it applies to all.
     """
     names = {*manifest, *now} - (set() if matched else {SCOPE})
-    changed = [name for name in sorted(names) if manifest.get(name) != now.get(name)]
-    if interfering:
-        changed.append(INTERFERENCE)
-    if at >= valid_until:
-        changed.append(VALID_UNTIL)
-    return tuple(changed)
+    return tuple(name for name in sorted(names) if manifest.get(name) != now.get(name))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
-from contextlib import suppress
-from datetime import datetime
 
 from gateway.access import caller as callers
 from gateway.errors import NotFound, StateConflict
 from gateway.requests.certifier import CERTIFIED
 from gateway.store.probe_sets import KeptProbes
 from gateway.store.records import RequestRecord
+from gateway.store.requests import RequestStore
 from gateway.store.verifications import Verifications
+from gateway.store.watched import WatchedReports
 
 audit = logging.getLogger("gateway.audit")
 
@@ -20,12 +19,11 @@ _DAY_S = 86_400.0
 
 
 class Reverification:
-    """every_days: after which a report is made anew without anybody's asking; None: never."""
+    """Has requests evaluated again."""
 
-    def __init__(self, verifications: Verifications, kept: KeptProbes, *, every_days: float | None = None) -> None:
+    def __init__(self, verifications: Verifications, kept: KeptProbes) -> None:
         self._verifications = verifications
         self._kept = kept
-        self._every_s = None if every_days is None else every_days * _DAY_S
 
     async def ask(self, record: RequestRecord) -> None:
         """Have a worker evaluate it again, by the probes that were kept.
@@ -44,11 +42,25 @@ class Reverification:
         await self._verifications.ask(record.id)
         audit.info("verification asked request=%s by=%s", record.id, callers.name())
 
-    async def ask_when_due(self, record: RequestRecord) -> None:
-        """The same where the time has come, for a request whose probes are kept."""
-        if self._every_s is None or record.report is None:
-            return
-        made = datetime.fromisoformat(record.report["made_at"]).timestamp()
-        if time.time() - made >= self._every_s:
-            with suppress(NotFound, StateConflict):
-                await self.ask(record)
+
+class Schedule:
+    """Asks again after so many days, without anybody's asking."""
+
+    def __init__(
+        self, reverification: Reverification, store: RequestStore, watched: WatchedReports, *, every_days: float
+    ) -> None:
+        self._reverification = reverification
+        self._store = store
+        self._watched = watched
+        self._every_s = every_days * _DAY_S
+
+    async def ask_due(self, now: float) -> None:
+        """Ask for all whose time has come, of those whose probes are kept. now: unix seconds."""
+        for request_id in await self._watched.evaluated_before(now - self._every_s):
+            try:
+                await self._reverification.ask(await self._store.get(request_id))
+            except (NotFound, StateConflict):
+                await self._watched.note_asked(request_id, None)
+            else:
+                # It may come to nothing: after a day without another report it is asked again.
+                await self._watched.note_asked(request_id, now - max(0.0, self._every_s - _DAY_S))

@@ -1,101 +1,159 @@
-"""Looks whether reports still say what the service does, and says so where they do not.
+"""Says of reports that they say no longer what the service does.
 
 A report is stale when a digest of its manifest has changed, when another request came into force where it may
-interfere, or when its time is up.
+interfere, or when its time is up. Another counts from the instant at which it came into force, however soon it went:
+it may have changed answers meanwhile. Where it was retired before it was looked at, nothing is left that would tell
+whom it was near to: then it was near to all.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
-from gateway.access.api_key import GLOBAL_TENANT
 from gateway.evidence.log.leaf import Entry
-from gateway.evidence.report.report import Report
-from gateway.evidence.staleness import stale_names
+from gateway.evidence.staleness import INTERFERENCE, VALID_UNTIL, changed_names
+from gateway.requests.certifier import CERTIFIED
 from gateway.requests.evidence_log import EvidenceLog
+from gateway.requests.many import for_each
 from gateway.store.records import RequestRecord
 from gateway.store.report_notes import ReportNotes
+from gateway.store.requests import RequestStore
+from gateway.store.watched import BATCH, Bound, WatchedReports
 
 audit = logging.getLogger("gateway.audit")
 
 
 class Nearness(Protocol):
-    """Tells whether two matched requests may apply to the same prompts."""
+    """Tells which matched requests may apply to the same prompts."""
 
-    async def near(self, one: RequestRecord, other: RequestRecord) -> bool:
-        """Whether `other` may change answers to prompts that are about `one`."""
+    async def near(self, request_id: str, others: Collection[str]) -> frozenset[str]:
+        """Of the others those that may apply to a prompt together with this one. Raises `StoreUnavailable`."""
+        ...
 
 
 class Apart:
     """Every matched request is far from every other."""
 
-    async def near(self, one: RequestRecord, other: RequestRecord) -> bool:  # noqa: ARG002
-        return False
+    async def near(self, request_id: str, others: Collection[str]) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
 
 
 class Surroundings(Protocol):
     """What the service answers with now."""
 
-    async def manifest(self, record: RequestRecord) -> Mapping[str, str]:
-        """Digests by name, as `Report.manifest` has them, of the service as it is and this request's adapter."""
+    @property
+    def stamp(self) -> str:
+        """Another where any manifest may be another."""
+        ...
+
+    async def manifests(self, records: Iterable[RequestRecord]) -> Mapping[str, Mapping[str, str]]:
+        """By request, digests by name as `Report.manifest` has them, of the service as it is and its adapter."""
+        ...
 
 
 class Staleness:
-    """`check` is to be done for each request that has a report, by one replica at a time."""
+    """Each of its checks may end at any point and begin anew, and is to be done by one replica at a time.
+
+    What a report was stale for before, it stays stale for. All raise `StoreUnavailable`, `LogRefused`.
+    """
 
     def __init__(
         self,
+        store: RequestStore,
+        watched: WatchedReports,
         notes: ReportNotes,
         log: EvidenceLog,
         surroundings: Surroundings,
         nearness: Nearness | None = None,
     ) -> None:
+        self._store = store
+        self._watched = watched
         self._notes = notes
         self._log = log
         self._surroundings = surroundings
         self._nearness = nearness or Apart()
 
-    async def check(self, record: RequestRecord, report: Report, active: Iterable[RequestRecord]) -> tuple[str, ...]:
-        """Mark the report stale where it has become so; returns why it is. active: all requests in force.
+    async def watch(self, record: RequestRecord, manifest: Mapping[str, str] | None) -> None:
+        """Begin to watch the report that a record notes, and hold it against all there is by now.
 
-        What it was stale for before, it stays stale for. Raises `StoreUnavailable`.
+        manifest: of that report; None where it is not known.
         """
+        if not await self._watched.watch(record, manifest):
+            return
+        found: tuple[str, ...] = ()
+        if manifest is not None:
+            now = await self._surroundings.manifests([record])
+            found = changed_names(manifest, now[record.id], matched=record.matched)
+        later = await self._watched.activated_after(_instant(record, "made_at"), record.tenant)
+        if await self._met(record, later):
+            found = (*found, INTERFERENCE)
+        await self._mark(record, found)
+
+    async def came_into_force(self, record: RequestRecord, at: float) -> None:
+        """Hold against a request that came into force the reports that were made before."""
+        met = await self._met(record, await self._watched.open_before(at, record.tenant))
+        for records in await self._batches(sorted(met)):
+            earlier = [each for each in records if _instant(each, "made_at") < at]
+            await for_each(earlier, lambda each: self._mark(each, (INTERFERENCE,)))
+
+    async def hold_against_surroundings(self) -> None:
+        """Hold all reports against what the service answers with, where that has changed."""
+        stamp = self._surroundings.stamp
+        if await self._watched.against() == stamp:
+            return
+        async for manifests in self._watched.manifests():
+            records = _reported(await self._store.those(manifests))
+            now = await self._surroundings.manifests(records)
+            found = {
+                each.id: changed_names(manifests[each.id].digests, now[each.id], matched=each.matched)
+                for each in records
+                if manifests[each.id].report == (each.report or {})["digest"]
+            }
+            changed = [each for each in records if found.get(each.id)]
+            await for_each(changed, lambda each: self._mark(each, found[each.id]))  # noqa: B023
+        await self._watched.hold_against(stamp)
+
+    async def end_by_date(self, now: float) -> None:
+        """Mark the reports whose time is up."""
+        ended = await self._watched.ended(now)
+        for records in await self._batches(ended):
+            over = [each for each in records if _instant(each, "valid_until") <= now]
+            await for_each(over, lambda each: self._mark(each, (VALID_UNTIL,)))
+        await self._watched.follow(ended)
+
+    async def _met(self, record: RequestRecord, others: Bound) -> frozenset[str]:
+        """Of the others, which apply to the same callers, those that may apply to a prompt together with it."""
+        matched = others.matched
+        if record.matched and matched - {record.id}:
+            matched = await self._nearness.near(record.id, matched - {record.id})
+        return (others.always | matched) - {record.id}
+
+    async def _batches(self, ids: Sequence[str]) -> list[list[RequestRecord]]:
+        parts = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+        return [_reported(await self._store.those(part)) for part in parts]
+
+    async def _mark(self, record: RequestRecord, found: Iterable[str]) -> None:
+        """Mark the report that a record notes stale, for these reasons and those that are known."""
         note: Mapping[str, Any] = record.report or {}
-        known = tuple(note.get("stale", ()))
-        now = datetime.now(UTC)
-        found = stale_names(
-            report.manifest,
-            await self._surroundings.manifest(record),
-            interfering=await self._interferes(record, report, active),
-            valid_until=datetime.fromisoformat(report.valid_until),
-            at=now,
-            matched=record.matched,
-        )
+        known, report = tuple(note["stale"]), note["digest"]
         names = tuple(dict.fromkeys((*known, *found)))
         if names == known:
-            return known
+            return
         # First the log: a leaf that is there already is not written again, so this may end at any point and begin anew.
-        body = {"request": record.id, "report": report.digest, "stale": list(names)}
+        body = {"request": record.id, "report": report, "stale": list(names)}
         await self._log.append_once(Entry("stale", body), request=record.id)
-        if await self._notes.mark_stale(record, report.digest, names):
-            audit.warning("report stale request=%s report=%s why=%s", record.id, report.digest[:19], ",".join(names))
-        return names
-
-    async def _interferes(self, record: RequestRecord, report: Report, active: Iterable[RequestRecord]) -> bool:
-        """Whether a request that may change its answers came into force after the report was made."""
-        others = [each for each in active if each.id != record.id and _meet(record.tenant, each.tenant)]
-        since = await self._notes.active_since([each.id for each in others])
-        made = datetime.fromisoformat(report.made_at).timestamp()
-        later = [each for each in others if since.get(each.id, made) > made]
-        for other in later:
-            if not other.matched or await self._nearness.near(record, other):
-                return True
-        return False
+        if await self._notes.mark_stale(record, report, names):
+            audit.warning("report stale request=%s report=%s why=%s", record.id, report[:19], ",".join(names))
 
 
-def _meet(one: str, other: str) -> bool:
-    """Whether requests of these tenants apply to any caller together."""
-    return one == other or GLOBAL_TENANT in (one, other)
+def _reported(records: Mapping[str, RequestRecord]) -> list[RequestRecord]:
+    """Those that are ready or active and have a report."""
+    return [each for each in records.values() if each.state in CERTIFIED and each.report is not None]
+
+
+def _instant(record: RequestRecord, name: str) -> float:
+    """A time in the note of its report, in unix seconds."""
+    return datetime.fromisoformat((record.report or {})[name]).timestamp()

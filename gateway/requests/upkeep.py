@@ -1,14 +1,21 @@
-"""What every request with a report needs: its certificate, and a look whether the report still holds."""
+"""What every request with a report needs: its certificate, and a look whether the report still holds.
+
+It goes by what has happened: while nothing does, a round costs the same for one report and for thousands.
+"""
 
 from __future__ import annotations
 
-from gateway.requests.certifier import Certifier
-from gateway.requests.reverification import Reverification
+import time
+
+from gateway.requests.certifier import CERTIFIED, Certifier
+from gateway.requests.many import for_each
+from gateway.requests.reverification import Schedule
 from gateway.requests.staleness import Staleness
 from gateway.service.metrics import GatewayMetrics
 from gateway.store.lease import Lease
-from gateway.store.records import RequestState
+from gateway.store.records import RequestRecord
 from gateway.store.requests import RequestStore
+from gateway.store.watched import Change, WatchedReports
 
 #: Between two rounds: how late a certificate, or the word that a report is stale, may be.
 POLL_S = 15.0
@@ -22,29 +29,54 @@ class EvidenceUpkeep:
     def __init__(
         self,
         store: RequestStore,
+        watched: WatchedReports,
         certifier: Certifier,
         staleness: Staleness,
-        reverification: Reverification,
         lease: Lease,
         metrics: GatewayMetrics,
+        schedule: Schedule | None = None,
     ) -> None:
+        """schedule: None where nothing is evaluated again without anybody's asking."""
         self._store = store
+        self._watched = watched
         self._certifier = certifier
         self._staleness = staleness
-        self._reverification = reverification
         self._lease = lease
         self._metrics = metrics
+        self._schedule = schedule
 
     async def sweep(self) -> None:
         """Raises `StoreUnavailable`, `LogRefused`."""
-        active, ready = [
-            [record async for record in self._store.every(state)] for state in (RequestState.ACTIVE, RequestState.READY)
-        ]
-        reported = [record for record in (*active, *ready) if record.report is not None]
-        stale = {record.id: bool(record.report and record.report["stale"]) for record in reported}
         async with self._lease.held() as mine:
-            for record in reported if mine else ():
-                if (report := await self._certifier.certify(record)) is not None:
-                    stale[record.id] = bool(await self._staleness.check(record, report, active))
-                await self._reverification.ask_when_due(record)
-        self._metrics.reports_stale.set(sum(stale.values()))
+            if mine:
+                await self._act(time.time())
+        self._metrics.reports_stale.set(await self._watched.stale())
+
+    async def _act(self, now: float) -> None:
+        await self._watched.begin(now)
+        while changes := await self._watched.changes():
+            await self._take(changes)
+            await self._watched.done(changes)
+        await self._staleness.hold_against_surroundings()
+        await self._staleness.end_by_date(now)
+        if self._schedule is not None:
+            await self._schedule.ask_due(now)
+
+    async def _take(self, changes: list[Change]) -> None:
+        """Look at what happened to some requests; killed here, they are looked at again."""
+        records = await self._store.those({change.request for change in changes})
+        reported = {change.request for change in changes if change.activated_at is None}
+        await for_each([records[each] for each in sorted(reported & records.keys())], self._look)
+        activated = {change.request: change.activated_at for change in changes if change.activated_at is not None}
+        for each, at in activated.items():
+            if each in records:
+                await self._staleness.came_into_force(records[each], at)
+
+    async def _look(self, record: RequestRecord) -> None:
+        """Certify the report that a record notes, and watch it."""
+        if record.state not in CERTIFIED or record.report is None:
+            return
+        report = await self._certifier.certify(record)
+        # Where its maker was killed before it was noted, the newest report is another.
+        known = report is not None and report.digest == record.report["digest"]
+        await self._staleness.watch(record, report.manifest if report is not None and known else None)

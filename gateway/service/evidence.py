@@ -13,7 +13,7 @@ from gateway.evidence.signing.keys import SigningKey
 from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.certifier import Certifier
 from gateway.requests.evidence_log import EvidenceLog, Log
-from gateway.requests.reverification import Reverification
+from gateway.requests.reverification import Reverification, Schedule
 from gateway.requests.staleness import Nearness, Staleness
 from gateway.requests.surroundings import ServedSurroundings
 from gateway.requests.upkeep import LEASE_S, EvidenceUpkeep
@@ -29,6 +29,7 @@ from gateway.store.reports import ReportStore
 from gateway.store.requests import RequestStore
 from gateway.store.vault import PayloadVault
 from gateway.store.verifications import Verifications
+from gateway.store.watched import WatchedReports
 from gateway.store.webhooks import WebhookQueue
 
 
@@ -59,12 +60,14 @@ async def open_evidence(
     evidence_log = EvidenceLog(log)
     certifier = Certifier(ReportStore(redis), CertificateStore(redis), evidence_log, keys)
     notes = ReportNotes(redis, tells_webhook=settings.webhook_url is not None)
-    staleness = Staleness(notes, evidence_log, ServedSurroundings(served, SealedEntries(requests, vault)), nearness)
-    reverification = Reverification(
-        Verifications(redis), KeptProbes(redis, vault), every_days=settings.verify_every_days
-    )
+    watched = WatchedReports(redis)
+    surroundings = ServedSurroundings(served, SealedEntries(requests, vault), vault)
+    staleness = Staleness(requests, watched, notes, evidence_log, surroundings, nearness)
+    reverification, schedule = Reverification(Verifications(redis), KeptProbes(redis, vault)), None
+    if settings.verify_every_days is not None:
+        schedule = Schedule(reverification, requests, watched, every_days=settings.verify_every_days)
     lease = Lease(redis, "evidence", seconds=LEASE_S)
-    upkeep = EvidenceUpkeep(requests, certifier, staleness, reverification, lease, metrics)
+    upkeep = EvidenceUpkeep(requests, watched, certifier, staleness, lease, metrics, schedule)
     return EvidenceService(certifier, reverification, upkeep, await _delivery(stack, settings, redis, metrics))
 
 

@@ -42,7 +42,6 @@ from gateway.policy.scope.sealed import SealedEntries
 from gateway.requests.offering import ServedModel
 from gateway.requests.reports import Reports
 from gateway.requests.service import UnlearningService
-from gateway.requests.surroundings import NearByPolicy
 from gateway.selfcheck import canaries
 from gateway.selfcheck.assembly import EngineSelfCheck, self_check, texts
 from gateway.selfcheck.canaries import CanaryMaker, Shelf
@@ -150,6 +149,7 @@ async def open_gateway(
     loading = asyncio.ensure_future(asyncio.to_thread(detectors.get))
     engine = await start_engine(stack, settings, model, engine_args, stores, metrics)
     await loading
+    scopes = Scopes(SealedEntries(stores.requests, vault), lambda: Matcher(detectors.get()))
     policy = ActivePolicy(
         stores.requests,
         engine.holdings,
@@ -157,7 +157,7 @@ async def open_gateway(
         metrics,
         stores.generation,
         staleness_s=settings.policy_staleness_s,
-        scopes=Scopes(SealedEntries(stores.requests, vault), lambda: Matcher(detectors.get())),
+        scopes=scopes,
         prompt_budget=settings.prompt_budget,
     )
     key_store = ApiKeyStore(stores.redis)
@@ -179,7 +179,7 @@ async def open_gateway(
         stores.evidence_keys.load,
         served.digests,
         metrics,
-        NearByPolicy(policy),
+        scopes,
     )
     vllm_app = await boot.build_vllm_app(engine.plan, engine.door)
     app = assemble(

@@ -37,18 +37,25 @@ class ReportNotes:
         """tells_webhook: whether the operator has one; without, no messages are written."""
         self._redis = redis
         self._tells_webhook = tells_webhook
-        self._replace = redis.register_script(scripts.load("replace_report"))
+        self._replace = redis.register_script(scripts.load("watch", "replace_report"))
 
     async def mark_stale(self, record: RequestRecord, report: str, names: Sequence[str]) -> bool:
-        """Note that the report of this digest is stale for these reasons. False where the request has another by now.
+        """Note that the report of this digest is stale for these reasons too. False where the request has another by
+        now, and where it is noted already.
 
         Its followers get an event and the webhook a message in the same instant.
         """
-        read = await self._read(record.id)
-        note: dict[str, Any] | None = None if read is None else json.loads(read)
-        if read is None or note is None or note["digest"] != report:
-            return False
-        return await self._replaced(record, read, {**note, "stale": list(names)}, STALE, {"stale": list(names)})
+        while True:
+            read = await self._read(record.id)
+            note: dict[str, Any] | None = None if read is None else json.loads(read)
+            if read is None or note is None or note["digest"] != report:
+                return False
+            stale = list(dict.fromkeys((*note["stale"], *names)))
+            if stale == note["stale"]:
+                return False
+            # It fails where somebody else has noted something meanwhile, which is then read.
+            if await self._replaced(record, read, {**note, "stale": stale}, STALE, {"stale": stale}):
+                return True
 
     async def replace(self, record: RequestRecord, note: Mapping[str, Any]) -> bool:
         """Note another report. False where somebody else has noted one meanwhile.
@@ -73,19 +80,6 @@ class ReportNotes:
         if self._tells_webhook:
             told = {"request": record.id, "report": note["digest"], "verdict": note["verdict"], "stale": note["stale"]}
             message = json.dumps({"type": kind, "timestamp": instant(now), "data": told})
-        texts = [json.dumps(note), json.dumps(event), previous, message, str(webhooks.MOST)]
+        texts = [json.dumps(note), json.dumps(event), previous, message, str(webhooks.MOST), record.id]
         names = [own.record, own.events, webhooks.KEY]
         return bool(await call(lambda: self._replace(keys=names, args=[read, *texts])))
-
-    async def active_since(self, ids: Sequence[str]) -> dict[str, float]:
-        """When each of these requests came to the state that it is in, in unix seconds; of those that are there."""
-
-        async def read() -> list[bytes | None]:
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for each in ids:
-                    pipeline.hget(keys.of(each).record, "state_since")
-                found: list[bytes | None] = await pipeline.execute()
-                return found
-
-        since = await call(read) if ids else []
-        return {each: float(at) for each, at in zip(ids, since, strict=True) if at is not None}

@@ -100,7 +100,7 @@ class RequestStore:
         self._compact = compact
         self._create = redis.register_script(scripts.load("generation", "outbox", "guard", "create"))
         self._transition = redis.register_script(
-            scripts.load("blob", "generation", "outbox", "guard", "notes", "transition")
+            scripts.load("blob", "generation", "outbox", "guard", "notes", "watch", "transition")
         )
         self._update = redis.register_script(scripts.load("generation", "outbox", "guard", "update"))
         self._policy = redis.register_script(scripts.load("generation", "outbox", "guard", "policy"))
@@ -273,6 +273,10 @@ class RequestStore:
             records = tuple(sorted(map(keys.record_of, reply[3]), key=lambda record: record.activated_seq or 0))
         return Policy(generation, records, tuple(map(_guard, reply[4])))
 
+    async def those(self, ids: Collection[str]) -> dict[str, RequestRecord]:
+        """The records of these requests, of those that are there, read in one transaction."""
+        return {record.id: record for record, _ in await self._fetch(list(ids))}
+
     async def every(self, state: RequestState | None = None) -> AsyncIterator[RequestRecord]:
         """All requests of a state, or all there are, newest first; read a page at a time."""
         cursor: str | None = None
@@ -440,7 +444,7 @@ class RequestStore:
                 return replies
 
         replies = await self._call(read) if ids else []
-        return [(keys.record_of(_pairs(fields)), int(fields[b"seq"])) for fields in replies]
+        return [(keys.record_of(_pairs(fields)), int(fields[b"seq"])) for fields in replies if fields]
 
 
 def _state_event(state: RequestState, at: float, *, error: Mapping[str, Any] | None, told: Sequence[str] = ()) -> str:

@@ -1,5 +1,5 @@
 -- Compare-and-set of a request's state, with everything that must change in the same instant. Loaded after
--- blob.lua, guard.lua and notes.lua.
+-- blob.lua, guard.lua, notes.lua and watch.lua.
 -- KEYS  1 request  2 payload  3 events  4 its blobs  5 requests:by_state:active  6 policy:activation_seq
 -- ARGV  1 id  2 to  3 expected, comma-separated  4 now  5 token of this call  6 attempt or ''
 --       7 '1' to erase the payload and what an evaluation left  8 blobs to keep: all, own, none (kept probes go then
@@ -60,9 +60,13 @@ redis.call('ZADD', 'requests:by_state:' .. to, current[4], ARGV[1])
 if to == 'active' then
   redis.call('HSET', KEYS[1], 'activated_seq', redis.call('INCR', KEYS[6]))
   put_notes(ARGV[1], cjson.decode(ARGV[12]))
+  came_into_force(ARGV[1], ARGV[4])
 elseif state == 'active' then
   erase_notes(ARGV[1])
+elseif to == 'ready' then
+  report_changed(ARGV[1])
 end
+if to == 'retired' then end_watch(ARGV[1]) end
 local ended = (to == 'active' or to == 'retired') and end_guard(ARGV[1])
 if to == 'active' or state == 'active' then
   raise_generation(ARGV[5])

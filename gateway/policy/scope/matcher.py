@@ -92,14 +92,14 @@ class Matcher:
             named = frozenset[str]().union(*map(self._names.found, reading.spoken))
             return _scored(self._meanings.found(vectors, nearness, reach), named)
 
-    def neighbours(self, entry: ScopeEntry) -> dict[str, float]:
+    def neighbours(self, entry: ScopeEntry, reach: float = 0.0) -> dict[str, float]:
         """The same of a request's entry, of which no text is left: its names and its vectors stand for its texts.
 
         Vectors without what others share with them are a little nearer to anything than their texts are.
         """
         nearness = self._background.nearness(entry.vectors)
         with self._lock:
-            return _scored(self._meanings.found(entry.vectors, nearness), self._names.shared(entry.names))
+            return _scored(self._meanings.found(entry.vectors, nearness, reach), self._names.shared(entry.names))
 
     def told(self, answer: str, asked: str) -> frozenset[str]:
         """The requests that an answer names in words that whoever asked has not said."""

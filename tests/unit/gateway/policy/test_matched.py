@@ -202,6 +202,28 @@ async def test_a_request_meets_what_always_applies_what_is_near_to_it_and_what_i
     assert await met_by(policy, "potter") == ["everywhere"], "it is no neighbour of its own"
 
 
+async def test_what_may_apply_to_one_prompt_is_near_from_either_side_held_or_not(
+    entries: Entries, detectors: Detectors
+) -> None:
+    for name, fact in (
+        ("rowling", ("What is J.K. Rowling famous for?", "She wrote Harry Potter.")),
+        ("portugal", ("What is the capital of Portugal?", "The capital of Portugal is Lisbon.")),
+        ("bees", ("What do bees eat?", "Bees eat nectar.")),
+    ):
+        entries.stored[name] = building.build([Example.from_pair(*fact)], phrasebook("en"), detectors).to_bytes()
+    entries.stored["broken"] = b"broken"
+    scopes = Scopes(entries, lambda: Matcher(detectors))
+    stored = frozenset(entries.stored)
+    for held in ((), ("potter", "japan"), tuple(stored - {"broken"})):
+        await scopes.refresh(dict.fromkeys(held, "digest"))
+        assert await scopes.near("rowling", stored | {"gone"}) == {"potter", "broken", "gone"}
+        assert await scopes.near("potter", ["rowling", "potter", "bees"]) == {"rowling"}
+        assert await scopes.near("portugal", stored - {"broken"}) == {"japan"}
+        assert await scopes.near("bees", stored - {"broken"}) == set()
+        for unknown in ("broken", "gone"):
+            assert await scopes.near(unknown, stored) == stored - {unknown}
+
+
 async def test_a_request_meets_nobody_elses(policy: ActivePolicy, edges: Edges, entries: Entries) -> None:
     edges.records[1:3] = [replace(each, tenant="acme") for each in edges.records[1:3]]
     edges.number += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,11 +15,11 @@ from gateway.evidence.canonical import digest
 from gateway.evidence.certificate.statement import timestamp
 from gateway.evidence.log.leaf import Entry
 from gateway.evidence.report.report import PreRegistration, Report
-from gateway.requests.certifier import Certifier
+from gateway.requests.certifier import CERTIFIED, Certifier
 from gateway.requests.evidence_log import EvidenceLog
 from gateway.store.certificates import CertificateStore
 from gateway.store.records import RequestRecord, RequestState
-from gateway.store.report_notes import note_of
+from gateway.store.report_notes import ReportNotes, note_of
 from gateway.store.requests import RequestStore
 from gateway.store.vault import KEY_BYTES, PayloadVault
 from tests.unit.gateway.evidence.bundles import MemoryLog, key, promise
@@ -43,8 +45,10 @@ class MemoryReports:
 class Evidence:
     """A service's stores, with what a worker leaves in them."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+        """clock: unix seconds, by which reports are made."""
         self.redis = redis
+        self.clock = clock
         self.store = RequestStore(redis)
         self.log = MemoryLog(key(), at=datetime.now(UTC))
         self.reports = MemoryReports()
@@ -53,13 +57,38 @@ class Evidence:
 
     async def request(self, state: RequestState = RequestState.READY, **changes: Any) -> RequestRecord:
         """A request that came to this state with a report."""
-        record = await stored(self.store, state, {"digest": digest("adapter").removeprefix("sha256:")}, **changes)
-        await self.report(record)
-        return await self.store.get(record.id)
+        learned = {"digest": digest("adapter").removeprefix("sha256:")}
+        if state not in CERTIFIED:
+            record = await stored(self.store, state, learned, **changes)
+            await self.redis.hset(f"request:{record.id}", "report", json.dumps(note_of(await self.made(record))))
+            return await self.store.get(record.id)
+        record = await stored(self.store, RequestState.EVALUATING, learned, **changes)
+        noted = {"report": note_of(await self.made(record))}
+        ready = RequestState.READY
+        record = await self.store.transition(record.id, expected={RequestState.EVALUATING}, to=ready, changes=noted)
+        if state is RequestState.ACTIVE:
+            record = await self.activate(record)
+        return record
 
-    async def report(self, record: RequestRecord, *, days: float = 90, **changes: Any) -> Report:
-        """What the worker of a request leaves: promise and report in the log, the report, its note in the record."""
-        now = datetime.now(UTC)
+    async def activate(self, record: RequestRecord) -> RequestRecord:
+        return await self.store.transition(record.id, expected={RequestState.READY}, to=RequestState.ACTIVE)
+
+    async def deactivate(self, record: RequestRecord) -> RequestRecord:
+        return await self.store.transition(record.id, expected={RequestState.ACTIVE}, to=RequestState.READY)
+
+    async def report(self, record: RequestRecord, **changes: Any) -> Report:
+        """Another report of it, made and noted as a new evaluation does."""
+        report = await self.made(record, **changes)
+        record = await self.store.get(record.id)
+        assert await ReportNotes(self.redis, tells_webhook=False).replace(record, note_of(report))
+        return report
+
+    async def made(self, record: RequestRecord, *, days: float = 90, ago: float = 0, **changes: Any) -> Report:
+        """What the worker of a request leaves but for the note: promise and report in the log, the report.
+
+        days: that it is valid; ago: seconds since it was made.
+        """
+        now = datetime.fromtimestamp(self.clock() - ago, UTC)
         times = {"made_at": timestamp(now), "valid_until": timestamp(now + timedelta(days=days))}
         made = samples.report(**{**times, **changes})
         requested = made.request.model_copy(update={"id": record.id})
@@ -70,7 +99,6 @@ class Evidence:
         self.reports.kept.setdefault(record.id, []).append(report.to_json())
         logged = {"request": record.id, "report": report.digest, "verdict": report.verdict.value}
         await self.log.append(Entry("report", logged), request=record.id)
-        await self.redis.hset(f"request:{record.id}", "report", json.dumps(note_of(report)))
         return report
 
 

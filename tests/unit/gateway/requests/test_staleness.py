@@ -1,92 +1,36 @@
+"""What makes a report stale, and who is told."""
+
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from gateway.evidence.canonical import digest
-from gateway.evidence.certificate.statement import timestamp
-from gateway.evidence.staleness import INTERFERENCE, VALID_UNTIL, stale_names
-from gateway.requests.evidence_log import EvidenceLog
-from gateway.requests.reverification import Reverification
-from gateway.requests.staleness import Nearness, Staleness
-from gateway.requests.upkeep import EvidenceUpkeep
-from gateway.service.metrics import GatewayMetrics
-from gateway.store.lease import Lease
-from gateway.store.probe_sets import KeptProbes
-from gateway.store.records import Prompts, RequestRecord, RequestState
+from gateway.evidence.staleness import INTERFERENCE, VALID_UNTIL, changed_names
+from gateway.requests.staleness import Nearness
+from gateway.store.records import Prompts, RequestState
 from gateway.store.report_notes import ReportNotes
 from gateway.store.vault import PayloadVault
-from gateway.store.verifications import Verifications
 from gateway.store.webhooks import WebhookQueue
-from tests.unit.gateway.evidence.report import samples
 from tests.unit.gateway.requests.evidence_samples import Evidence, keep_probes
+from tests.unit.gateway.requests.upkeep_samples import MANIFEST, MATCHED, Clock, Near, Service
 
-MANIFEST = samples.report().manifest
-MATCHED = {"scope": {"prompts": Prompts.MATCHED.value}}
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class World:
-    """What the service answers with. `gateway.requests.staleness.Surroundings`."""
-
-    def __init__(self) -> None:
-        self.now: dict[str, str] = dict(MANIFEST)
-
-    async def manifest(self, record: RequestRecord) -> Mapping[str, str]:
-        return self.now
-
-
-class Near:
-    """Every request is near every other."""
-
-    async def near(self, one: RequestRecord, other: RequestRecord) -> bool:
-        return True
-
-
-class Service:
-    """One replica's upkeep of evidence."""
-
-    def __init__(
-        self, redis: Redis, evidence: Evidence, nearness: Nearness | None = None, every_days: float | None = None
-    ) -> None:
-        self.world = World()
-        self.registry = CollectorRegistry()
-        metrics = GatewayMetrics(self.registry)
-        notes = ReportNotes(redis, tells_webhook=True)
-        staleness = Staleness(notes, EvidenceLog(evidence.log), self.world, nearness)
-        self.lease = Lease(redis, "evidence", seconds=30)
-        self.verifications = Verifications(redis)
-        kept = KeptProbes(redis, PayloadVault(b"k" * 32))
-        again = Reverification(self.verifications, kept, every_days=every_days)
-        self.upkeep = EvidenceUpkeep(evidence.store, evidence.certifier, staleness, again, self.lease, metrics)
-        self.queue = WebhookQueue(redis)
-        self.evidence = evidence
-
-    async def stale(self, record: RequestRecord) -> list[str]:
-        """Why the report is stale, after a round."""
-        await self.upkeep.sweep()
-        found = (await self.evidence.store.get(record.id)).report
-        assert found is not None
-        names: list[str] = found["stale"]
-        return names
-
-    @property
-    def counted(self) -> float | None:
-        return self.registry.get_sample_value("unlearning_reports_stale")
-
-    def logged(self) -> list[Any]:
-        return [opening.body["stale"] for _, opening in self.evidence.log.behind if "stale" in opening.body]
+DAY_S = 86_400.0
 
 
 @pytest.fixture
-def evidence(redis: Redis) -> Evidence:
-    return Evidence(redis)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock.patched(monkeypatch)
+
+
+@pytest.fixture
+def evidence(redis: Redis, clock: Clock) -> Evidence:
+    return Evidence(redis, clock.time)
 
 
 @pytest.fixture
@@ -95,27 +39,20 @@ def service(redis: Redis, evidence: Evidence) -> Service:
 
 
 @pytest.mark.parametrize(
-    ("now", "changes", "names"),
+    ("now", "matched", "names"),
     [
-        (MANIFEST, {}, ()),
-        ({**MANIFEST, "engine": digest("newer")}, {}, ("engine",)),
-        ({**MANIFEST, "engine": digest("newer"), "adapter": digest("other")}, {}, ("adapter", "engine")),
-        ({name: each for name, each in MANIFEST.items() if name != "tokenizer"}, {}, ("tokenizer",)),
-        ({**MANIFEST, "scope": digest("scope")}, {}, ("scope",)),
-        ({**MANIFEST, "scope": digest("scope")}, {"matched": False}, ()),
-        ({**MANIFEST, "scope": digest("scope"), "pair": digest("pair")}, {"matched": False}, ("pair",)),
-        ({**MANIFEST, "scope": digest("scope")}, {"matched": False, "at": NOW}, (VALID_UNTIL,)),
-        (MANIFEST, {"interfering": True}, (INTERFERENCE,)),
-        (MANIFEST, {"at": NOW}, (VALID_UNTIL,)),
-        (MANIFEST, {"at": NOW - timedelta(seconds=1)}, ()),
-        ({}, {"interfering": True, "at": NOW}, (*sorted(MANIFEST), INTERFERENCE, VALID_UNTIL)),
+        (MANIFEST, True, ()),
+        ({**MANIFEST, "engine": digest("newer")}, True, ("engine",)),
+        ({**MANIFEST, "engine": digest("newer"), "adapter": digest("other")}, True, ("adapter", "engine")),
+        ({name: each for name, each in MANIFEST.items() if name != "tokenizer"}, True, ("tokenizer",)),
+        ({**MANIFEST, "scope": digest("scope")}, True, ("scope",)),
+        ({**MANIFEST, "scope": digest("scope")}, False, ()),
+        ({**MANIFEST, "scope": digest("scope"), "pair": digest("pair")}, False, ("pair",)),
+        ({}, True, tuple(sorted(MANIFEST))),
     ],
 )
-def test_a_report_is_stale_for_what_changed(
-    now: Mapping[str, str], changes: dict[str, Any], names: tuple[str, ...]
-) -> None:
-    given = {"interfering": False, "valid_until": NOW, "at": NOW - timedelta(days=1), **changes}
-    assert stale_names(MANIFEST, now, **given) == names
+def test_what_has_changed_is_named(now: Mapping[str, str], matched: bool, names: tuple[str, ...]) -> None:
+    assert changed_names(MANIFEST, now, matched=matched) == names
 
 
 async def test_a_report_of_what_is_served_holds(service: Service, evidence: Evidence) -> None:
@@ -126,8 +63,13 @@ async def test_a_report_of_what_is_served_holds(service: Service, evidence: Evid
     assert await service.queue.length() == 0
 
 
-async def test_what_is_stale_is_noted_logged_told_and_counted_once(service: Service, evidence: Evidence) -> None:
+@pytest.mark.parametrize("watched_before", [True, False])
+async def test_what_is_stale_is_noted_logged_told_and_counted_once(
+    service: Service, evidence: Evidence, watched_before: bool
+) -> None:
     record = await evidence.request(RequestState.ACTIVE)
+    if watched_before:
+        assert await service.stale(record) == []
     service.world.now["model"] = digest("fine-tuned")
     assert await service.stale(record) == ["model"]
     assert await service.stale(record) == ["model"]
@@ -157,8 +99,7 @@ async def test_followers_are_told_and_end_as_before(service: Service, evidence: 
 async def test_followers_of_one_that_was_deactivated_end_too(
     service: Service, evidence: Evidence, activation: str
 ) -> None:
-    record = await evidence.request(RequestState.ACTIVE, activation=activation)
-    record = await evidence.store.transition(record.id, expected={RequestState.ACTIVE}, to=RequestState.READY)
+    record = await evidence.deactivate(await evidence.request(RequestState.ACTIVE, activation=activation))
     service.world.now["flags"] = digest("other")
     assert await service.stale(record) == ["flags"]
     assert [event async for event in evidence.store.events(record.id)][-1].data["stale"] == ["flags"]
@@ -192,13 +133,26 @@ async def test_what_was_taken_back_was_in_force_meanwhile(service: Service, evid
 async def test_another_report_holds_anew(service: Service, evidence: Evidence) -> None:
     record = await evidence.request()
     service.world.now["model"] = digest("another")
-    await service.stale(record)
+    assert (await service.stale(record), service.counted) == (["model"], 1)
     await evidence.report(record, manifest=dict(service.world.now))
+    assert (await service.stale(record), service.counted) == ([], 0)
+    service.world.now["model"] = digest("a third")
+    assert (await service.stale(record), service.counted) == (["model"], 1)
+
+
+async def test_the_date_ends_it(service: Service, evidence: Evidence, clock: Clock) -> None:
+    record, longer = await evidence.request(), await evidence.request()
+    await evidence.report(record, days=1)
     assert await service.stale(record) == []
-    assert service.counted == 0
+    clock.now += DAY_S
+    assert await service.stale(record) == [VALID_UNTIL]
+    assert await service.noted(longer) == []
+    await evidence.report(record, days=1)
+    assert await service.stale(record) == []
+    assert service.logged() == [[VALID_UNTIL]]
 
 
-async def test_the_date_ends_it(service: Service, evidence: Evidence) -> None:
+async def test_one_that_is_over_when_it_comes_is_stale_at_once(service: Service, evidence: Evidence) -> None:
     record = await evidence.request()
     await evidence.report(record, days=0)
     assert await service.stale(record) == [VALID_UNTIL]
@@ -209,32 +163,33 @@ async def test_the_date_ends_it(service: Service, evidence: Evidence) -> None:
     [
         ({}, {}, None, True),
         (MATCHED, {}, None, True),
-        ({}, MATCHED, None, False),
+        ({}, MATCHED, None, True),
         (MATCHED, MATCHED, None, False),
         (MATCHED, MATCHED, Near(), True),
-        ({}, MATCHED, Near(), True),
         ({"tenant": "a"}, {"tenant": "b"}, Near(), False),
+        ({"tenant": "a", **MATCHED}, {"tenant": "b", **MATCHED}, Near(), False),
         ({"tenant": "a"}, {"tenant": "a"}, None, True),
         ({"tenant": "a"}, {"tenant": "default"}, None, True),
         ({"tenant": "default"}, {"tenant": "b"}, None, True),
+        ({"tenant": "default", **MATCHED}, {"tenant": "b", **MATCHED}, Near(), True),
     ],
 )
+@pytest.mark.parametrize("watched_before", [True, False])
 async def test_another_request_in_force_ends_it_where_it_may_interfere(
-    redis: Redis, evidence: Evidence, own: Any, other: Any, nearness: Nearness | None, stale: bool
+    redis: Redis, evidence: Evidence, own: Any, other: Any, nearness: Nearness | None, stale: bool, watched_before: bool
 ) -> None:
     service = Service(redis, evidence, nearness)
     record = await evidence.request(RequestState.ACTIVE, **own)
-    later = await evidence.request(RequestState.READY, **other)
-    await redis.hset(f"request:{later.id}", "scope", json.dumps(later.scope))
-    assert await service.stale(record) == []
-    await evidence.store.transition(later.id, expected={RequestState.READY}, to=RequestState.ACTIVE)
-    await redis.hset(f"request:{later.id}", "state_since", repr(datetime.now(UTC).timestamp() + 1))
+    later = await evidence.request(**other)
+    if watched_before:
+        assert await service.stale(record) == []
+    await evidence.activate(later)
     assert await service.stale(record) == ([INTERFERENCE] if stale else [])
+    assert await service.noted(later) == [], "it is no other than itself, and came after whoever is in force"
 
 
 async def test_what_was_in_force_before_the_report_was_made_is_in_it(service: Service, evidence: Evidence) -> None:
-    other = await evidence.request(RequestState.ACTIVE)
-    await service.evidence.redis.hset(f"request:{other.id}", "state_since", "1000.0")
+    await evidence.request(RequestState.ACTIVE)
     record = await evidence.request(RequestState.ACTIVE)
     assert await service.stale(record) == []
 
@@ -253,22 +208,16 @@ async def test_two_replicas_do_it_once(redis: Redis, service: Service, evidence:
     assert (service.counted, other.counted) == (1, 1)
 
 
-async def test_a_round_that_was_killed_between_the_log_and_the_record_goes_on(
-    service: Service, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
+async def test_replicas_that_serve_something_else_each_hold_reports_against_it(
+    redis: Redis, service: Service, evidence: Evidence
 ) -> None:
-    record = await evidence.request()
-    service.world.now["model"] = digest("another")
-
-    async def killed(*_: Any) -> bool:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ReportNotes, "mark_stale", killed)
-        with pytest.raises(KeyboardInterrupt):
-            await service.upkeep.sweep()
-    assert await service.stale(record) == ["model"]
-    assert service.logged() == [["model"]]
-    assert await service.queue.length() == 1
+    record, newer = await evidence.request(), Service(redis, evidence)
+    newer.world.now["gateway"] = digest("newer")
+    assert await service.stale(record) == []
+    assert await newer.stale(record) == ["gateway"]
+    assert await service.stale(record) == ["gateway"]
+    assert await newer.stale(record) == ["gateway"]
+    assert service.logged() == [["gateway"]]
 
 
 async def test_a_report_that_came_meanwhile_is_not_marked(redis: Redis, evidence: Evidence) -> None:
@@ -281,6 +230,17 @@ async def test_a_report_that_came_meanwhile_is_not_marked(redis: Redis, evidence
     assert found is not None
     assert found["stale"] == []
     assert await WebhookQueue(redis).length() == 0
+
+
+async def test_replicas_that_mark_one_report_at_once_lose_no_reason(redis: Redis, service: Service) -> None:
+    record = await service.evidence.request()
+    assert record.report is not None
+    notes, report = ReportNotes(redis, tells_webhook=True), record.report["digest"]
+    reasons = ["model", "engine", INTERFERENCE, "flags"]
+    assert all(await asyncio.gather(*(notes.mark_stale(record, report, [each]) for each in reasons)))
+    assert sorted(await service.noted(record)) == sorted(reasons)
+    assert not await notes.mark_stale(record, report, ["flags", "model"])
+    assert await service.queue.length() == len(reasons)
 
 
 async def test_another_evaluation_is_told(redis: Redis, evidence: Evidence) -> None:
@@ -304,18 +264,29 @@ async def test_without_a_webhook_no_messages_wait(redis: Redis, evidence: Eviden
 
 @pytest.mark.parametrize(
     ("every_days", "kept", "asked"),
-    [(0.0001, True, True), (0.0001, False, False), (1, True, False), (None, True, False)],
+    [(5, True, True), (5, False, False), (8, True, False), (None, True, False)],
 )
 async def test_what_was_kept_is_asked_again_when_it_is_time(
-    redis: Redis, evidence: Evidence, every_days: float | None, kept: bool, asked: bool
+    redis: Redis, evidence: Evidence, clock: Clock, every_days: float | None, kept: bool, asked: bool
 ) -> None:
     service = Service(redis, evidence, every_days=every_days)
     record = await evidence.request(RequestState.ACTIVE)
     if kept:
         await keep_probes(redis, PayloadVault(b"k" * 32), record.id, b"probes")
-    earlier = timestamp(datetime.now(UTC) - timedelta(minutes=1))
-    await redis.hset(f"request:{record.id}", "report", json.dumps({**(record.report or {}), "made_at": earlier}))
-    for _ in range(2):
-        await service.upkeep.sweep()
+    await service.upkeep.sweep()
+    assert await service.verifications.claim() is None
+    clock.now += 7 * DAY_S
+    await service.upkeep.sweep()
     assert await service.verifications.claim() == (record.id if asked else None)
+    await service.upkeep.sweep()
+    assert await service.verifications.claim() is None, "it is asked once"
+    clock.now += DAY_S / 2
+    await service.upkeep.sweep()
+    assert await service.verifications.claim() is None
+    clock.now += DAY_S / 2 + 10
+    await service.upkeep.sweep()
+    again = asked or every_days == 8
+    assert await service.verifications.claim() == (record.id if again else None), "until there is another report"
+    await evidence.report(record)
+    await service.upkeep.sweep()
     assert await service.verifications.claim() is None
