@@ -10,6 +10,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -49,6 +50,14 @@ class Reports(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest report of a request, and its digest, which takes long to compute from the report."""
+
+    digest: str
+    report: Report
+
+
 class Certifier:
     """Issues certificates, and gives out the files.
 
@@ -67,36 +76,36 @@ class Certifier:
         self._log = log
         self._keys = keys
 
-    async def certify(self, record: RequestRecord) -> Report | None:
+    async def certify(self, record: RequestRecord) -> Newest | None:
         """Issue the certificate of a request's newest report, where it has none. Returns that report.
 
         None where there is nothing to certify: the request is not ready, has no report, or the log does not have it
         yet. Raises `StoreUnavailable`, `LogRefused`.
         """
-        if record.state not in CERTIFIED or (report := await self._newest(record.id)) is None:
+        if record.state not in CERTIFIED or (newest := await self._newest(record.id)) is None:
             return None
-        envelopes = await self._certificates.get(record.id, report.digest)
+        envelopes = await self._certificates.get(record.id, newest.digest)
         if envelopes is None:
-            index = await self._log.index_of(record.id, {"report": report.digest})
+            index = await self._log.index_of(record.id, {"report": newest.digest})
             if index is None:
                 return None
             origin, key = await self._signer()
             issue = Issue(datetime.now(UTC), origin, index, await self._superseded(record.id))
-            envelopes = await self._certificates.put(record.id, report.digest, _signed(report, issue, key))
-            audit.info("certificate issued request=%s report=%s", record.id, report.digest[:19])
-        await self._log.append_once(Entry("certificate", _leaf(report, envelopes)), request=record.id)
-        return report
+            envelopes = await self._certificates.put(record.id, newest.digest, _signed(newest.report, issue, key))
+            audit.info("certificate issued request=%s report=%s", record.id, newest.digest[:19])
+        await self._log.append_once(Entry("certificate", _leaf(newest.digest, envelopes)), request=record.id)
+        return newest
 
     async def bundle(self, record: RequestRecord) -> Bundle:
         """The certificate file of a request's newest report. Raises `NotFound` where there is none (yet)."""
-        await self.certify(record)
-        report = await self._newest(record.id)
-        envelopes = None if report is None else await self._certificates.get(record.id, report.digest)
-        if report is None or envelopes is None:
+        newest = await self.certify(record) or await self._newest(record.id)
+        envelopes = None if newest is None else await self._certificates.get(record.id, newest.digest)
+        if newest is None or envelopes is None:
             raise NotFound("there is no certificate: it is issued once a report is made and the request is ready")
+        report = newest.report
         promised = {"probe_set": report.evaluation.probe_set.commitment, "manifest": digest(report.manifest)}
         shown = await self._log.shown(
-            record.id, promised, {"report": report.digest}, {"state": "active"}, _leaf(report, envelopes)
+            record.id, promised, {"report": newest.digest}, {"state": "active"}, _leaf(newest.digest, envelopes)
         )
         return Bundle(
             envelopes=envelopes,
@@ -105,10 +114,11 @@ class Certifier:
             proofs=tuple(proof for _, proof in shown),
         )
 
-    async def _newest(self, request_id: str) -> Report | None:
+    async def _newest(self, request_id: str) -> Newest | None:
         """None without one, and where another version made it, by rules that are not known here."""
         try:
-            return Report.from_json(await self._reports.latest(request_id))
+            data = await self._reports.latest(request_id)
+            return Newest(digest_of(data), Report.from_json(data))
         except NotFound:
             return None
         except ValidationError:
@@ -135,7 +145,7 @@ def _signed(report: Report, issue: Issue, key: SigningKey) -> Envelopes:
     return tuple(sign(canonical(each), PAYLOAD_TYPE, key) for each in statements)
 
 
-def _leaf(report: Report, envelopes: Envelopes) -> dict[str, str]:
-    """What the log has of a certificate: which bytes were signed, of which report."""
+def _leaf(report: str, envelopes: Envelopes) -> dict[str, str]:
+    """What the log has of a certificate: which bytes were signed, of the report of which digest."""
     signed = [digest_of(base64.b64decode(each["payload"])) for each in envelopes]
-    return {**dict(zip(STATEMENTS, signed, strict=True)), "of": report.digest}
+    return {**dict(zip(STATEMENTS, signed, strict=True)), "of": report}

@@ -76,7 +76,7 @@ class EvidenceUpkeep:
         """Certify the report that a record notes, and watch it."""
         if record.state not in CERTIFIED or record.report is None:
             return
-        report = await self._certifier.certify(record)
+        newest = await self._certifier.certify(record)
         # Where its maker was killed before it was noted, the newest report is another.
-        known = report is not None and report.digest == record.report["digest"]
-        await self._staleness.watch(record, report.manifest if report is not None and known else None)
+        known = newest is not None and newest.digest == record.report["digest"]
+        await self._staleness.watch(record, newest.report.manifest if newest is not None and known else None)
