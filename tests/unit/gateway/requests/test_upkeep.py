@@ -133,7 +133,7 @@ async def test_every_report_gets_its_certificate(service: Service, evidence: Evi
     assert report.digest in await evidence.certificates.reports(one.id)
 
 
-@pytest.mark.parametrize("count", [3, 30])
+@pytest.mark.parametrize("count", [2, 12])
 async def test_a_round_in_which_nothing_happened_reads_no_report_and_no_record(
     redis: Redis, service: Service, evidence: Evidence, count: int
 ) -> None:
@@ -170,24 +170,27 @@ class Killed(BaseException):
     """As by kill -9: nobody catches it."""
 
 
-_STEPS: Sequence[tuple[type, str]] = [
-    (WatchedReports, "begin"),
-    (WatchedReports, "changes"),
-    (WatchedReports, "watch"),
-    (WatchedReports, "activated_after"),
-    (WatchedReports, "open_before"),
-    (WatchedReports, "done"),
-    (WatchedReports, "hold_against"),
-    (WatchedReports, "follow"),
-    (CertificateStore, "put"),
-    (MemoryLog, "append"),
-    (ReportNotes, "mark_stale"),
+#: Calls of a round, and at how many of the same one it is killed.
+_STEPS: Sequence[tuple[type, str, int]] = [
+    (WatchedReports, "begin", 1),
+    (WatchedReports, "changes", 1),
+    (WatchedReports, "changes", 2),
+    (WatchedReports, "watch", 2),
+    (WatchedReports, "activated_after", 1),
+    (WatchedReports, "open_before", 1),
+    (WatchedReports, "done", 1),
+    (WatchedReports, "hold_against", 1),
+    (WatchedReports, "follow", 1),
+    (CertificateStore, "put", 2),
+    (MemoryLog, "append", 2),
+    (MemoryLog, "append", 5),
+    (ReportNotes, "mark_stale", 1),
+    (ReportNotes, "mark_stale", 4),
 ]
 
 
-@pytest.mark.parametrize(("kind", "call"), _STEPS, ids=[call for _, call in _STEPS])
+@pytest.mark.parametrize(("kind", "call", "times"), _STEPS, ids=[f"{call}-{times}" for _, call, times in _STEPS])
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("times", [1, 2])
 async def test_nothing_is_lost_or_doubled_by_a_kill_at_any_step(
     redis: Redis,
     service: Service,
@@ -195,8 +198,8 @@ async def test_nothing_is_lost_or_doubled_by_a_kill_at_any_step(
     monkeypatch: pytest.MonkeyPatch,
     kind: type,
     call: str,
-    when: str,
     times: int,
+    when: str,
 ) -> None:
     first, other = [await evidence.request(RequestState.ACTIVE, tenant="a") for _ in range(2)]
     over = await evidence.request(tenant="b")
@@ -208,20 +211,18 @@ async def test_nothing_is_lost_or_doubled_by_a_kill_at_any_step(
     async def killed(*args: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
-        if when == "before" and calls == times:
+        now = calls == times
+        if now and when == "before":
             raise Killed
         result = await real(*args, **options)
-        if calls == times:
+        if now:
             raise Killed
         return result
 
     with monkeypatch.context() as patch:
         patch.setattr(kind, call, killed)
-        try:
+        with pytest.raises(Killed):
             await service.upkeep.sweep()
-            await service.upkeep.sweep()
-        except Killed:
-            await redis.delete("lease:evidence")  # which a kill leaves to end by itself
     assert await service.stale(first) == ["model", INTERFERENCE]
     assert await service.noted(over) == ["model", "valid_until"]
     assert await service.noted(other) == ["model"]
@@ -298,7 +299,7 @@ class Pairs:
         )
 
 
-_COUNT = 4
+_COUNT = 3
 _REQUEST = st.integers(0, _COUNT - 1)
 _STEP = st.one_of(
     st.tuples(st.sampled_from(["toggle", "toggle", "retire"]), _REQUEST, st.just(0)),
@@ -307,12 +308,12 @@ _STEP = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     tenants=st.tuples(*[st.sampled_from(["a", "a", "b", "default"])] * _COUNT),
     matched=st.tuples(*[st.booleans()] * _COUNT),
     near=st.sets(st.frozensets(_REQUEST, min_size=2, max_size=2), max_size=3),
-    steps=st.lists(_STEP, max_size=14),
+    steps=st.lists(_STEP, max_size=10),
 )
 async def test_after_any_history_those_are_stale_that_are_to_be(
     redis: Redis,
