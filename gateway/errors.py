@@ -8,6 +8,7 @@ GatewayError
 ├── Forbidden (403)                 an operator-only plan or route
 │   └── WrongRole                   a key that is not for this
 ├── NotFound (404)
+│   └── Redacted (410)              it was here, and was erased for good
 ├── MethodNotAllowed (405)
 ├── Conflict (409)
 │   ├── StateConflict               the request is not in a state that allows the step
@@ -89,6 +90,11 @@ class NotFound(GatewayError):
     status = 404
     type = "invalid_request_error"
     code = "not_found"
+
+
+class Redacted(NotFound):
+    status = 410
+    code = "redacted"
 
 
 class MethodNotAllowed(GatewayError):

@@ -85,10 +85,10 @@ class Certifier:
         if record.state not in CERTIFIED or (newest := await self._newest(record.id)) is None:
             return None
         envelopes = await self._certificates.get(record.id, newest.digest)
+        index = await self._log.index_of(record.id, {"report": newest.digest})
+        if index is None:  # where it was redacted, nothing of it is logged again
+            return None if envelopes is None else newest
         if envelopes is None:
-            index = await self._log.index_of(record.id, {"report": newest.digest})
-            if index is None:
-                return None
             origin, key = await self._signer()
             issue = Issue(datetime.now(UTC), origin, index, await self._superseded(record.id))
             envelopes = await self._certificates.put(record.id, newest.digest, _signed(newest.report, issue, key))
@@ -97,16 +97,18 @@ class Certifier:
         return newest
 
     async def bundle(self, record: RequestRecord) -> Bundle:
-        """The certificate file of a request's newest report. Raises `NotFound` where there is none (yet)."""
+        """The certificate file of a request's newest report.
+
+        Raises `NotFound` where there is none (yet), `Redacted` where the log does not say any more what is in it.
+        """
         newest = await self.certify(record) or await self._newest(record.id)
         envelopes = None if newest is None else await self._certificates.get(record.id, newest.digest)
         if newest is None or envelopes is None:
             raise NotFound("there is no certificate: it is issued once a report is made and the request is ready")
         report = newest.report
         promised = {"probe_set": report.evaluation.probe_set.commitment, "manifest": digest(report.manifest)}
-        shown = await self._log.shown(
-            record.id, promised, {"report": newest.digest}, {"state": "active"}, _leaf(newest.digest, envelopes)
-        )
+        logged = _leaf(newest.digest, envelopes)
+        shown = await self._log.shown(record.id, promised, {"report": newest.digest}, logged, also={"state": "active"})
         return Bundle(
             envelopes=envelopes,
             report=json.loads(report.to_json()),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from gateway.errors import Redacted
 from gateway.evidence.canonical import digest
 from gateway.evidence.log.leaf import Entry, Opening
 from gateway.evidence.log.proof_file import ProofFile
@@ -57,13 +58,24 @@ class EvidenceLog:
         """Index of the request's first leaf whose body has all of this; None without one."""
         return next((each.index for each in await self._log.openings(request) if _holds(each, body)), None)
 
-    async def shown(self, request: str, *wanted: Mapping[str, Any]) -> list[tuple[Opening, str]]:
+    async def shown(
+        self, request: str, *wanted: Mapping[str, Any], also: Mapping[str, Any]
+    ) -> list[tuple[Opening, str]]:
         """For each of these the request's last leaf whose body has all of it, opened, with the proof of its place.
 
-        A proof's extra line is the leaf, so that nothing else is needed to check it. In the order of the log.
+        A proof's extra line is the leaf, so that nothing else is needed to check it. In the order of the log. also:
+        there need not be one of that. Raises `Redacted` where there is none of another.
         """
         openings = await self._log.openings(request)
-        last = {each.index: each for body in wanted for each in [each for each in openings if _holds(each, body)][-1:]}
+        last: dict[int, Opening] = {}
+        for body in (*wanted, also):
+            found = [each for each in openings if _holds(each, body)][-1:]
+            if not found and body is not also:
+                raise Redacted(
+                    "what ties this certificate to the log is not here any more: it was redacted, or the request was "
+                    "retired before it was logged. A file that was fetched before counts still"
+                )
+            last |= {each.index: each for each in found}
         return [(last[index], await self._proof(index)) for index in sorted(last)]
 
     async def _proof(self, index: int) -> str:

@@ -63,6 +63,9 @@ class MemoryLog:
     async def openings(self, request: str) -> Sequence[Opening]:
         return [opening for owner, opening in self.behind if owner == request]
 
+    def redact(self, request: str) -> None:
+        self.behind = [each for each in self.behind if each[0] != request]
+
     async def proof_file(self, index: int) -> str:
         return edited_proof(self.proof(index), extra=None)
 

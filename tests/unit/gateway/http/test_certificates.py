@@ -66,6 +66,15 @@ async def test_the_certificate_is_a_file_to_be_checked(api: Api) -> None:
     assert json.loads(answer.content)["report"]["request"]["id"] == record.id
 
 
+async def test_one_that_was_redacted_is_gone(api: Api) -> None:
+    record = await api.evidence.request(RequestState.ACTIVE)
+    path = f"/forget/{record.id}/certificate"
+    assert (await api.call("GET", path)).status_code == 200
+    api.evidence.log.redact(record.id)
+    answer = await api.call("GET", path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (410, "redacted")
+
+
 @pytest.mark.parametrize("state", [RequestState.QUEUED, RequestState.REJECTED])
 async def test_a_request_that_is_not_ready_has_none(api: Api, state: RequestState) -> None:
     record = await api.evidence.request(state)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from gateway.errors import NotFound
+from gateway.errors import NotFound, Redacted
 from gateway.evidence.errors import EvidenceKeyNotCurrent
 from gateway.evidence.log.leaf import Entry
 from gateway.evidence.report.report import Report
@@ -123,6 +123,31 @@ async def test_a_retired_request_keeps_the_one_that_it_had(evidence: Evidence) -
     before = await evidence.certifier.bundle(record)
     record = await evidence.store.retire(record.id)
     assert (await evidence.certifier.bundle(record)).envelopes == before.envelopes
+
+
+async def test_what_was_redacted_ties_no_certificate_to_the_log_and_is_not_logged_again(evidence: Evidence) -> None:
+    record, other = await evidence.request(RequestState.ACTIVE), await evidence.request()
+    before = (await evidence.certifier.bundle(record)).to_json()
+    evidence.log.redact(record.id)
+    for _ in range(2):
+        with pytest.raises(Redacted, match="fetched before"):
+            await evidence.certifier.bundle(record)
+    assert await evidence.certifier.certify(record) is not None, "it is watched as before"
+    assert leaves(evidence, "certificate") == 1
+    assert (await checked(evidence, other)).sound
+    assert verify(before, await evidence.log.keys(), Rules(datetime.now(UTC), frozenset(ALGORITHMS))).sound
+    await evidence.report(record, days=80)
+    assert (await checked(evidence, record)).sound
+
+
+@pytest.mark.parametrize("gone", ["probe_set", "verdict", "certificate"])
+async def test_a_file_that_would_not_be_sound_is_not_given_out(evidence: Evidence, gone: str) -> None:
+    record = await evidence.request()
+    await evidence.certifier.certify(record)
+    evidence.log.behind = [each for each in evidence.log.behind if gone not in each[1].body]
+    record = await evidence.store.retire(record.id)
+    with pytest.raises(Redacted):
+        await evidence.certifier.bundle(record)
 
 
 async def test_a_host_whose_key_the_log_does_not_have_signs_nothing(evidence: Evidence) -> None:
