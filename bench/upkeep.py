@@ -220,7 +220,7 @@ async def measured(count: int, made: list[bytes], detectors: Detectors) -> None:
             upkeep = await bench.upkeep()
             begin = await bench.cost(upkeep)
             rounds = [await bench.cost(upkeep) for _ in range(_ROUNDS)]
-            quiet = Cost(*(statistics.median(column) for column in zip(*map(_row, rounds), strict=True)))  # type: ignore[arg-type]
+            quiet = Cost(*(statistics.median(column) for column in zip(*map(_row, rounds), strict=True)))
             stale = await bench.stale()
             await bench.activate(other)
             activation = await bench.cost(upkeep)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
-#: As many wait for the log together: it signs what came until then in one step.
-_AT_ONCE = 64
+#: What waits for the log waits together: it signs all that came until then in one step.
+AT_ONCE = 64
 
 
-async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[object]]) -> None:
-    """Do it for each. Where it fails for some it is still done for the others; then the first error is raised."""
-    room = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(item: T) -> None:
-        async with room:
-            await work(item)
-
-    outcomes = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
-    for outcome in outcomes:
-        if outcome is not None:
-            raise outcome
+async def for_each(items: Sequence[T], work: Callable[[T], Awaitable[object]]) -> None:
+    """Do it for each, `AT_ONCE` together. Raises the first error of those, and begins no more."""
+    for start in range(0, len(items), AT_ONCE):
+        some = items[start : start + AT_ONCE]
+        for outcome in await asyncio.gather(*map(work, some), return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome

@@ -104,7 +104,7 @@ class Scopes:
         if self._matcher is not None:
             scores = await asyncio.to_thread(self._matcher.neighbours, own[request_id], REACH)
         found, held = {each for each in wanted if scores.get(each, -1.0) >= 0}, self.ids
-        # Held ones that are farther than that are far from either side.
+        # What is held and farther than that is far: the two sides differ by little.
         unsure = [each for each in wanted if each not in found and (each in scores or each not in held)]
         for start in range(0, len(unsure), _ENTRIES):
             some = unsure[start : start + _ENTRIES]
