@@ -976,5 +976,5 @@ class Histories(RuleBasedStateMachine):
             assert site.up.engine.worker.loras == {}
             assert site.up.policy.plan().applied == "none"
         left = {name.partition(b":")[0] for name in self.grounds.admin.scan_iter(count=1000)}
-        assert left <= {b"request", b"requests", b"events", b"policy", b"aof", b"log"}, left
+        assert left <= {b"request", b"requests", b"events", b"policy", b"aof", b"log", b"watch"}, left
         self._check_logged()
