@@ -81,7 +81,7 @@ class Staleness:
 
         manifest: of that report; None where it is not known.
         """
-        if not await self._watched.watch(record, manifest):
+        if not await self._watched.watch(record, manifest, self._surroundings.stamp):
             return
         found: tuple[str, ...] = ()
         if manifest is not None:
@@ -100,9 +100,9 @@ class Staleness:
             await for_each(earlier, lambda each: self._mark(each, (INTERFERENCE,)))
 
     async def hold_against_surroundings(self) -> None:
-        """Hold all reports against what the service answers with, where that has changed."""
+        """Hold all reports against what this replica answers with, where not all were held against it yet."""
         stamp = self._surroundings.stamp
-        if await self._watched.against() == stamp:
+        if (number := await self._watched.not_held_against(stamp)) is None:
             return
         async for manifests in self._watched.manifests():
             records = _reported(await self._store.those(manifests))
@@ -114,7 +114,7 @@ class Staleness:
             }
             changed = [each for each in records if found.get(each.id)]
             await for_each(changed, lambda each: self._mark(each, found[each.id]))  # noqa: B023
-        await self._watched.hold_against(stamp)
+        await self._watched.hold_against(stamp, number)
 
     async def end_by_date(self, now: float) -> None:
         """Mark the reports whose time is up."""

@@ -8,7 +8,8 @@ watch:ends       ZSET    requests by when their report ends, until it has
 watch:again      ZSET    requests by when they were last evaluated, or that was last asked for
 watch:manifests  HASH    of each request its report's digest and manifest, as JSON
 watch:stale      SET     ids of those whose report is stale
-watch:against    STRING  what all reports were held against last
+watch:reports    INT     grows with each report that is watched
+watch:against    HASH    stamp of what a replica answers with → that number, when all reports were held against it
 watch:begun      STRING  when all this began
 
 Of a retired request nothing is left here but when it was in force.
@@ -16,6 +17,7 @@ Of a retired request nothing is left here but when it was in force.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ AGAIN = "watch:again"
 MANIFESTS = "watch:manifests"
 STALE = "watch:stale"
 AGAINST = "watch:against"
+REPORTS = "watch:reports"
 BEGUN = "watch:begun"
 
 #: Requests that are looked at together.
@@ -95,15 +98,15 @@ class WatchedReports:
         """They need not be looked at again."""
         await call(lambda: self._redis.xdel(CHANGES, *(each.id for each in changes)))
 
-    async def watch(self, record: RequestRecord, manifest: Mapping[str, str] | None) -> bool:
+    async def watch(self, record: RequestRecord, manifest: Mapping[str, str] | None, stamp: str) -> bool:
         """Watch the report that a record notes; False where it notes another by now, or is not ready any more.
 
-        manifest: of that report; None where it is not known.
+        manifest: of that report, which is held against what has the stamp; None where it is not known.
         """
         note = record.report or {}
         times = [repr(_seconds(note[name])) for name in ("made_at", "valid_until")]
         kept = "" if manifest is None else json.dumps({"report": note["digest"], "manifest": dict(manifest)})
-        return bool(await call(lambda: self._watch(args=[record.id, note["digest"], *times, kept])))
+        return bool(await call(lambda: self._watch(args=[record.id, note["digest"], *times, kept, stamp])))
 
     async def follow(self, ids: Sequence[str]) -> None:
         """Let go of what cannot make the reports of these stale any more."""
@@ -143,14 +146,16 @@ class WatchedReports:
             if not cursor:
                 return
 
-    async def against(self) -> str | None:
-        """What all reports were held against last."""
-        found: Any = await call(lambda: self._redis.get(AGAINST))
-        return None if found is None else str(found.decode())
+    async def not_held_against(self, stamp: str) -> int | None:
+        """The number of reports now, where not all were held against what has this stamp; None where all were."""
+        number, held = await asyncio.gather(
+            call(lambda: self._redis.get(REPORTS)), call(lambda: self._redis.hget(AGAINST, stamp))
+        )
+        return None if held is not None and int(held) == int(number or 0) else int(number or 0)
 
-    async def hold_against(self, stamp: str) -> None:
-        """They were held against this."""
-        await call(lambda: self._redis.set(AGAINST, stamp))
+    async def hold_against(self, stamp: str, number: int) -> None:
+        """All were held against this that there were at that number."""
+        await call(lambda: self._redis.hset(AGAINST, stamp, str(number)))
 
     async def stale(self) -> int:
         """How many ready and active requests have a stale report."""

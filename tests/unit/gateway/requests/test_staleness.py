@@ -218,6 +218,14 @@ async def test_replicas_that_serve_something_else_each_hold_reports_against_it(
     assert await service.stale(record) == ["gateway"]
     assert await newer.stale(record) == ["gateway"]
     assert service.logged() == [["gateway"]]
+    for replicas in ((service, newer), (newer, service)):  # who is first to look at a report
+        another = await evidence.request()
+        assert [await each.stale(another) for each in replicas][-1] == ["gateway"]
+    assert await service.watched.not_held_against(service.world.stamp) is None
+    assert await newer.watched.not_held_against(newer.world.stamp) is None
+    await service.stale(await evidence.request())
+    assert await service.watched.not_held_against(service.world.stamp) is None
+    assert await newer.watched.not_held_against(newer.world.stamp) is not None, "the other has looked at the last"
 
 
 async def test_a_report_that_came_meanwhile_is_not_marked(redis: Redis, evidence: Evidence) -> None:
