@@ -9,7 +9,7 @@ whom it was near to: then it was near to all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -95,9 +95,9 @@ class Staleness:
     async def came_into_force(self, record: RequestRecord, at: float) -> None:
         """Hold against a request that came into force the reports that were made before."""
         met = await self._met(record, await self._watched.open_before(at, record.tenant))
-        for records in await self._batches(sorted(met)):
-            earlier = [each for each in records if _instant(each, "made_at") < at]
-            await for_each(earlier, lambda each: self._mark(each, (INTERFERENCE,)))
+        async for records in self._batches(sorted(met)):
+            found = [(each, (INTERFERENCE,)) for each in records if _instant(each, "made_at") < at]
+            await for_each(found, self._mark_each)
 
     async def hold_against_surroundings(self) -> None:
         """Hold all reports against what this replica answers with, where not all were held against it yet."""
@@ -107,21 +107,20 @@ class Staleness:
         async for manifests in self._watched.manifests():
             records = _reported(await self._store.those(manifests))
             now = await self._surroundings.manifests(records)
-            found = {
-                each.id: changed_names(manifests[each.id].digests, now[each.id], matched=each.matched)
+            found = [
+                (each, changed_names(made.digests, now[each.id], matched=each.matched))
                 for each in records
-                if manifests[each.id].report == (each.report or {})["digest"]
-            }
-            changed = [each for each in records if found.get(each.id)]
-            await for_each(changed, lambda each: self._mark(each, found[each.id]))  # noqa: B023
+                if (made := manifests[each.id]).report == (each.report or {})["digest"]
+            ]
+            await for_each(found, self._mark_each)
         await self._watched.hold_against(stamp, number)
 
     async def end_by_date(self, now: float) -> None:
         """Mark the reports whose time is up."""
         ended = await self._watched.ended(now)
-        for records in await self._batches(ended):
-            over = [each for each in records if _instant(each, "valid_until") <= now]
-            await for_each(over, lambda each: self._mark(each, (VALID_UNTIL,)))
+        async for records in self._batches(ended):
+            found = [(each, (VALID_UNTIL,)) for each in records if _instant(each, "valid_until") <= now]
+            await for_each(found, self._mark_each)
         await self._watched.follow(ended)
 
     async def _met(self, record: RequestRecord, others: Bound) -> frozenset[str]:
@@ -131,9 +130,12 @@ class Staleness:
             matched = await self._nearness.near(record.id, matched - {record.id})
         return (others.always | matched) - {record.id}
 
-    async def _batches(self, ids: Sequence[str]) -> list[list[RequestRecord]]:
-        parts = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
-        return [_reported(await self._store.those(part)) for part in parts]
+    async def _batches(self, ids: Sequence[str]) -> AsyncIterator[list[RequestRecord]]:
+        for start in range(0, len(ids), BATCH):
+            yield _reported(await self._store.those(ids[start : start + BATCH]))
+
+    async def _mark_each(self, found: tuple[RequestRecord, Iterable[str]]) -> None:
+        await self._mark(*found)
 
     async def _mark(self, record: RequestRecord, found: Iterable[str]) -> None:
         """Mark the report that a record notes stale, for these reasons and those that are known."""

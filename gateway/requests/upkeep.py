@@ -67,10 +67,12 @@ class EvidenceUpkeep:
         records = await self._store.those({change.request for change in changes})
         reported = {change.request for change in changes if change.activated_at is None}
         await for_each([records[each] for each in sorted(reported & records.keys())], self._look)
-        activated = {change.request: change.activated_at for change in changes if change.activated_at is not None}
-        for each, at in activated.items():
-            if each in records:
-                await self._staleness.came_into_force(records[each], at)
+        activated: dict[str, float] = {}
+        for change in changes:
+            if change.activated_at is not None:  # the last time stands for those before it
+                activated[change.request] = max(change.activated_at, activated.get(change.request, 0.0))
+        for each in activated.keys() & records.keys():
+            await self._staleness.came_into_force(records[each], activated[each])
 
     async def _look(self, record: RequestRecord) -> None:
         """Certify the report that a record notes, and watch it."""

@@ -10,7 +10,7 @@ end
 
 -- Say that a request is in force from now on: what it may meet is to be found.
 local function came_into_force(id, at)
-  redis.call('ZADD', ACTIVATED, at, id)
+  redis.call('ZADD', ACTIVATED, 'GT', at, id)
   redis.call('XADD', CHANGES, '*', 'request', id, 'activated_at', at)
 end
 
