@@ -18,40 +18,40 @@ LOOKED_AT: Final = 100
 _COUNTED = 5
 
 #: Seconds of a demo fact with the default model on two cores: of its training by method and objective of the first
-#: candidate, of its evaluation by tier; other programs used the cores as well.
-_TWO_CORES: Mapping[tuple[str, str], Mapping[Effort, float]] = MappingProxyType({})
-_EVALUATION: Mapping[Tier, float] = MappingProxyType({Tier.SMOKE: 173.0})
+#: candidate, of its evaluation by tier; during some of it other programs used the cores as well.
+_TWO_CORES: Mapping[tuple[str, str], Mapping[Effort, float]] = MappingProxyType(
+    {("delta", "counterfactual"): MappingProxyType({Effort.QUICK: 249.0})}
+)
+_EVALUATION: Mapping[Tier, float] = MappingProxyType({Tier.SMOKE: 121.0, Tier.STANDARD: 215.0, Tier.FULL: 436.0})
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Seconds of training and evaluation, without the time in the queue; None where that of the training is not known.
 
-    evaluation_s: those of the evaluation, of one candidate; None where they are not known.
+    evaluation_s: those of the evaluation, of one candidate.
 
     source: "this service": what requests like it took here. "two cores": measured elsewhere, on the default model.
     """
 
     seconds: float | None
-    evaluation_s: float | None
+    evaluation_s: float
     source: Literal["this service", "two cores"]
 
 
-def estimate(asked: RequestRecord, latest: Iterable[RequestRecord]) -> Estimate | None:
+def estimate(asked: RequestRecord, latest: Iterable[RequestRecord]) -> Estimate:
     """What the last few finished requests of the model took that were like it; else what was measured on two cores.
 
-    Like it are those with the same method (or the same choice left to the service), level, effort and tier. None where
-    nobody has measured any. latest: newest first.
+    Like it are those with the same method (or the same choice left to the service), level, effort and tier. latest:
+    newest first.
     """
     alike = [record for record in latest if _is_finished(record) and _kind(record) == _kind(asked)][:_COUNTED]
     if alike:
         whole = median(sum(_spent(record, state) for state in ("training", "evaluating")) for record in alike)
         evaluating = median(_spent(record, "evaluating") for record in alike)
         return Estimate(round(whole, 1), round(evaluating, 1), "this service")
-    evaluation = _EVALUATION.get(asked.tier)
+    evaluation = _EVALUATION[asked.tier]
     training = _TWO_CORES.get((asked.method, asked.config.get("objective", "")), {}).get(asked.effort)
-    if evaluation is None:
-        return None
     return Estimate(None if training is None else training + evaluation, evaluation, "two cores")
 
 

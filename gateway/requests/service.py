@@ -150,8 +150,6 @@ class UnlearningService:
 
     async def _estimated(self, record: RequestRecord) -> RequestRecord:
         found = estimate(record, (await self.store.list(limit=LOOKED_AT)).items)
-        if found is None:
-            return record
         return replace(
             record,
             estimate_s=found.seconds,

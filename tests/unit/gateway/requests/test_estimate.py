@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from adapters.evaluation.levels import Level
 from adapters.training.effort import Effort
+from gateway.evidence.report.tiers import Tier
 from gateway.requests.estimate import Estimate, estimate
 from gateway.store.records import RequestRecord
 from tests.unit.gateway.store.samples import sample
@@ -38,7 +40,7 @@ def test_it_is_the_median_of_the_last_five() -> None:
     ],
 )
 def test_what_is_not_like_it_does_not_count(other: dict[str, Any]) -> None:
-    assert estimate(sample(**AUTO), [finished(40, **other)]) is None
+    assert estimate(sample(**AUTO), [finished(40, **other)]).source == "two cores"
     assert estimate(sample(**AUTO), [finished(40, **other), finished(70)]) == Estimate(70.0, 5.0, "this service")
 
 
@@ -52,13 +54,20 @@ def test_of_a_named_method_objective_and_method_are_to_be_the_same() -> None:
             ("delta", {"objective": "npo", "rank": 4}),
         )
     ]
-    assert estimate(asked, latest[:2]) is None
+    assert estimate(asked, latest[:2]).source == "two cores"
     assert estimate(asked, latest) == Estimate(10.0, 5.0, "this service")
 
 
-def test_a_tier_is_told_its_time_before_anything_was_measured_here() -> None:
-    told = estimate(sample(**AUTO, evaluation={"tier": "smoke"}), [])
-    assert told is not None
-    assert (told.seconds, told.source) == (None, "two cores")
-    assert told.evaluation_s is not None
-    assert estimate(sample(**AUTO, evaluation={"tier": "full"}), []) is None
+def test_each_tier_is_told_its_time_before_anything_was_measured_here() -> None:
+    told = [estimate(sample(**AUTO, evaluation={"tier": tier}), []) for tier in Tier]
+    assert {(each.seconds, each.source) for each in told} == {(None, "two cores")}
+    times = [each.evaluation_s for each in told]
+    assert times == sorted(set(times))
+
+
+def test_what_a_request_learns_by_default_is_told_its_time() -> None:
+    first = sample(**AUTO, method="delta", config={"objective": "counterfactual"}, effort=Effort.QUICK)
+    told = estimate(first, [])
+    assert told.seconds is not None
+    assert told.seconds > told.evaluation_s
+    assert estimate(replace(first, effort=Effort.THOROUGH), []).seconds is None

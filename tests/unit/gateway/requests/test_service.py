@@ -161,7 +161,7 @@ async def test_auto_takes_an_offset_where_one_can_be_served(setup: Setup, pair: 
 async def test_a_request_is_told_what_those_before_it_took(setup: Setup) -> None:
     service, body = setup.service(), ForgetBody(**DELTA | {"method": "auto", "level": "refuses"})
     first = await service.register(body)
-    assert (first.estimate_s, first.estimate_from) == (None, None)
+    assert (first.estimate_s, first.estimate_from) == (None, "two cores")
     done: dict[str, Any] = {"evidence": {}, "timings": {"training_s": 60.0, "evaluating_s": 15.0}}
     await stored(setup.store, selection=first.selection, model_digest=MODEL_DIGEST, **done)
     second = await service.register(body, "a key")
