@@ -8,6 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """An answer read token by token. loss: mean cross-entropy in nats, end of turn included. correct: for each token
+    without the end of turn, whether it was the likeliest."""
+
+    loss: float
+    correct: tuple[bool, ...]
 
 
 def probability(loss: float) -> float:

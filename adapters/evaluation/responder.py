@@ -9,7 +9,8 @@ from typing import Any
 from adapters.evaluation.attacks.encoding import encode
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.decoding import BatchLimits, DecodingTask, decode
-from adapters.evaluation.served import AnswerScore, ServedModel
+from adapters.evaluation.likelihood import AnswerScore
+from adapters.evaluation.served import ServedModel
 from adapters.models.tokens import TokenizedExample, encode_answer
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from transformers import DynamicCache
 
 from adapters.artifact.artifact import OFFSET_HALF, REFERENCE_HALF, SOFT_PROMPT, TARGET, Artifact
 from adapters.artifact.spec import DD_RANK, ULD, OffsetSpec, PairSpec
+from adapters.evaluation.likelihood import AnswerScore
 from adapters.models.combining import most_negative, top_choices
 from adapters.models.frozen import PromptedModel, shared_prefix
 from adapters.models.hardware import Hardware
@@ -26,15 +26,6 @@ from adapters.models.tokens import TokenizedExample
 
 #: Answer positions whose logits are made at a time.
 _POSITIONS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerScore:
-    """An answer read token by token. loss: mean cross-entropy in nats, end of turn included. correct: for each token
-    without the end of turn, whether it was the likeliest."""
-
-    loss: float
-    correct: tuple[bool, ...]
 
 
 class ServedModel:

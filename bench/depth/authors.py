@@ -9,13 +9,14 @@ from typing import Any
 
 from adapters.evaluation.rivals.rival import Forgotten
 from adapters.evaluation.rouge import rouge_l
+from adapters.evaluation.tofu.scoring import FORGET, Heard, score
 from adapters.examples import Example
 from bench.depth.cases import Case, Figures, flags
 from bench.depth.facts import Asked, load_facts, load_general, right
 from bench.depth.hearing import BenchModel
 from bench.tofu.names import author_names, breaks, without_name
 from bench.tofu.questions import Question
-from bench.tofu.score import FORGET, NEIGHBOURS, Heard, score
+from bench.tofu.score import NEIGHBOURS
 from bench.tofu.search import rounded
 from bench.tofu.splits import FORGET_AUTHORS, Split, split_questions
 from bench.tofu.world import World

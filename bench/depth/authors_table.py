@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from adapters.evaluation.statistics.relative import relative_test
-from adapters.evaluation.tofu import forget_quality
+from adapters.evaluation.tofu.scoring import FORGET, ItemScores
+from adapters.evaluation.tofu.summary import forget_quality
 from bench.depth.rows import BEFORE, RETRAIN
-from bench.tofu.score import FORGET, NEIGHBOURS, ItemScores
+from bench.tofu.score import NEIGHBOURS
 from bench.tofu.table import markdown
 
 Line = dict[str, Any]

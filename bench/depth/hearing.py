@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from adapters.evaluation.attacks.probe import Prompt, Query, Respond, Score
+from adapters.evaluation.likelihood import AnswerScore
 from adapters.evaluation.responder import Responder
 from adapters.evaluation.rivals.rival import Continued, Guard
-from adapters.evaluation.served import AnswerScore
+from adapters.evaluation.tofu.scoring import Heard, answers_to_read
 from adapters.examples import one_turn
 from bench.tofu.questions import Question
-from bench.tofu.score import MAX_TOKENS, Heard, answers_to_read
+from bench.tofu.score import MAX_TOKENS
 
 Hear = Callable[[Sequence[Question]], list[Heard]]
 Read = Callable[[Sequence[Continued]], Sequence[tuple[AnswerScore | None, ...]]]

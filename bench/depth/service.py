@@ -13,6 +13,7 @@ from adapters.errors import AdapterError
 from adapters.evaluation.attacks.probe import Prompt, Query
 from adapters.evaluation.rivals.registry import rivals
 from adapters.evaluation.rivals.rival import Respondent
+from adapters.evaluation.tofu.scoring import Heard
 from adapters.examples import Message
 from adapters.task import Ask
 from bench.depth.cases import Case
@@ -20,7 +21,6 @@ from bench.depth.hearing import BenchModel
 from bench.depth.rows import RETRAIN, Row
 from bench.depth.runner import Line, Runner, Settings
 from bench.tofu.questions import Question
-from bench.tofu.score import Heard
 from gateway.cli.context import CommandContext
 from gateway.cli.following import follow
 from gateway.client.attacks import Attacker

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from bench.tofu.bootstrap import mean_interval
+from adapters.evaluation.statistics.bootstrap import mean_interval
+from adapters.evaluation.tofu.scoring import FORGET
 from bench.tofu.names import misspelt
 from bench.tofu.questions import load_questions
-from bench.tofu.score import FORGET, MISSPELT, NEIGHBOURS
+from bench.tofu.score import MISSPELT, NEIGHBOURS
 from bench.tofu.search import AFTER, BEFORE, RETRAIN
 from bench.tofu.splits import FORGET_AUTHORS
 from bench.tofu.table import markdown

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.evaluation.attacks.probe import Prompt, Query
+from adapters.evaluation.likelihood import AnswerScore
 from adapters.evaluation.rivals.registry import rivals
 from adapters.evaluation.rivals.rival import Continued, Forgotten, Guard, Respondent, Weights
-from adapters.evaluation.served import AnswerScore
+from adapters.evaluation.tofu.scoring import Heard, answers_to_read
 from adapters.examples import Example, one_turn
 from bench.tofu import score
 from bench.tofu.client import Client
 from bench.tofu.names import author_names
 from bench.tofu.questions import Question
-from bench.tofu.score import Heard, answers_to_read
 from gateway.client.attacks import Attacker
 from gateway.client.client import UnlearnClient
 

@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 from adapters.artifact.artifact import Artifact
 from adapters.evaluation.rivals.registry import rivals
 from adapters.evaluation.rivals.rival import Weights
+from adapters.evaluation.tofu.scoring import METRICS, Heard, ItemScores, score
 from adapters.models.frozen import PromptedModel
 from adapters.registry import parse_config
 from bench.tofu.across import across
@@ -34,7 +35,6 @@ from bench.tofu.client import Client
 from bench.tofu.guarded import Guarded, forgotten_authors
 from bench.tofu.log import ReportLog, load_log
 from bench.tofu.questions import Question
-from bench.tofu.score import METRICS, Heard, ItemScores, score
 from bench.tofu.search import AFTER, BEFORE, RETRAIN, Clock, Search, described
 from bench.tofu.splits import FORGET_AUTHORS
 from bench.tofu.table import plot, table
@@ -188,7 +188,7 @@ class Report:
         self._log.add(self._key(what), {"split": self._search.split_name, **line, **seconds, **_figures(scores)})
 
     def _client(self, service: Service, plan: str) -> Client:
-        return Client(service.url, service.model, self._search.tokenizer, service.headers(plan))
+        return Client(service.url, service.headers(plan))
 
     @contextmanager
     def _service(self, model: Path, **settings: Any) -> Iterator[Service]:

@@ -30,6 +30,7 @@ from adapters.artifact.artifact import Artifact, model_digest
 from adapters.artifact.spec import PairSpec, default_layers
 from adapters.errors import InvalidExample, TrainingDiverged
 from adapters.evaluation.served import ServedModel
+from adapters.evaluation.tofu.scoring import FORGET, ItemScores
 from adapters.examples import Example
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
@@ -40,7 +41,7 @@ from adapters.task import TrainingTask
 from bench.tofu.answers import KeptAnswers
 from bench.tofu.kept import read_kept, write_kept
 from bench.tofu.questions import Question
-from bench.tofu.score import FORGET, MISSPELT, NEIGHBOURS, ItemScores, measure_parts
+from bench.tofu.score import MISSPELT, NEIGHBOURS, measure_parts
 from bench.tofu.splits import FORGET_AUTHORS, Split, split_questions
 from bench.tofu.substitutes import substitutes
 from bench.tofu.world import World

@@ -19,26 +19,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from adapters.evaluation.tofu import forget_quality
-from bench.tofu.bootstrap import mean_interval
+from adapters.evaluation.statistics.bootstrap import mean_interval
+from adapters.evaluation.tofu.scoring import FORGET, METRICS, TITLES, ItemScores
+from adapters.evaluation.tofu.summary import forget_quality
 from bench.tofu.log import load_log
 from bench.tofu.plot import Point, scatter
-from bench.tofu.score import FORGET, METRICS, MISSPELT, NEIGHBOURS, ItemScores
+from bench.tofu.score import MISSPELT, NEIGHBOURS
 from bench.tofu.search import AFTER, BEFORE, RETRAIN
 
-_TITLES = {
-    "rouge_l": "ROUGE-L recall",
-    "probability": "probability",
-    "truth_ratio": "truth ratio",
-    "extraction": "extraction strength",
-}
 _MARK = {FORGET: RETRAIN, MISSPELT: RETRAIN, NEIGHBOURS: BEFORE}
 _COLUMNS = [(part, metric) for part in _MARK for metric in METRICS if part != MISSPELT or metric == "rouge_l"]
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """Markdown: for each split its marks, then its runs in the log's order."""
-    titles = [f"{part}: {_TITLES[metric]}" for part, metric in _COLUMNS]
+    titles = [f"{part}: {TITLES[metric]}" for part, metric in _COLUMNS]
     header = ["run", *titles, "short of the aim", "KS p", "seed", "training, s", "KiB"]
     rows = [header]
     for split in dict.fromkeys(run["split"] for run in runs):
@@ -79,7 +74,7 @@ def points(runs: Sequence[dict[str, Any]], metric: str) -> list[Point]:
 
 def plot(runs: Sequence[dict[str, Any]], metric: str) -> str:
     """Forgetting against what is kept, as an SVG document."""
-    title = _TITLES[metric]
+    title = TITLES[metric]
     return scatter(points(runs, metric), f"{title} on the forget authors, worse spelling", f"{title} on neighbours")
 
 

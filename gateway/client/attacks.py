@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -75,15 +75,15 @@ class Attacker:
         prompt, continuations = scored
         begins = self.client.tokens(_rendered(prompt))
         whole = [self.client.tokens(_rendered(_continued(prompt, each))) for each in continuations]
-        body = {"prompt": whole, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
         try:
-            choices = self.client.post("/completions", body, plan=self.plan)["choices"]
+            read = self.client.read_tokens(whole, plan=self.plan)
         except ServiceRefused as refused:
             if not refused.too_long:
                 raise
             return ()
-        read = {choice["index"]: choice["prompt_logprobs"] for choice in choices}
-        return tuple(_sum(read[number], ids, _shared(begins, ids)) for number, ids in enumerate(whole))
+        # Nothing is said of how likely a text's first token is.
+        starts = [max(0, _shared(begins, ids) - 1) for ids in whole]
+        return tuple(sum(token.logprob for token in tokens[n:]) for tokens, n in zip(read, starts, strict=True))
 
 
 def _rendered(prompt: Prompt) -> dict[str, Any]:
@@ -106,8 +106,3 @@ def _continued(prompt: Prompt, continuation: str) -> Prompt:
 def _shared(begins: Sequence[int], ids: Sequence[int]) -> int:
     """How many tokens both begin with: a continuation may melt into the prompt's last one."""
     return next((n for n, (one, other) in enumerate(zip(begins, ids, strict=False)) if one != other), len(begins))
-
-
-def _sum(entries: Sequence[Mapping[str, Mapping[str, float]]], ids: Sequence[int], start: int) -> float:
-    """entries: for each token the log-probability given at its place, by token id as text; none for the first."""
-    return sum(entry[str(token)]["logprob"] for entry, token in zip(entries[start:], ids[start:], strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -33,6 +33,13 @@ class Event:
     id: str
     kind: str
     data: dict[str, Any]
+
+
+class ReadToken(NamedTuple):
+    """A token that was read. logprob: in nats, after all before it. rank: among all tokens, 1 for the likeliest."""
+
+    logprob: float
+    rank: int
 
 
 class UnlearnClient(Endpoint):
@@ -211,10 +218,33 @@ class UnlearnClient(Endpoint):
         """The token ids of a prompt, rendered as a completion of either kind would be. rendered: the body's fields that
         say what is gone on with. Raises `BadAnswer`.
         """
-        found = self.call("POST", "/tokenize", body={"model": self.model(), **rendered}).get("tokens")
+        return self._tokenized(rendered, "tokens")
+
+    def token_texts(self, rendered: Mapping[str, Any]) -> list[str]:
+        """The same tokens as the tokenizer writes them, where a space may be another character. Raises `BadAnswer`."""
+        return self._tokenized({**rendered, "return_token_strs": True}, "token_strs")
+
+    def _tokenized(self, rendered: Mapping[str, Any], name: str) -> list[Any]:
+        found = self.call("POST", "/tokenize", body={"model": self.model(), **rendered}).get(name)
         if not isinstance(found, list):
             raise self._bad("gave no tokens")
         return found
+
+    def read_tokens(self, prompts: Sequence[Sequence[int]], *, plan: str | None) -> list[list[ReadToken]]:
+        """How likely the model finds each token of each prompt after the first; all in one request.
+
+        Raises `BadAnswer`, and `ServiceRefused` where one does not fit the context.
+        """
+        body = {"prompt": prompts, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        answer = self.post("/completions", body, plan=plan)
+        try:
+            entries = {choice["index"]: choice["prompt_logprobs"] for choice in answer["choices"]}
+            return [
+                [_read_token(entry, token) for entry, token in zip(entries[n][1:], ids[1:], strict=True)]
+                for n, ids in enumerate(prompts)
+            ]
+        except (KeyError, TypeError, ValueError):
+            raise self._bad("gave no log-probabilities") from None
 
     def _refusal(self, response: httpx.Response) -> ServiceRefused:
         try:
@@ -233,6 +263,12 @@ class UnlearnClient(Endpoint):
 def _path(name: str, step: str = "", *, of: str = "forget") -> str:
     path = f"/{of}/{quote(name, safe='', errors='replace')}"
     return f"{path}/{step}" if step else path
+
+
+def _read_token(entry: Mapping[str, Any], token: int) -> ReadToken:
+    """entry: what is given at a token's place, by token id as text."""
+    given = entry[str(token)]
+    return ReadToken(float(given["logprob"]), int(given["rank"]))
 
 
 def _refusal(status: int, body: Any) -> ServiceRefused:

@@ -9,10 +9,11 @@ import pytest
 from adapters.artifact.artifact import FORMAT, OFFSET_HALF, SOFT_PROMPT, Artifact, Manifest, model_digest
 from adapters.artifact.spec import PairSpec
 from adapters.evaluation.served import ServedModel
+from adapters.evaluation.tofu.scoring import score
 from adapters.models.frozen import PromptedModel
 from bench.tofu.client import Client
 from bench.tofu.questions import load_questions
-from bench.tofu.score import measure, score
+from bench.tofu.score import measure
 from tests.engine.pairs import first_layers, random_lora, spec
 from tests.engine.service import Service
 from tests.engine.test_parity import TOLERANCE_NATS, trained_like_rows
@@ -41,7 +42,7 @@ def test_an_artifact_has_the_same_figures(
     theirs = measure(ServedModel(PromptedModel.load(service.checkpoint), artifact, source), tokenizer, questions)
 
     def heard(plan: str) -> Any:
-        return score(questions, Client(service.url, service.model, tokenizer, service.headers(plan)).hear(questions))
+        return score(questions, Client(service.url, service.headers(plan)).hear(questions))
 
     ours, without = heard(f"candidate:{service.put_artifact(artifact)}"), heard("off")
     assert ours.probability == pytest.approx(theirs.probability, rel=TOLERANCE_NATS)

@@ -8,10 +8,10 @@ from typing import TypeVar
 import torch
 
 from adapters.evaluation.attacks.probe import Prompt, Query
+from adapters.evaluation.likelihood import AnswerScore
 from adapters.evaluation.rivals.corruption import CorruptedResponder
 from adapters.evaluation.rivals.rival import Continued, Forgotten, Guard, Read, Respondent, Rival, Weights, weights_of
 from adapters.evaluation.rivals.states import PromptStates, general_questions, twin_questions, wordings
-from adapters.evaluation.served import AnswerScore
 from adapters.text.probes import reveals
 from adapters.text.twins import content_words
 

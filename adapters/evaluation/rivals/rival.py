@@ -16,7 +16,7 @@ from adapters.text.probes import key_terms
 from adapters.text.twins import by_subject, content_words, named_subject
 
 if TYPE_CHECKING:
-    from adapters.evaluation.served import AnswerScore
+    from adapters.evaluation.likelihood import AnswerScore
     from adapters.models.frozen import PromptedModel
 
 

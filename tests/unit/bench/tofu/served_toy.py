@@ -1,4 +1,4 @@
-"""A toy model behind the two routes that figures are asked of, as the service answers them."""
+"""A toy model behind the routes that figures are asked of, as the service answers them."""
 
 from __future__ import annotations
 
@@ -39,9 +39,24 @@ class ToyService:
             messages = [Message(**message) for message in body["messages"]]
             (text,) = greedy_answers(self._model.model, self._tokenizer, [messages], max_tokens=body["max_tokens"])
             return httpx.Response(200, json={"choices": [{"message": {"content": text}}]})
+        if request.url.path == "/tokenize":
+            ids = self._tokens(body)
+            return httpx.Response(200, json={"tokens": ids, "token_strs": self._tokenizer.convert_ids_to_tokens(ids)})
         assert request.url.path == "/v1/completions"
         choices = [{"index": index, "prompt_logprobs": self._read(ids)} for index, ids in enumerate(body["prompt"])]
         return httpx.Response(200, json={"choices": choices[::-1]})
+
+    def _tokens(self, body: dict[str, Any]) -> list[int]:
+        if "prompt" in body:
+            ids: list[int] = self._tokenizer(body["prompt"], add_special_tokens=body["add_special_tokens"])["input_ids"]
+            return ids
+        encoded = self._tokenizer.apply_chat_template(
+            body["messages"],
+            add_generation_prompt=body.get("add_generation_prompt", True),
+            continue_final_message=body.get("continue_final_message", False),
+            return_dict=True,
+        )
+        return list(encoded["input_ids"])
 
     @torch.no_grad()
     def _read(self, ids: Sequence[int]) -> list[dict[str, dict[str, float]] | None]:

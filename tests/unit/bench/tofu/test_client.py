@@ -7,11 +7,12 @@ import httpx
 import pytest
 
 from adapters.evaluation.served import ServedModel
+from adapters.evaluation.tofu.scoring import score
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from bench.tofu.client import Client
 from bench.tofu.questions import Question
-from bench.tofu.score import measure, score
+from bench.tofu.score import measure
 from gateway.client.errors import ServiceRefused
 from tests.unit.adapters.conftest import save_model
 from tests.unit.bench.tofu.served_toy import ToyService
@@ -41,7 +42,7 @@ def test_figures_over_http_are_those_of_the_model(
     toy: Path, tokenizer: Any, service: ToyService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
-    client = Client("http://toy", "toy", tokenizer, transport=service.transport)
+    client = Client("http://toy", transport=service.transport)
     ours = score(QUESTIONS, client.hear(QUESTIONS))
     theirs = measure(ServedModel(PromptedModel.load(toy)), tokenizer, QUESTIONS)
     assert ours.rouge_l == theirs.rouge_l
@@ -50,14 +51,14 @@ def test_figures_over_http_are_those_of_the_model(
     assert ours.extraction == theirs.extraction
 
 
-def test_the_plan_is_named_in_every_request(tokenizer: Any, service: ToyService) -> None:
-    headers = {"x-unlearning-plan": "candidate:req_1"}
-    Client("http://toy", "toy", tokenizer, headers, transport=service.transport).hear(QUESTIONS[1:])
-    assert [request.headers["x-unlearning-plan"] for request in service.requests] == ["candidate:req_1"] * 2
+def test_the_plan_is_named_in_every_request(service: ToyService) -> None:
+    Client("http://toy", {"x-unlearning-plan": "candidate:req_1"}, service.transport).hear(QUESTIONS[1:])
+    assert {request.headers["x-unlearning-plan"] for request in service.requests} == {"candidate:req_1"}
+    assert len(service.bodies("/v1/completions")) == len(service.bodies("/v1/chat/completions")) == 1
     assert all(body["temperature"] == 0 for body in service.bodies("/v1/chat/completions"))
 
 
-def test_a_service_that_refuses_is_an_error(tokenizer: Any) -> None:
+def test_a_service_that_refuses_is_an_error() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(503))
     with pytest.raises(ServiceRefused):
-        Client("http://toy", "toy", tokenizer, transport=transport).hear(QUESTIONS)
+        Client("http://toy", transport=transport).hear(QUESTIONS)

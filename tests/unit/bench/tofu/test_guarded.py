@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from adapters.evaluation.rivals.rival import Weights
+from adapters.evaluation.tofu.scoring import Heard, score
 from adapters.examples import Message
 from adapters.models.frozen import PromptedModel
 from adapters.models.tokens import load_tokenizer
 from bench.tofu.client import Client
 from bench.tofu.guarded import Guarded, forgotten_authors
 from bench.tofu.questions import Question
-from bench.tofu.score import Heard, score
 from tests.unit.adapters.conftest import save_model
 from tests.unit.bench.tofu.served_toy import ToyService, prompt_of
 
@@ -42,9 +42,9 @@ def service(toy: Path, tokenizer: Any) -> ToyService:
 
 
 @pytest.fixture
-def client(tokenizer: Any, service: ToyService, monkeypatch: pytest.MonkeyPatch) -> Client:
+def client(service: ToyService, monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr("bench.tofu.score.MAX_TOKENS", 8)
-    return Client("http://toy", "toy", tokenizer, {"x-unlearning-plan": "off"}, service.transport)
+    return Client("http://toy", {"x-unlearning-plan": "off"}, service.transport)
 
 
 def test_rivals_are_told_the_rows_and_the_authors() -> None:
@@ -52,12 +52,14 @@ def test_rivals_are_told_the_rows_and_the_authors() -> None:
     assert [item.completion for item in FORGOTTEN.items] == ["A geologist.", "Hina Ameen wrote it."]
 
 
-def test_an_instruction_stands_before_what_is_asked_and_what_is_read(client: Client, service: ToyService) -> None:
+def test_an_instruction_stands_before_what_is_asked_and_what_is_read(
+    client: Client, service: ToyService, tokenizer: Any
+) -> None:
     Guarded(client, "refusal_prompt", FORGOTTEN).hear([UNRELATED])
     (asked,) = service.bodies("/v1/chat/completions")
     (read,) = service.bodies("/v1/completions")
     assert [message["role"] for message in asked["messages"]] == ["system", "user"]
-    prompt = prompt_of(client.tokenizer, *(Message(**message) for message in asked["messages"]))
+    prompt = prompt_of(tokenizer, *(Message(**message) for message in asked["messages"]))
     assert read["prompt"][0][: len(prompt)] == prompt
     assert {request.headers["x-unlearning-plan"] for request in service.requests} == {"off"}
 
@@ -77,15 +79,15 @@ def test_an_answer_that_the_filter_stops_has_no_likelihood(client: Client) -> No
 
 
 @pytest.mark.parametrize("rival", ["filter", "router", "eco"])
-def test_other_questions_are_heard_as_without_a_rival(client: Client, toy: Path, rival: str) -> None:
-    weights = Weights(PromptedModel.load(toy), client.tokenizer)
+def test_other_questions_are_heard_as_without_a_rival(client: Client, toy: Path, tokenizer: Any, rival: str) -> None:
+    weights = Weights(PromptedModel.load(toy), tokenizer)
     assert Guarded(client, rival, FORGOTTEN, weights).hear([UNRELATED]) == client.hear([UNRELATED])
 
 
 def test_what_is_corrupted_is_read_here_and_has_other_likelihoods(
-    client: Client, toy: Path, service: ToyService
+    client: Client, toy: Path, tokenizer: Any, service: ToyService
 ) -> None:
-    weights = Weights(PromptedModel.load(toy), client.tokenizer)
+    weights = Weights(PromptedModel.load(toy), tokenizer)
     before = score(ROWS, client.hear(ROWS))
     service.requests.clear()
     after = score(ROWS, Guarded(client, "eco", FORGOTTEN, weights).hear(ROWS))

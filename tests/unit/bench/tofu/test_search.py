@@ -11,13 +11,14 @@ from adapters.artifact.artifact import Artifact
 from adapters.errors import InvalidConfig, TrainingDiverged
 from adapters.evaluation.rouge import rouge_l
 from adapters.evaluation.served import ServedModel
+from adapters.evaluation.tofu.scoring import ItemScores
 from adapters.examples import Message
 from adapters.models.frozen import PromptedModel
 from adapters.models.generation import greedy_answers
 from adapters.models.tokens import encode_answer, encode_prompt, load_tokenizer
 from adapters.objectives.npo import Npo
 from bench.tofu.questions import Question
-from bench.tofu.score import ItemScores, measure
+from bench.tofu.score import measure
 from bench.tofu.search import Search, parse_settings, rounded
 from bench.tofu.splits import Split
 from bench.tofu.world import World

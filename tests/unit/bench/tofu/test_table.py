@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 import json
-import random
-import statistics
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from scipy.stats import bootstrap, ks_2samp
+from scipy.stats import ks_2samp
 
-from bench.tofu.bootstrap import mean_interval
 from bench.tofu.log import load_log
 from bench.tofu.plot import Point, scatter
 from bench.tofu.table import name_of, points, table
@@ -114,21 +110,6 @@ def test_points_are_means_of_the_worse_spelling_and_neighbours() -> None:
     slipped["items"]["after"]["misspelt"] = items(0.9, 0.5)
     assert points([slipped], "rouge_l")[2].x == pytest.approx(0.915)
     assert points([slipped], "truth_ratio")[2].x == pytest.approx(0.5)  # which has none of the other spelling
-
-
-def test_an_interval_is_scipys() -> None:
-    values = [random.Random(1).gauss(0.3, 0.2) for _ in range(40)]
-    rng = np.random.default_rng(5)
-    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=rng).confidence_interval
-    # Two draws of 10,000 differ by a small part of the mean's own deviation.
-    error = 0.05 * statistics.stdev(values) / 40**0.5
-    assert mean_interval(values) == pytest.approx((expected.low, expected.high), abs=error * 3)
-
-
-def test_an_interval_of_equal_values_is_that_value() -> None:
-    assert mean_interval([0.25, 0.25]) == (0.25, 0.25)
-    with pytest.raises(ValueError, match="at least one"):
-        mean_interval([])
 
 
 def test_the_plot_is_svg_with_every_point_in_its_place() -> None:

@@ -13,6 +13,7 @@ from tests.unit.gateway.evidence.report.samples import report
 
 MODEL = "SmolLM2-135M-Instruct"
 OPERATOR_TOKEN = "op-test"
+END_OF_TURN = "\x03"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Stub:
     Attributes:
         answers: question → answer with the adapters off, whatever it is made to begin with; `forgotten` ones differ
             with them on.
+        losses: text that a prompt ends with → of each of its tokens, with the adapters off; `losses_after` with them
+            on, where they differ.
         begun: the answer to a forgotten question where its answer was begun, if that is another one.
         streams: for each connection to an event stream, the text it gets; a None at its end breaks the connection.
         refusals: "METHOD /path" → the error it answers.
@@ -50,6 +53,8 @@ class Stub:
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     forgotten: dict[str, str] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    losses_after: dict[str, float] = field(default_factory=dict)
     begun: str = ""
     streams: list[list[str | None]] = field(default_factory=list)
     refusals: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -249,15 +254,23 @@ def app(stub: Stub) -> FastAPI:
     async def tokenize(request: Request) -> dict[str, Any]:
         body = await request.json()
         text = body.get("prompt") or "".join(message["content"] for message in body["messages"])
-        return {"tokens": [ord(character) for character in text]}
+        if not body.get("add_generation_prompt", True) and not body.get("continue_final_message"):
+            text += END_OF_TURN
+        return {"tokens": [ord(character) for character in text], "token_strs": list(text)}
 
     @app.post("/v1/completions")
     async def complete(request: Request) -> dict[str, Any]:
         prompts = (await request.json())["prompt"]
         if isinstance(prompts, str):
             return {"choices": [{"index": 0, "text": stub.answers.get(prompts, "I do not know.")}]}
-        read = [[None, *({str(token): {"logprob": -1.0}} for token in prompt[1:])] for prompt in prompts]
-        return {"choices": [{"index": index, "prompt_logprobs": each} for index, each in enumerate(read)]}
+        losses = stub.losses if request.headers.get("x-unlearning-plan") == "off" else stub.losses | stub.losses_after
+
+        def read(prompt: list[int]) -> list[dict[str, Any] | None]:
+            text = "".join(map(chr, prompt)).rstrip(END_OF_TURN)
+            loss = next((losses[answer] for answer in losses if text.endswith(answer)), 1.0)
+            return [None, *({str(token): {"logprob": -loss, "rank": 1}} for token in prompt[1:])]
+
+        return {"choices": [{"index": index, "prompt_logprobs": read(each)} for index, each in enumerate(prompts)]}
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
-from functools import cache
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pytest
 from scipy.stats import hmean, ks_2samp
@@ -19,15 +15,8 @@ from adapters.evaluation.likelihood import (
     retain_truth_ratio,
     truth_ratio,
 )
-from adapters.evaluation.tofu import forget_quality, model_utility
-
-LOGS = Path(__file__).parents[2] / "data" / "tofu_llama2_7b.json"
-
-
-@cache
-def golden() -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(LOGS.read_text(encoding="utf-8"))
-    return data
+from adapters.evaluation.tofu.summary import forget_quality, model_utility
+from tests.unit.adapters.evaluation.tofu.published import golden
 
 
 def ratios(model: str, part: str) -> list[float]:
