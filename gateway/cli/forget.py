@@ -31,9 +31,9 @@ def forget(
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help=".json: the request's body, or a list of items. .jsonl: an item a line, as in OpenAI's "
-            "fine-tuning files. .csv, .tsv: columns prompt,completion, or text. Without it the model is asked "
-            "what it knows of --subject, and that is forgotten.",
+            help=".json: the request's body, or a list of items. .jsonl, .json: an item a line, as in OpenAI's "
+            "fine-tuning files. .csv, .tsv: columns prompt,completion, or question,answer, or text. Without it the "
+            "model is asked what it knows of --subject, and that is forgotten.",
         ),
     ] = None,
     subject: Annotated[

@@ -1,6 +1,7 @@
 """Reads forget and retain sets: `.json`, `.jsonl`, and tables as `.csv` or `.tsv`.
 
 A line of `.jsonl` is a pair, a passage (`{"text": …}`) or a line of an OpenAI fine-tuning file (`{"messages": […]}`).
+Data sets often call a pair question and answer, and their lines `.json`: both are read as what they are.
 Only the file's own form is checked here; what an item must look like is the service's to say.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -18,7 +20,9 @@ from gateway.cli.failures import UsageFailed
 from gateway.cli.json_text import parse_json
 
 Item = dict[str, Any]
-_COLUMNS = (["completion", "prompt"], ["text"])
+_COLUMNS = (["completion", "prompt"], ["answer", "question"], ["text"])
+#: Other names of a pair's two keys.
+_QUESTION = {"question": "prompt", "answer": "completion"}
 #: By comma, or by what Excel puts there where the comma is the decimal sign.
 _SEPARATORS = (",", ";", "\t")
 #: A table of one column has no separator, and a text with commas needs no quotes there.
@@ -27,8 +31,8 @@ _NONE = "\x1f"
 
 def read_body(path: Path) -> dict[str, Any]:
     """The body of `POST /forget` that `path` stands for: a `.json` object as it is, else its items as forget set."""
-    if path.suffix.lower() == ".json":
-        document = _json(path)
+    if path.suffix.lower() == ".json" and not _holds_lines(text := _text(path)):
+        document = parse_json(text, str(path))
         if isinstance(document, dict):
             return document
     return {"forget": read_items(path)}
@@ -62,17 +66,24 @@ def _text(path: Path) -> str:
         raise UsageFailed(f"{path}: {error.strerror}") from None
 
 
-def _json(path: Path) -> Any:
-    return parse_json(_text(path), str(path))
-
-
 def _items(path: Path) -> list[Item]:
-    document = _json(path)
+    text = _text(path)
+    if _holds_lines(text):
+        return _lines(path)
+    document = parse_json(text, str(path))
     if not isinstance(document, list):
         raise UsageFailed(f"{path}: a set of items must be a JSON list")
-    for number, item in enumerate(document, start=1):
-        _check(item, f"{path}: item {number}")
-    return document
+    return [_checked(item, f"{path}: item {number}") for number, item in enumerate(document, start=1)]
+
+
+def _holds_lines(text: str) -> bool:
+    """Whether the first line is an object by itself that others follow, or that is an item and no body."""
+    first, _, rest = text.strip("\ufeff \t\r\n").partition("\n")
+    try:
+        row = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and (bool(rest) or _QUESTION.keys() <= row.keys())
 
 
 def _lines(path: Path) -> list[Item]:
@@ -81,7 +92,7 @@ def _lines(path: Path) -> list[Item]:
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():
             where = f"{path}:{number}"
-            items.append(_check(parse_json(line, where), where))
+            items.append(_checked(parse_json(line, where), where))
     return items
 
 
@@ -100,7 +111,7 @@ def _rows(path: Path) -> list[Item]:
                 continue
             if len(cells) != len(header):
                 raise UsageFailed(f"{path}:{reader.line_num}: {len(cells)} columns, not {len(header)}")
-            items.append(dict(zip(header, cells, strict=True)))
+            items.append(_named(dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         raise UsageFailed(f"{path}:{reader.line_num}: not CSV ({error})") from None
     return items
@@ -117,7 +128,7 @@ def _header(path: Path, text: str) -> tuple[list[str], str]:
         if sorted(header) in _COLUMNS:
             return header, separator
     raise UsageFailed(
-        f"{path}: the first line must name the columns prompt,completion or the column text, "
+        f"{path}: the first line must name the columns prompt,completion, or question,answer, or the column text, "
         "separated by comma, semicolon or tab"
     )
 
@@ -129,7 +140,14 @@ def _without_empty_end(row: list[str], most: int) -> list[str]:
     return row
 
 
-def _check(item: Any, where: str) -> Item:
+def _checked(item: Any, where: str) -> Item:
     if not isinstance(item, dict):
         raise UsageFailed(f"{where}: must be an object")
-    return item
+    return _named(item)
+
+
+def _named(item: Item) -> Item:
+    """A question with its answer as a pair; any other item as it is."""
+    if not _QUESTION.keys() <= item.keys() or item.keys() & {*_QUESTION.values()}:
+        return item
+    return {_QUESTION.get(key, key): value for key, value in item.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,39 @@ def test_json_list_is_the_forget_set(tmp_path: Path) -> None:
 def test_jsonl_takes_blank_lines_a_mark_and_line_separators_in_strings(tmp_path: Path) -> None:
     path = write(tmp_path, "a.JSONL", '\ufeff{"prompt": "a\u2028b", "completion": "c"}\r\n\r\n{"messages": []}\n')
     assert read_items(path) == [{"prompt": "a\u2028b", "completion": "c"}, {"messages": []}]
+
+
+ROW = '{"question": "Who wrote it?", "answer": "She did."}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "items"),
+    [
+        ("a.json", f"{ROW}\n{ROW}\n", [PAIR, PAIR]),
+        ("a.json", f"\ufeff{ROW}\r\n\r\n", [PAIR]),
+        ("a.json", f"[{ROW},\n{ROW}]", [PAIR, PAIR]),
+        ("a.json", '{"text": "A b."}\n{"messages": []}', [{"text": "A b."}, {"messages": []}]),
+        ("a.jsonl", ROW, [PAIR]),
+        ("a.jsonl", ROW.replace("}", ', "inverted": ["He."]}'), [{**PAIR, "inverted": ["He."]}]),
+        ("a.csv", "Question,Answer\nWho wrote it?,She did.\n", [PAIR]),
+        # The service says what such an item is to be.
+        ("a.jsonl", '{"question": "Who?"}', [{"question": "Who?"}]),
+        (
+            "a.jsonl",
+            ROW.replace("}", ', "prompt": "a"}'),
+            [{"question": PAIR["prompt"], "answer": PAIR["completion"], "prompt": "a"}],
+        ),
+    ],
+)
+def test_a_question_and_its_answer_are_a_pair(tmp_path: Path, name: str, text: str, items: list[object]) -> None:
+    path = write(tmp_path, name, text)
+    assert read_items(path) == items
+    assert read_body(path) == {"forget": items}
+
+
+def test_a_body_in_one_line_is_no_item(tmp_path: Path) -> None:
+    body = {"forget": [PAIR]}
+    assert read_body(write(tmp_path, "a.json", json.dumps(body) + "\n\n")) == body
 
 
 def table(*rows: str) -> str:
@@ -94,7 +128,9 @@ def test_a_table_of_passages(tmp_path: Path, text: str, texts: list[str]) -> Non
         ("a.jsonl", f'{{"prompt": "a"}}\n{SECRET}\n', "a.jsonl:2: not JSON"),
         ("a.jsonl", f'["{SECRET}"]\n', "a.jsonl:1: must be an object"),
         ("a.jsonl", "\n\n", "holds no item"),
-        ("a.csv", f"question,answer\n{SECRET},b\n", "must name the columns prompt,completion"),
+        ("a.csv", f"question,completion\n{SECRET},b\n", "must name the columns prompt,completion"),
+        ("a.json", f'{{"prompt": "a"}}\n{SECRET}\n', "a.json:2: not JSON"),
+        ("a.json", f'{{"question": "a", "answer": "b"}}\n["{SECRET}"]\n', "a.json:2: must be an object"),
         ("a.csv", f"prompt,completion\n{SECRET}\n", "a.csv:2: 1 columns, not 2"),
         ("a.csv", f'prompt,completion\n"{SECRET},b\n', "not CSV"),
         ("a.csv", "prompt,completion\n", "holds no item"),
