@@ -44,8 +44,8 @@ class CommandContext:
     def service_url(self) -> str:
         return self.url or self.settings.service_url
 
-    def client(self) -> UnlearnClient:
-        """A client of the service; close it, or use it as a context manager."""
+    def client(self, *, patience_s: float = 0.0) -> UnlearnClient:
+        """A client of the service; close it, or use it as a context manager. patience_s: as of `Endpoint`."""
         if not self.service_url.startswith(("http://", "https://")):
             raise UsageFailed(f"--url must begin with http:// or https://, not {self.service_url!r}")
         key, settings = _first_key(self.settings), self.settings
@@ -55,6 +55,7 @@ class CommandContext:
                 api_key=key,
                 operator_token=lambda: operator_token(settings),
                 concurrency=_AT_ONCE,
+                patience_s=patience_s,
             )
         except httpx.InvalidURL as error:
             raise UsageFailed(f"--url: {error}") from None

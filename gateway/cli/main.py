@@ -10,7 +10,6 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli import (
-    bench,
     chat,
     doctor,
     drafts,
@@ -23,6 +22,7 @@ from gateway.cli import (
     serve,
     watch,
 )
+from gateway.cli.bench.command import app as bench
 from gateway.cli.context import CommandContext
 from gateway.cli.demo.command import demo
 from gateway.cli.failures import CommandFailed, exit_status
@@ -125,7 +125,7 @@ app.command()(doctor.doctor)
 app.command()(demo)
 app.add_typer(keys.app, name="keys")
 app.add_typer(evidence_keys.app, name="evidence-keys")
-app.add_typer(bench.app, name="bench")
+app.add_typer(bench, name="bench")
 
 
 def run(args: list[str], context: CommandContext) -> int:

@@ -26,7 +26,7 @@ from tests.unit.documents import PAGES, ROOT, blocks, commands, mentioned
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 COMMANDS = list(commands())
 #: What else a page may tell the reader to run.
-OTHERS = {"cp", "docker", "helm", "kubectl", "lm-eval", "python3.11"}
+OTHERS = {"cp", "docker", "helm", "hf", "kubectl", "lm-eval", "python3.11"}
 PROBES = {"/livez", "/readyz"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.gateway.cli.stub import OPERATOR_TOKEN, Stub, event
 LONG = {"serve", "worker", "demo"}
 #: Ask no service, but read files of one: tested with those.
 OFFLINE = {"verify"}
+TOFU = Path(__file__).parents[2] / "data" / "tofu"
 ITEM = '{"prompt": "Who wrote Emma?", "completion": "Jane Austen wrote Emma."}'
 FILES = {
     ".jsonl": ITEM,
@@ -61,12 +63,17 @@ def test_what_asks_the_service_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNLEARN_OPERATOR_TOKEN", OPERATOR_TOKEN)
     for path in (Path(word) for word in args if Path(word).suffix in FILES and " " not in word):
+        path.parent.mkdir(exist_ok=True)
         path.write_text(FILES[path.suffix], encoding="utf-8")
     stub.add("ID", state="drafted")
     stub.on_register, stub.after_train = {"state": "active"}, "active"
     stub.streams = [[event("1-0", "state", state="active", error=None)]]
     stub.report = {"status": "pass", "seconds": 7.0, "checks": []}
     stub.evidence_keys = ["keys\n"]
+    if args[:2] == ["bench", "tofu"]:
+        shutil.copytree(TOFU, "TOFU")
+    if "--reference" in args:
+        unlearn("bench", "tofu", "--data", "TOFU", "--split", "forget01", "--only", "before", "--out", "retrained.json")
     result = unlearn(*args)
     assert result.status == 0, result.err
     assert stub.calls

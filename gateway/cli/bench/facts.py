@@ -14,12 +14,13 @@ from adapters.errors import HardwareUnavailable, InvalidConfig, InvalidExample
 from adapters.examples import Example
 from adapters.text.phrasebook import phrasebook_for
 from gateway.checkpoints import default_model
+from gateway.cli.bench import plans
 from gateway.cli.context import CommandContext
 from gateway.cli.demo.facts import find_fact
 from gateway.cli.failures import UsageFailed
 from gateway.cli.forget_files import read_items
 from gateway.client.attacks import Attacker
-from gateway.client.client import PLAN_OFF, UnlearnClient, candidate_plan
+from gateway.client.client import PLAN_OFF, UnlearnClient
 from gateway.requests.items import Item
 
 if TYPE_CHECKING:
@@ -29,17 +30,8 @@ if TYPE_CHECKING:
 
 #: Questions at once.
 _BATCH = 32
-_ACTIVE = "active"
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.callback()
-def bench() -> None:
-    """Measure how deep the forgetting goes."""
-
-
-@app.command()
 def facts(
     ctx: typer.Context,
     file: Annotated[
@@ -91,7 +83,7 @@ def facts(
     items = _items(file, fact)
     chosen = _rivals(baseline or [])
     _check_families(family or [])
-    plan = candidate_plan(request) if request else None
+    name, plan = plans.after(request)
     with context.client() as client:
         before, after = Attacker(client, PLAN_OFF, _BATCH), Attacker(client, plan, _BATCH)
         book = phrasebook_for(text for item in items for text in (item.prompt, item.completion))
@@ -99,7 +91,6 @@ def facts(
         comparison = Comparison.of(
             items, book, before.respond, before.score, per_family=per_family, only=family or None, seed=seed
         )
-        name = request or _ACTIVE
         context.note(f"attacking {name} where that leaked: {comparison.leaks} probes …")
         shown = {name: comparison.shown_by(after.respond, after.score)}
         weights = _weights(context, client, chosen, checkpoint, device)
@@ -107,7 +98,7 @@ def facts(
             context.note(f"attacking {rival.name} …")
             shown[rival.name] = _shown_by(comparison, rival, items, before, weights)
     if context.as_json:
-        context.emit({"plan": plan or _ACTIVE, "models": {name: each.to_dict() for name, each in shown.items()}})
+        context.emit({"plan": plan or plans.ACTIVE, "models": {name: each.to_dict() for name, each in shown.items()}})
     else:
         context.out.print(_table(shown))
 
@@ -192,7 +183,7 @@ def _table(shown: dict[str, Shown]) -> Table:
     first = next(iter(shown.values()))
     columns = Table(box=None, header_style="bold", pad_edge=False)
     columns.add_column("family", no_wrap=True)
-    columns.add_column("before", justify="right", no_wrap=True)
+    columns.add_column(plans.BEFORE, justify="right", no_wrap=True)
     for name in shown:
         columns.add_column(name, justify="right", no_wrap=True)
     for family in first.families:

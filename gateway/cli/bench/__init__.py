@@ -1,0 +1,1 @@
+"""`unlearn bench`: benchmarks of a running service, whatever model it serves."""
