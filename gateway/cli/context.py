@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 from pydantic import ValidationError
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 from gateway.cli.failures import CommandFailed, UsageFailed, error_body
 from gateway.client.client import UnlearnClient
@@ -19,6 +21,8 @@ from gateway.settings import Settings
 
 #: Questions asked together; bfloat16 rounds by the shape of the batch.
 _AT_ONCE = 8
+#: Characters; no table is as wide.
+_UNBOUNDED = 10_000
 
 
 @dataclass
@@ -75,6 +79,12 @@ class CommandContext:
             self.emit(document)
         else:
             self.say(text)
+
+    def tabulate(self, table: Table) -> None:
+        """A table as wide as its cells are: a narrow terminal breaks its lines, and cuts no figure."""
+        unbounded = self.out.options.update(max_width=_UNBOUNDED)
+        table.width = Measurement.get(self.out, unbounded, table).maximum
+        self.out.print(table)
 
     def note(self, text: str) -> None:
         """A line beside the result, on standard error."""

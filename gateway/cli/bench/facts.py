@@ -100,7 +100,7 @@ def facts(
     if context.as_json:
         context.emit({"plan": plan or plans.ACTIVE, "models": {name: each.to_dict() for name, each in shown.items()}})
     else:
-        context.out.print(_table(shown))
+        context.tabulate(_table(shown))
 
 
 def _items(file: Path | None, fact: str | None) -> list[Example]:

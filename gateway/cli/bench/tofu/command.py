@@ -83,7 +83,7 @@ def tofu(
     if context.as_json:
         context.emit(results.model_dump(mode="json"))
     else:
-        context.out.print(table(results))
+        context.tabulate(table(results))
         if limit is not None:
             _say_limits(context, results, compared=retrained is not None)
     if out is not None:

@@ -73,6 +73,15 @@ def test_a_table_has_a_row_a_family_and_a_column_a_model(unlearn: Unlearn, items
     assert "Austen" not in result.out + result.err
 
 
+def test_no_rate_is_cut_where_the_terminal_is_narrow(
+    unlearn: Unlearn, items: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rivals = ("--baseline", "filter", "--baseline", "refusal_prompt")
+    wide = unlearn("bench", "facts", items, *rivals).out
+    monkeypatch.setenv("COLUMNS", "40")
+    assert unlearn("bench", "facts", items, *rivals).out == wide
+
+
 def test_numbers_for_a_script(unlearn: Unlearn, stub: Stub, items: str) -> None:
     result = unlearn("bench", "facts", items, "--request", "req_a", "--family", "told", "--per-family", "4", "--json")
     (document,) = result.documents

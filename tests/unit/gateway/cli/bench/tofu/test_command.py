@@ -86,6 +86,15 @@ def test_a_table_has_a_figure_a_row_and_a_model_a_column(unlearn: Unlearn) -> No
     assert "asking req_a: world facts, 2 questions" in result.err
 
 
+@pytest.mark.parametrize("columns", ["20", "80"])
+def test_no_figure_is_cut_where_the_terminal_is_narrow(
+    unlearn: Unlearn, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    wide = unlearn(*TOFU, "--limit", "1").out
+    monkeypatch.setenv("COLUMNS", columns)
+    assert unlearn(*TOFU, "--limit", "1").out == wide
+
+
 def test_a_reference_adds_forget_quality_and_its_column(unlearn: Unlearn, stub: Stub, tmp_path: Path) -> None:
     kept = str(tmp_path / "retrained.json")
     served, stub.losses = stub.losses, {**stub.losses, **stub.losses_after}
