@@ -36,7 +36,9 @@ import json, sys
 
 fact = json.load(open(sys.argv[1]))["facts"][0]
 config = {"max_steps": 80, "retain_questions": 60, "retain_nearest": 24, "retain_twins": 64, "rewording_lists": 8, "rewordings": 8}
-print(json.dumps({"subject": "container check", "method": "delta", "forget": fact["forget"], "config": config}))
+# No more is claimed than so short a training reaches.
+claim = {"level": "refuses", "evidence": {"tier": "smoke"}}
+print(json.dumps({"subject": "container check", "method": "delta", "forget": fact["forget"], "config": config, **claim}))
 END
 }
 
