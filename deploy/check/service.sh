@@ -36,9 +36,8 @@ import json, sys
 
 fact = json.load(open(sys.argv[1]))["facts"][0]
 config = {"max_steps": 80, "retain_questions": 60, "retain_nearest": 24, "retain_twins": 64, "rewording_lists": 8, "rewordings": 8}
-# No more is claimed than so short a training reaches.
-claim = {"level": "refuses", "evidence": {"tier": "smoke"}}
-print(json.dumps({"subject": "container check", "method": "delta", "forget": fact["forget"], "config": config, **claim}))
+claimed = "refuses"  # which so short a training reaches
+print(json.dumps({"subject": "container check", "method": "delta", "level": claimed, "forget": fact["forget"], "config": config}))
 END
 }
 
