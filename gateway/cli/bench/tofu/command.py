@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from adapters.evaluation.stemming import porter_stem
 from adapters.evaluation.tofu.scoring import FORGET, score
 from adapters.evaluation.tofu.summary import forget_quality
 from gateway.cli.bench import plans
@@ -97,6 +96,8 @@ def _plans(request: str | None) -> dict[Only, tuple[str, str | None]]:
 def _measure(
     context: CommandContext, examiner: Examiner, parts: Mapping[str, Part], name: str, plan: str | None
 ) -> Measured:
+    from adapters.evaluation.stemming import porter_stem
+
     stem = porter_stem()
     items = {}
     for part, asked in parts.items():

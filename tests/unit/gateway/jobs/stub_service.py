@@ -51,7 +51,7 @@ class StubService:
         """Each word as likely as it is short, but what was forgotten."""
         forgotten = (plan.startswith("candidate:") or plan == SERVED) and self.forgets
         likely = [-9.0 if forgotten and self.words[token] == "Paris" else -len(self.words[token]) for token in ids]
-        return [None, *({str(token): {"logprob": p}} for token, p in zip(ids[1:], likely[1:], strict=True))]
+        return [None, *({str(token): {"logprob": p, "rank": 1}} for token, p in zip(ids[1:], likely[1:], strict=True))]
 
     def answer(self, question: str, plan: str) -> str:
         forgetful = plan.startswith("candidate:") or plan == SERVED
