@@ -93,7 +93,7 @@ class Certifier:
             issue = Issue(datetime.now(UTC), origin, index, await self._superseded(record.id))
             envelopes = await self._certificates.put(record.id, newest.digest, _signed(newest.report, issue, key))
             audit.info("certificate issued request=%s report=%s", record.id, newest.digest[:19])
-        await self._log.append_once(Entry("certificate", _leaf(newest.digest, envelopes)), request=record.id)
+        await self._log.append_once(Entry("certificate", certificate_leaf(newest.digest, envelopes)), request=record.id)
         return newest
 
     async def bundle(self, record: RequestRecord) -> Bundle:
@@ -107,7 +107,7 @@ class Certifier:
             raise NotFound("there is no certificate: it is issued once a report is made and the request is ready")
         report = newest.report
         promised = {"probe_set": report.evaluation.probe_set.commitment, "manifest": digest(report.manifest)}
-        logged = _leaf(newest.digest, envelopes)
+        logged = certificate_leaf(newest.digest, envelopes)
         shown = await self._log.shown(record.id, promised, {"report": newest.digest}, logged, also={"state": "active"})
         return Bundle(
             envelopes=envelopes,
@@ -147,7 +147,7 @@ def _signed(report: Report, issue: Issue, key: SigningKey) -> Envelopes:
     return tuple(sign(canonical(each), PAYLOAD_TYPE, key) for each in statements)
 
 
-def _leaf(report: str, envelopes: Envelopes) -> dict[str, str]:
+def certificate_leaf(report: str, envelopes: Envelopes) -> dict[str, str]:
     """What the log has of a certificate: which bytes were signed, of the report of which digest."""
     signed = [digest_of(base64.b64decode(each["payload"])) for each in envelopes]
     return {**dict(zip(STATEMENTS, signed, strict=True)), "of": report}

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from gateway.evidence.log.leaf import Entry
+from gateway.evidence.report.report import seconds_of
 from gateway.evidence.staleness import INTERFERENCE, VALID_UNTIL, changed_names
 from gateway.requests.certifier import CERTIFIED
 from gateway.requests.evidence_log import EvidenceLog
@@ -158,4 +158,4 @@ def _reported(records: Mapping[str, RequestRecord]) -> list[RequestRecord]:
 
 def _instant(record: RequestRecord, name: str) -> float:
     """A time in the note of its report, in unix seconds."""
-    return datetime.fromisoformat((record.report or {})[name]).timestamp()
+    return seconds_of((record.report or {})[name])

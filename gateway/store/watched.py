@@ -21,13 +21,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 
 from gateway.access.api_key import GLOBAL_TENANT
+from gateway.evidence.report.report import seconds_of
 from gateway.store import keys, scripts
 from gateway.store.client import call
 from gateway.store.records import RequestRecord, RequestState
@@ -104,7 +104,7 @@ class WatchedReports:
         manifest: of that report, which is held against what has the stamp; None where it is not known.
         """
         note = record.report or {}
-        times = [repr(_seconds(note[name])) for name in ("made_at", "valid_until")]
+        times = [repr(seconds_of(note[name])) for name in ("made_at", "valid_until")]
         kept = "" if manifest is None else json.dumps({"report": note["digest"], "manifest": dict(manifest)})
         return bool(await call(lambda: self._watch(args=[record.id, note["digest"], *times, kept, stamp])))
 
@@ -175,10 +175,6 @@ def _change(name: str, fields: Mapping[bytes, bytes]) -> Change:
 def _manifest(text: bytes) -> Manifest:
     found = json.loads(text)
     return Manifest(found["report"], found["manifest"])
-
-
-def _seconds(instant: str) -> float:
-    return datetime.fromisoformat(instant).timestamp()
 
 
 def _texts(found: Any) -> list[str]:

@@ -307,6 +307,11 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def seconds_of(instant: str) -> float:
+    """The unix seconds of an instant."""
+    return datetime.fromisoformat(instant).timestamp()
+
+
 def _rates(found: int, n: int) -> tuple[float | None, float, float]:
     """The rate, None where nothing was tried, and its bounds."""
     rate = rounded(found / n) if n else None

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from adapters.evaluation.tofu.parts import REAL_AUTHORS, RETAIN, WORLD_FACTS
+from adapters.evaluation.tofu.parts import PARTS, RETAIN
 from adapters.evaluation.tofu.scoring import FORGET
 from gateway.cli.failures import UsageFailed
 
@@ -63,7 +63,7 @@ def load_parts(folder: Path, split: Split, limit: int | None) -> dict[str, Part]
 
     Raises `UsageFailed` naming the file that is missing or the row that is wrong.
     """
-    files = {FORGET: split.value, RETAIN: RETAIN, REAL_AUTHORS: REAL_AUTHORS, WORLD_FACTS: WORLD_FACTS}
+    files = {part: part for part in PARTS} | {FORGET: split.value}
     return {part: _load(folder / f"{file}_perturbed.json", part, limit) for part, file in files.items()}
 
 

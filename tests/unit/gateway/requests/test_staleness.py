@@ -23,21 +23,6 @@ from tests.unit.gateway.requests.upkeep_samples import MANIFEST, MATCHED, Clock,
 DAY_S = 86_400.0
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock.patched(monkeypatch)
-
-
-@pytest.fixture
-def evidence(redis: Redis, clock: Clock) -> Evidence:
-    return Evidence(redis, clock.time)
-
-
-@pytest.fixture
-def service(redis: Redis, evidence: Evidence) -> Service:
-    return Service(redis, evidence)
-
-
 @pytest.mark.parametrize(
     ("now", "matched", "names"),
     [

@@ -38,21 +38,6 @@ FACTS = [
 ]
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock.patched(monkeypatch)
-
-
-@pytest.fixture
-def evidence(redis: Redis, clock: Clock) -> Evidence:
-    return Evidence(redis, clock.time)
-
-
-@pytest.fixture
-def service(redis: Redis, evidence: Evidence) -> Service:
-    return Service(redis, evidence)
-
-
 def certificates(evidence: Evidence) -> int:
     return sum(leaf.kind == "certificate" for leaf in evidence.log.tree)
 
